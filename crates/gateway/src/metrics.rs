@@ -1,0 +1,54 @@
+//! What the data plane counts. Atomics only; read by whoever renders them.
+
+/// Upper bounds of the latency histograms' buckets, milliseconds. The last bucket is `+Inf`.
+pub const LATENCY_BOUNDS_MS: [f64; 20] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 600.0, 750.0, 1000.0, 2500.0,
+    5000.0, 10_000.0,
+];
+
+/// One latency histogram at an instant; counts are cumulative since the start and not cumulative over buckets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LatencySnapshot {
+    /// Observations per bucket: `LATENCY_BOUNDS_MS.len() + 1` many, the last above every bound.
+    pub buckets: Vec<u64>,
+    /// Sum of the observations, milliseconds.
+    pub sum_ms: f64,
+    /// Number of observations.
+    pub count: u64,
+}
+
+/// The counters of one model, version and lane.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LaneSnapshot {
+    /// The model.
+    pub model: String,
+    /// The version.
+    pub version: String,
+    /// Prod or shadow.
+    pub lane: record::Lane,
+    /// Finished requests by HTTP status code; 0 is an exchange that ended with no answer (client gone, reset).
+    pub by_code: Vec<(u16, u64)>,
+    /// Latency of the finished ones.
+    pub latency: LatencySnapshot,
+}
+
+/// Results of copies of one model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopySnapshot {
+    /// An answer came back.
+    pub sent: u64,
+    /// Not sent, because a bound was reached (by reason below).
+    pub dropped: u64,
+    /// Connection refused or reset, bad answer.
+    pub failed: u64,
+    /// No whole answer in time.
+    pub timeout: u64,
+    /// Of `dropped`: queue full, bytes full, body over the capture limit, shadow's circuit open.
+    pub dropped_queue: u64,
+    /// See above.
+    pub dropped_bytes: u64,
+    /// See above.
+    pub dropped_capture: u64,
+    /// See above.
+    pub dropped_circuit: u64,
+}

@@ -1,0 +1,148 @@
+//! What the monitor says at an instant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use record::Lane;
+use serde::{Deserialize, Serialize};
+
+/// Every statistic at one instant.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// When, unix milliseconds.
+    pub at_ms: i64,
+    /// One entry per model, in the order of the configuration.
+    pub models: Vec<ModelReadings>,
+}
+
+/// One model's statistics.
+#[derive(Clone, Debug)]
+pub struct ModelReadings {
+    /// The model.
+    pub model: Arc<str>,
+    /// Where the reference stands.
+    pub reference: ReferenceState,
+    /// One entry per version, lane and tenant that has been seen; the tenant `all` first.
+    pub windows: Vec<Arc<WindowReadings>>,
+    /// Observations not counted since the start, by reason (`syntax`, `shape`, `feature_limit`, ...).
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Rows counted since the start.
+    pub rows: u64,
+}
+
+/// Where a model's reference stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ReferenceState {
+    /// Nothing to compare with yet: `rows` of `wanted` rows are there.
+    Learning {
+        /// Rows so far.
+        rows: u64,
+        /// Rows wanted.
+        wanted: u64,
+    },
+    /// Frozen and in use.
+    Ready {
+        /// `profile`, `learned` or `previous_window`.
+        source: &'static str,
+        /// Rows behind it.
+        rows: u64,
+        /// Features it knows.
+        features: usize,
+        /// When it was made, unix milliseconds.
+        at_ms: i64,
+    },
+}
+
+/// One window set: a model's version, lane and tenant.
+#[derive(Clone, Debug)]
+pub struct WindowReadings {
+    /// The version that answered.
+    pub version: Arc<str>,
+    /// Prod or shadow.
+    pub lane: Lane,
+    /// The tenant, `all` for the total, `other` for those over the limit.
+    pub tenant: Arc<str>,
+    /// Rows in the window.
+    pub requests: u64,
+    /// The newest row, unix milliseconds.
+    pub last_at_ms: i64,
+    /// One entry per feature and reference.
+    pub features: Vec<FeatureReading>,
+}
+
+/// What a window is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReferenceKind {
+    /// Profile, learned rows or the previous window.
+    Baseline,
+    /// The shadow lane's window against the prod lane's of the version that clients get.
+    Prod,
+}
+
+impl ReferenceKind {
+    /// The label value: `baseline` or `prod`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Prod => "prod",
+        }
+    }
+}
+
+/// Whether a number may be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Enough rows, and PSI is not above its critical value for that many.
+    Pass,
+    /// Enough rows, and PSI is above its critical value: the difference is not noise. How large it is, the thresholds say.
+    Fail,
+    /// Too few rows, or no reference yet. Never the same as fine.
+    Inconclusive,
+}
+
+/// One feature of one window against one reference.
+#[derive(Clone, Debug)]
+pub struct FeatureReading {
+    /// The feature; predictions are `prediction` or `prediction.NAME`.
+    pub feature: Arc<str>,
+    /// What it is compared with.
+    pub reference: ReferenceKind,
+    /// Rows in the window for this feature, missing values included.
+    pub n: u64,
+    /// Rows of the reference.
+    pub reference_n: u64,
+    /// Population stability index; natural logarithm, shares floored at 1e-4.
+    pub psi: f64,
+    /// Jensen-Shannon divergence, base 2, 0..=1.
+    pub js_divergence: f64,
+    /// The PSI that `alpha` of windows with no drift exceed at these numbers of rows and bins.
+    pub psi_critical: f64,
+    /// The PSI to expect with no drift at all.
+    pub psi_noise: f64,
+    /// Pass, Fail or Inconclusive.
+    pub verdict: Verdict,
+}
+
+/// The two histograms behind a [`FeatureReading`], made on demand.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeatureHistogram {
+    /// The feature.
+    pub feature: Arc<str>,
+    /// `numeric` or `categorical`.
+    pub kind: &'static str,
+    /// What it is compared with.
+    pub reference: ReferenceKind,
+    /// A label per bin, `missing` last.
+    pub labels: Vec<String>,
+    /// Inner edges of a numeric feature, ascending; empty for a categorical one.
+    pub edges: Vec<f64>,
+    /// Reference counts per bin.
+    pub reference_counts: Vec<u64>,
+    /// Window counts per bin.
+    pub current_counts: Vec<u64>,
+    /// What each bin adds to the PSI.
+    pub contributions: Vec<f64>,
+}

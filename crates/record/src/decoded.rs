@@ -1,0 +1,143 @@
+//! The decoded rows of one exchange, in buffers that are reused from exchange to exchange.
+
+/// A piece of text inside a [`Decoded`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextRange {
+    start: u32,
+    end: u32,
+}
+
+/// The value of a cell, its text held by the [`Decoded`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CellValue {
+    /// A finite number.
+    Number(f64),
+    /// A category: a string, or a boolean as `true` or `false`.
+    Text(TextRange),
+    /// Null, or a number that is not finite.
+    Missing,
+}
+
+/// A value seen through [`Decoded::features`] or [`Decoded::predictions`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// A finite number.
+    Number(f64),
+    /// A category.
+    Text(&'a str),
+    /// No value.
+    Missing,
+}
+
+/// One named value of one row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecodedCell<'a> {
+    /// Row inside the request, from 0: a batch of five rows has rows 0 to 4.
+    pub row: u32,
+    /// Name of the feature or prediction.
+    pub name: &'a str,
+    /// Its value.
+    pub value: Cell<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RawCell {
+    row: u32,
+    name: TextRange,
+    value: CellValue,
+}
+
+/// The rows of one exchange. Clear it and use it again: after warm-up, decoding allocates nothing.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    text: String,
+    features: Vec<RawCell>,
+    predictions: Vec<RawCell>,
+    feature_rows: u32,
+    prediction_rows: u32,
+}
+
+impl Decoded {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.features.clear();
+        self.predictions.clear();
+        self.feature_rows = 0;
+        self.prediction_rows = 0;
+    }
+
+    /// Rows (observations) of features; a batch of five has five.
+    pub fn feature_rows(&self) -> u32 {
+        self.feature_rows
+    }
+
+    /// Rows of predictions.
+    pub fn prediction_rows(&self) -> u32 {
+        self.prediction_rows
+    }
+
+    /// Bytes of text held, for limits.
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Cells held, features and predictions, for limits.
+    pub fn n_cells(&self) -> usize {
+        self.features.len() + self.predictions.len()
+    }
+
+    /// The features' cells. A feature's cells need not stand together: tensors come column by column, objects row by row.
+    pub fn features(&self) -> impl Iterator<Item = DecodedCell<'_>> {
+        self.features.iter().map(|cell| self.view(cell))
+    }
+
+    /// The predictions' cells.
+    pub fn predictions(&self) -> impl Iterator<Item = DecodedCell<'_>> {
+        self.predictions.iter().map(|cell| self.view(cell))
+    }
+
+    /// Keeps a text and returns its place. Text of one exchange is bounded by the decoder's limits.
+    pub fn intern(&mut self, text: &str) -> TextRange {
+        let start = self.text.len() as u32;
+        self.text.push_str(text);
+        TextRange { start, end: self.text.len() as u32 }
+    }
+
+    /// The text at a place.
+    pub fn text(&self, range: TextRange) -> &str {
+        self.text.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+
+    /// Adds a feature's value; the row count grows to hold `row`.
+    pub fn push_feature(&mut self, row: u32, name: TextRange, value: CellValue) {
+        self.feature_rows = self.feature_rows.max(row + 1);
+        self.features.push(RawCell { row, name, value });
+    }
+
+    /// Adds a prediction's value; the row count grows to hold `row`.
+    pub fn push_prediction(&mut self, row: u32, name: TextRange, value: CellValue) {
+        self.prediction_rows = self.prediction_rows.max(row + 1);
+        self.predictions.push(RawCell { row, name, value });
+    }
+
+    /// Forgets the predictions: an answer that turned out to be unreadable half-way.
+    pub fn clear_predictions(&mut self) {
+        self.predictions.clear();
+        self.prediction_rows = 0;
+    }
+
+    fn view(&self, cell: &RawCell) -> DecodedCell<'_> {
+        let value = match cell.value {
+            CellValue::Number(number) => Cell::Number(number),
+            CellValue::Text(range) => Cell::Text(self.text(range)),
+            CellValue::Missing => Cell::Missing,
+        };
+        DecodedCell { row: cell.row, name: self.text(cell.name), value }
+    }
+}

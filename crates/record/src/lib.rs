@@ -1,0 +1,19 @@
+//! One inference as data.
+//!
+//! The gateway sees an [`Exchange`]: a request and its answer as bytes. A [`Decoder`] turns it into [`Decoded`]: rows of
+//! features and rows of predictions, with no generic JSON tree in between. A [`Record`] is the same inference in the
+//! public form that files, `POST /api/v1/observe` and other programs use.
+//!
+//! No clock and no I/O here: times are unix milliseconds that the caller passes in.
+
+mod decode;
+mod decoded;
+mod exchange;
+mod lane;
+mod record;
+
+pub use decode::{DecodeError, DecodeErrorKind, DecodeLimits, Decoder, DecoderSpec, Extract, Path, PathError, Protocol};
+pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
+pub use exchange::{Body, Exchange};
+pub use lane::Lane;
+pub use record::{FeatureValue, Record, RecordError};
