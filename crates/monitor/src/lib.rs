@@ -10,6 +10,7 @@ mod readings;
 mod spec;
 
 pub use readings::{
-    FeatureHistogram, FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict, WindowReadings,
+    FeatureHistogram, FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict,
+    WindowReadings,
 };
 pub use spec::{ModelSpec, ReferenceSpec, TenantSpec, WindowLimits};

@@ -1,7 +1,22 @@
 //! A reference profile: how a model's training data was distributed, as a small versioned JSON document (row B10).
+//!
+//! A profile holds counts, never rows: it can be kept beside the model, reviewed and mailed. Its bins are frozen when
+//! it is made; live traffic is only ever sorted into them. [`Profile::schema_hash`] covers names, types and bins, so
+//! that a profile whose edges were edited by hand, or that belongs to other columns, is noticed when it is read.
+
+mod builder;
+mod document;
+mod slot;
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use stats::Bins;
+
+pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
+use document::{DocumentVersion, ProfileDocument};
+pub use slot::slot_of;
 
 /// Version of the document's format, its `driftline_profile` key.
 pub const PROFILE_VERSION: u32 = 1;
@@ -30,3 +45,163 @@ pub struct FeatureProfile {
     /// Counts per slot of `bins` (`Bins::slots()` many, `missing` last).
     pub counts: Vec<u64>,
 }
+
+/// Why a profile was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// Not JSON, or a key is absent or of the wrong type.
+    #[error("the profile cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// JSON, but no profile.
+    #[error(
+        "`driftline_profile` is missing: this is not a reference profile; make one with `driftline baseline`"
+    )]
+    NotAProfile,
+    /// Made by a version of Driftline that writes another format.
+    #[error(
+        "`driftline_profile` is `{found}` but this program reads `{PROFILE_VERSION}`: make the profile again with `driftline baseline`"
+    )]
+    Version {
+        /// What the document says.
+        found: u64,
+    },
+    /// A key holds something impossible.
+    #[error("`{key}`: {problem}")]
+    Key {
+        /// Path of the key, such as `features[3].counts`.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Names, types or bins are not those that the hash was made from.
+    #[error(
+        "`schema_hash` is `{stated}` but names, types and bins give `{computed}`: the profile was edited; make it again with `driftline baseline`"
+    )]
+    SchemaHash {
+        /// What the document says.
+        stated: String,
+        /// What its features give.
+        computed: String,
+    },
+}
+
+impl ProfileError {
+    fn key(key: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Key { key: key.into(), problem: problem.to_string() }
+    }
+}
+
+impl Profile {
+    /// Reads a profile and checks it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`], naming the key at fault.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ProfileError> {
+        let version: DocumentVersion = serde_json::from_slice(bytes)?;
+        version.check()?;
+        let document: ProfileDocument = serde_json::from_slice(bytes)?;
+        Self::try_from(document)
+    }
+
+    /// The profile as JSON that people can read. Reading it back gives the same profile to the last bit, as long as
+    /// the counts have as many entries as the bins have slots.
+    pub fn to_json_pretty(&self) -> String {
+        let document = ProfileDocument::from(self.clone());
+        serde_json::to_string_pretty(&document).expect("invariant: a document has string keys only")
+    }
+
+    /// SHA-256 over names, types and bins in order, as 64 hexadecimal digits. Counts are not part of it.
+    pub fn schema_hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for feature in &self.features {
+            hash_text(&mut hash, &feature.name);
+            hash_bins(&mut hash, &feature.bins);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The feature of this name.
+    pub fn feature(&self, name: &str) -> Option<&FeatureProfile> {
+        self.features.iter().find(|feature| feature.name == name)
+    }
+
+    /// Checks what the types do not: every name once, as many counts as slots, sums that fit.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError::Key`].
+    pub fn check(&self) -> Result<(), ProfileError> {
+        let mut names = HashSet::new();
+        for (at, feature) in self.features.iter().enumerate() {
+            if !names.insert(feature.name.as_str()) {
+                let problem = format!("`{}` is there twice", feature.name);
+                return Err(ProfileError::key(format!("features[{at}].name"), problem));
+            }
+            let (counts, slots) = (feature.counts.len(), feature.bins.slots());
+            if counts != slots {
+                let problem = format!("`{counts}` counts for `{slots}` slots, `missing` included");
+                return Err(ProfileError::key(format!("features[{at}].counts"), problem));
+            }
+            if feature.checked_rows().is_none() {
+                let problem = "the sum of the counts is too large";
+                return Err(ProfileError::key(format!("features[{at}].counts"), problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FeatureProfile {
+    /// A feature from its frozen bins and the counts per slot (`Bins::slots()` many, `missing` last).
+    pub fn new(name: impl Into<String>, bins: impl Into<Bins>, counts: Vec<u64>) -> Self {
+        Self { name: name.into(), bins: bins.into(), counts }
+    }
+
+    /// Rows counted for this feature, missing values included.
+    pub fn rows(&self) -> u64 {
+        self.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
+    }
+
+    /// Rows without a value.
+    pub fn missing(&self) -> u64 {
+        self.counts.get(self.bins.missing()).copied().unwrap_or(0)
+    }
+
+    fn checked_rows(&self) -> Option<u64> {
+        self.counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count))
+    }
+}
+
+/// `numeric` or `categorical`.
+pub(crate) fn kind(bins: &Bins) -> &'static str {
+    match bins {
+        Bins::Numeric(_) => "numeric",
+        Bins::Categorical(_) => "categorical",
+    }
+}
+
+fn hash_text(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text.as_bytes());
+}
+
+fn hash_bins(hash: &mut Sha256, bins: &Bins) {
+    hash_text(hash, kind(bins));
+    hash.update((bins.len() as u64).to_be_bytes());
+    match bins {
+        Bins::Numeric(numeric) => {
+            for edge in numeric.inner_edges() {
+                hash.update(edge.to_bits().to_be_bytes());
+            }
+        }
+        Bins::Categorical(categorical) => {
+            for category in categorical.categories() {
+                hash_text(hash, category);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
