@@ -1,0 +1,16 @@
+//! Whole files through the public interface.
+
+#![allow(clippy::unwrap_used, reason = "a failure in a test's helper is the test's failure")]
+
+/// The same data in three formats gives the same table.
+mod agree;
+/// CSV: spellings, quotes, blank lines, and everything that is refused.
+mod csv_files;
+/// JSON lines: nesting, absent keys, and everything that is refused.
+mod json_files;
+/// Parquet: every physical type, nested columns, broken files.
+mod parquet_files;
+/// What is written comes back.
+mod round_trip;
+
+mod support;
