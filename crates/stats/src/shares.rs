@@ -16,7 +16,7 @@ pub fn shares(counts: &[u64]) -> Option<Vec<f64>> {
 
 /// Adds the counts `b` to the counts `a`: the histogram of both samples together, in any order of merging.
 ///
-/// Both must be counts over the same bins; slots beyond the shorter slice stay as they are.
+/// Both must be counts over the same bins, which debug builds assert; slots beyond the shorter slice stay as they are.
 pub fn merge(a: &mut [u64], b: &[u64]) {
     debug_assert_eq!(a.len(), b.len(), "counts of different bins cannot be merged");
     for (mine, theirs) in a.iter_mut().zip(b) {

@@ -14,6 +14,9 @@ const MAX_DOF: f64 = 1e7;
 /// Newton needs 3 to 6 steps; bisection alone would be done after about 100.
 const MAX_STEPS: usize = 200;
 
+/// A relative step this small ends the search: the tails themselves are no more exact.
+const PRECISION: f64 = 1e-13;
+
 /// The probability that a chi-square variable with `dof` degrees of freedom exceeds `x`, in [0, 1].
 ///
 /// `None` for NaN, and for `dof` outside (0, 1e7].
@@ -110,12 +113,10 @@ fn solve(probability: f64, dof: f64, upper: bool) -> f64 {
         let slope = x * density(x, dof) / tail;
         let error = (tail / probability).ln();
         let next = x * (if upper { error } else { -error } / slope).clamp(-3.0, 3.0).exp();
-        let next = if next > below && next < above { next } else { between(below, above) };
-        let step = (next - x).abs();
-        x = next;
-        if step <= 1e-14 * x {
-            break;
+        if (next - x).abs() <= PRECISION * x {
+            return next;
         }
+        x = if next > below && next < above { next } else { between(below, above) };
     }
     x
 }
@@ -219,6 +220,16 @@ mod tests {
         assert_eq!(chi_square_sf(-1.0, 3.0), Some(1.0));
         assert_eq!(chi_square_sf(f64::INFINITY, 3.0), Some(0.0));
         assert_eq!((chi_square_quantile(0.0, 3.0), chi_square_critical(1.0, 3.0)), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn the_smallest_levels_have_finite_critical_values() {
+        for alpha in [5e-324, 1e-310, 1e-300, 1.0 - f64::EPSILON] {
+            for dof in [0.1, 1.0, 9.0, 1e4, 1e7] {
+                let critical = chi_square_critical(alpha, dof).unwrap();
+                assert!(critical.is_finite() && critical >= 0.0, "alpha {alpha}, dof {dof}: {critical}");
+            }
+        }
     }
 
     proptest! {

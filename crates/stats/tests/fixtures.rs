@@ -37,9 +37,12 @@ impl<'a> Check<'a> {
         match (expected.as_f64(), got) {
             (None, None) => assert!(expected.is_null(), "{} {field}: not a number: {expected}", self.case),
             (Some(expected), Some(got)) => {
-                // The expected numbers themselves carry rounding errors near zero.
-                let error = (got - expected).abs() / expected.abs().max(1e-6);
-                assert!(error <= tolerance, "{} {field}: got {got}, expected {expected}", self.case);
+                let error = (got - expected).abs();
+                assert!(
+                    error <= tolerance * expected.abs(),
+                    "{} {field}: got {got}, expected {expected}",
+                    self.case
+                );
             }
             (_, got) => panic!("{} {field}: got {got:?}, expected {expected}", self.case),
         }
