@@ -1,7 +1,7 @@
 //! The decoded rows of one exchange, in buffers that are reused from exchange to exchange.
 
 /// A piece of text inside a [`Decoded`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextRange {
     start: u32,
     end: u32,
@@ -55,6 +55,8 @@ pub struct Decoded {
     predictions: Vec<RawCell>,
     feature_rows: u32,
     prediction_rows: u32,
+    non_finite: u32,
+    precision_loss: u32,
 }
 
 impl Decoded {
@@ -70,6 +72,18 @@ impl Decoded {
         self.predictions.clear();
         self.feature_rows = 0;
         self.prediction_rows = 0;
+        self.non_finite = 0;
+        self.precision_loss = 0;
+    }
+
+    /// Numbers that were over the range of an `f64` (`1e400`) and became [`Cell::Missing`].
+    pub fn non_finite(&self) -> u32 {
+        self.non_finite
+    }
+
+    /// Integers above 2^53 in magnitude: as an `f64`, different ones may have become the same number.
+    pub fn precision_loss(&self) -> u32 {
+        self.precision_loss
     }
 
     /// Rows (observations) of features; a batch of five has five.
@@ -130,6 +144,57 @@ impl Decoded {
     pub fn clear_predictions(&mut self) {
         self.predictions.clear();
         self.prediction_rows = 0;
+    }
+
+    pub(crate) fn clear_features(&mut self) {
+        self.features.clear();
+        self.feature_rows = 0;
+    }
+
+    pub(crate) fn n_features(&self) -> usize {
+        self.features.len()
+    }
+
+    pub(crate) fn n_predictions(&self) -> usize {
+        self.predictions.len()
+    }
+
+    /// Like [`Decoded::intern`], for text that is composed in place.
+    pub(crate) fn intern_with(&mut self, write: impl FnOnce(&mut String)) -> TextRange {
+        let start = self.text.len() as u32;
+        write(&mut self.text);
+        TextRange { start, end: self.text.len() as u32 }
+    }
+
+    pub(crate) fn note_feature_row(&mut self, row: u32) {
+        self.feature_rows = self.feature_rows.max(row + 1);
+    }
+
+    pub(crate) fn note_prediction_row(&mut self, row: u32) {
+        self.prediction_rows = self.prediction_rows.max(row + 1);
+    }
+
+    /// Gives a cell that is there another value.
+    pub(crate) fn replace(&mut self, feature: bool, cell: usize, value: CellValue) {
+        let cells = if feature { &mut self.features } else { &mut self.predictions };
+        if let Some(cell) = cells.get_mut(cell) {
+            cell.value = value;
+        }
+    }
+
+    /// Gives every prediction the same name.
+    pub(crate) fn rename_predictions(&mut self, name: TextRange) {
+        for cell in &mut self.predictions {
+            cell.name = name;
+        }
+    }
+
+    pub(crate) fn count_non_finite(&mut self) {
+        self.non_finite = self.non_finite.saturating_add(1);
+    }
+
+    pub(crate) fn count_precision_loss(&mut self) {
+        self.precision_loss = self.precision_loss.saturating_add(1);
     }
 
     fn view(&self, cell: &RawCell) -> DecodedCell<'_> {

@@ -12,8 +12,11 @@ mod exchange;
 mod lane;
 mod record;
 
-pub use decode::{DecodeError, DecodeErrorKind, DecodeLimits, Decoder, DecoderSpec, Extract, Path, PathError, Protocol};
+pub use decode::{
+    DecodeError, DecodeErrorKind, DecodeLimits, Decoder, DecoderSpec, Extract, Outcome, Path, PathError,
+    Protocol, UnknownProtocol,
+};
 pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
 pub use exchange::{Body, Exchange};
 pub use lane::Lane;
-pub use record::{FeatureValue, Record, RecordError};
+pub use record::{FeatureValue, Record, RecordError, RecordLimits};

@@ -1,0 +1,273 @@
+//! KServe v2, the Open Inference Protocol: tensors with name, shape, datatype and data.
+//!
+//! Keys come in any order, so a tensor's values wait in a scratch until its object ends, and tensors wait until all are
+//! known: dimension 0 is the batch only if every tensor agrees on it. Otherwise the whole body is one row.
+//!
+//! Names: a tensor with one value a row has its own name; with k values a row they are `NAME.0` to `NAME.k-1`, in row-
+//! major order of the dimensions that are left. If only one tensor of a request has several values a row and the
+//! profile knows k column names, they are used. A single output is `prediction` (`prediction.0` …), several are
+//! `prediction.NAME`. Values: numbers as they are, BOOL and JSON booleans as the categories `true` and `false`, strings
+//! as categories whatever the datatype says. A key given twice: the last one counts; two tensors of one name: an error.
+
+use super::flatten::push_index;
+use super::reader::{Kind, Reader, Scalar};
+use super::sink::{Side, Sink};
+use super::{DecodeError, DecodeErrorKind, DecoderSpec};
+use crate::{CellValue, TextRange};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Dimensions a tensor may have.
+const MAX_DIMENSIONS: usize = 16;
+
+/// A tensor whose object has ended.
+#[derive(Clone, Copy, Debug)]
+struct Tensor {
+    name: TextRange,
+    /// Dimension 0; `None` for a tensor without dimensions.
+    batch: Option<u64>,
+    /// Where its values stand in the scratch.
+    start: usize,
+    count: usize,
+}
+
+/// Buffers that live from exchange to exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    tensors: Vec<Tensor>,
+    cells: Vec<CellValue>,
+}
+
+/// What is known of a tensor while its object is being read.
+#[derive(Default)]
+struct Draft {
+    name: Option<TextRange>,
+    /// Dimension 0 and the product of all.
+    shape: Option<(Option<u64>, u64)>,
+    /// First value in the scratch and number of values.
+    data: Option<(usize, usize)>,
+    boolean: bool,
+    binary: bool,
+}
+
+/// Reads a body into the sink.
+pub(crate) fn read(
+    mut reader: Reader<'_>,
+    sink: &mut Sink<'_>,
+    spec: &DecoderSpec,
+    scratch: &mut Scratch,
+    name: &mut String,
+) -> Result<()> {
+    let wanted = match sink.side() {
+        Side::Features => "inputs",
+        Side::Predictions => "outputs",
+    };
+    let mut found = false;
+    let mut first = reader.object()?;
+    while let Some(key) = reader.next_key(&mut first)? {
+        if *key == *wanted {
+            found = true;
+            tensors(&mut reader, sink, scratch)?;
+        } else {
+            reader.skip_value()?;
+        }
+    }
+    reader.finish()?;
+    if !found {
+        let message = format!("expected the key `{wanted}`");
+        return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
+    }
+    emit(sink, spec, scratch, name)?;
+    sink.end(false)
+}
+
+fn tensors(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -> Result<()> {
+    scratch.tensors.clear();
+    scratch.cells.clear();
+    if reader.kind()? != Kind::Array {
+        return Err(shape(reader, "expected an array of tensors"));
+    }
+    let mut first = reader.array()?;
+    while reader.next_element(&mut first)? {
+        let tensor = tensor(reader, sink, scratch)?;
+        scratch.tensors.push(tensor);
+    }
+    Ok(())
+}
+
+fn tensor(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -> Result<Tensor> {
+    if reader.kind()? != Kind::Object {
+        return Err(shape(reader, "expected a tensor object"));
+    }
+    let mut draft = Draft::default();
+    let mut first = reader.object()?;
+    while let Some(key) = reader.next_key(&mut first)? {
+        match &*key {
+            "name" if reader.kind()? == Kind::String => draft.name = Some(sink.keep_name(reader.string()?)?),
+            "datatype" if reader.kind()? == Kind::String => {
+                draft.boolean = reader.string()?.resolved().eq_ignore_ascii_case("bool");
+            }
+            "name" | "datatype" => return Err(shape(reader, "expected a string")),
+            "shape" => draft.shape = Some(dimensions(reader)?),
+            "data" => draft.data = Some(data(reader, sink, scratch)?),
+            "parameters" => draft.binary = is_binary(reader)?,
+            _ => reader.skip_value()?,
+        }
+    }
+    finish_tensor(reader, sink, scratch, &draft)
+}
+
+fn finish_tensor(
+    reader: &Reader<'_>,
+    sink: &mut Sink<'_>,
+    scratch: &mut Scratch,
+    draft: &Draft,
+) -> Result<Tensor> {
+    let name = draft.name.ok_or_else(|| shape(reader, "a tensor without `name` ends"))?;
+    let (batch, product) = draft.shape.ok_or_else(|| shape(reader, "a tensor without `shape` ends"))?;
+    let Some((start, count)) = draft.data else {
+        if draft.binary {
+            let message = "tensor data is in the binary extension: only JSON data is read";
+            return Err(DecodeError::new(DecodeErrorKind::BinaryTensor, message));
+        }
+        return Err(shape(reader, "a tensor without `data` ends"));
+    };
+    if u64::try_from(count) != Ok(product) {
+        return Err(shape(
+            reader,
+            &format!("shape asks for {product} values, data has {count}, in a tensor that ends"),
+        ));
+    }
+    if draft.boolean {
+        for cell in scratch.cells.iter_mut().skip(start).take(count) {
+            if let CellValue::Number(number) = *cell {
+                *cell = sink.boolean(number != 0.0)?;
+            }
+        }
+    }
+    Ok(Tensor { name, batch, start, count })
+}
+
+/// Dimension 0 and the product of all dimensions.
+fn dimensions(reader: &mut Reader<'_>) -> Result<(Option<u64>, u64)> {
+    if reader.kind()? != Kind::Array {
+        return Err(shape(reader, "expected an array of dimensions"));
+    }
+    let (mut batch, mut product, mut count) = (None, 1_u64, 0);
+    let mut first = reader.array()?;
+    while reader.next_element(&mut first)? {
+        let dimension = match reader.kind()? {
+            Kind::Number => reader.scalar()?,
+            _ => return Err(shape(reader, "expected a dimension")),
+        };
+        let dimension = match dimension {
+            Scalar::Number(n) if n.value >= 0.0 && n.value.fract() == 0.0 && !n.inexact_integer => {
+                n.value as u64
+            }
+            _ => return Err(shape(reader, "expected a whole dimension, 0 or more,")),
+        };
+        count += 1;
+        batch.get_or_insert(dimension);
+        product = match product.checked_mul(dimension) {
+            Some(product) if count <= MAX_DIMENSIONS => product,
+            _ => return Err(shape(reader, "a shape that is too large")),
+        };
+    }
+    Ok((batch, product))
+}
+
+/// Values of a flat or nested array; the answer is the first one's place and their number.
+fn data(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -> Result<(usize, usize)> {
+    if reader.kind()? != Kind::Array {
+        return Err(shape(reader, "expected an array of values"));
+    }
+    let start = scratch.cells.len();
+    let floor = reader.depth();
+    let mut first = reader.array()?;
+    while reader.depth() > floor {
+        if !reader.next_element(&mut first)? {
+            first = false;
+            continue;
+        }
+        match reader.kind()? {
+            Kind::Array => first = reader.array()?,
+            Kind::Object => return Err(shape(reader, "expected a value, found an object")),
+            _ => {
+                sink.check_cells(scratch.cells.len() + 1)?;
+                let value = sink.value(reader.scalar()?)?;
+                scratch.cells.push(value);
+            }
+        }
+    }
+    Ok((start, scratch.cells.len() - start))
+}
+
+/// True when the tensor's parameters say that its data follows the JSON as bytes.
+fn is_binary(reader: &mut Reader<'_>) -> Result<bool> {
+    if reader.kind()? != Kind::Object {
+        reader.skip_value()?;
+        return Ok(false);
+    }
+    let mut binary = false;
+    let mut first = reader.object()?;
+    while let Some(key) = reader.next_key(&mut first)? {
+        binary |= key == "binary_data_size";
+        reader.skip_value()?;
+    }
+    Ok(binary)
+}
+
+/// Writes the tensors as columns.
+fn emit(sink: &mut Sink<'_>, spec: &DecoderSpec, scratch: &Scratch, name: &mut String) -> Result<()> {
+    let Some(first) = scratch.tensors.first() else {
+        return Ok(());
+    };
+    let agreed = first.batch.filter(|_| scratch.tensors.iter().all(|tensor| tensor.batch == first.batch));
+    let rows = agreed.unwrap_or(1);
+    sink.check_rows(rows)?;
+    let rows = u32::try_from(rows).unwrap_or(u32::MAX) as usize;
+    if rows == 0 {
+        return Ok(());
+    }
+    let wide = scratch.tensors.iter().filter(|tensor| tensor.count / rows > 1).count();
+    for tensor in &scratch.tensors {
+        let width = tensor.count / rows;
+        let cells = scratch.cells.get(tensor.start..tensor.start + tensor.count).unwrap_or_default();
+        let named =
+            sink.side() == Side::Features && wide == 1 && width > 1 && spec.column_names.len() == width;
+        for column in 0..width {
+            let range = match spec.column_names.get(column) {
+                Some(column_name) if named => sink.column(column_name)?,
+                _ if width == 1 && sink.side() == Side::Features => sink.kept_column(tensor.name)?,
+                _ => {
+                    compose(sink, tensor, scratch.tensors.len() == 1, name);
+                    if width > 1 {
+                        push_index(name, ".", column);
+                    }
+                    sink.column(name)?
+                }
+            };
+            for (row, value) in cells.iter().skip(column).step_by(width).enumerate() {
+                sink.push(row as u32, range, *value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name that a tensor's columns begin with.
+fn compose(sink: &Sink<'_>, tensor: &Tensor, single: bool, name: &mut String) {
+    name.clear();
+    name.push_str(sink.side().base());
+    if sink.side() == Side::Predictions {
+        if single {
+            return;
+        }
+        name.push('.');
+    }
+    name.push_str(sink.text(tensor.name));
+}
+
+fn shape(reader: &Reader<'_>, problem: &str) -> DecodeError {
+    DecodeError::new(DecodeErrorKind::Shape, format!("{problem} at byte {}", reader.position()))
+}

@@ -1,0 +1,236 @@
+//! Where decoders put cells: one side of a [`Decoded`], with the limits watched.
+
+use super::names::NameTable;
+use super::reader::{Scalar, Text};
+use super::{DecodeError, DecodeErrorKind, DecodeLimits};
+use crate::{CellValue, Decoded, TextRange};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Which cells are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Features,
+    Predictions,
+}
+
+impl Side {
+    /// What names of this side begin with.
+    pub(crate) const fn base(self) -> &'static str {
+        match self {
+            Self::Features => "",
+            Self::Predictions => "prediction",
+        }
+    }
+}
+
+/// The writer; see the module.
+#[derive(Debug)]
+pub(crate) struct Sink<'d> {
+    into: &'d mut Decoded,
+    names: &'d mut NameTable,
+    limits: &'d DecodeLimits,
+    side: Side,
+}
+
+impl<'d> Sink<'d> {
+    pub(crate) fn new(
+        side: Side,
+        into: &'d mut Decoded,
+        names: &'d mut NameTable,
+        limits: &'d DecodeLimits,
+    ) -> Self {
+        let mut sink = Self { into, names, limits, side };
+        sink.restart();
+        sink
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Rows of features: for an answer, how many rows its request had.
+    pub(crate) fn request_rows(&self) -> u32 {
+        self.into.feature_rows()
+    }
+
+    /// Forgets this side's cells: the key that held them came again, and the last one counts.
+    pub(crate) fn restart(&mut self) {
+        self.names.begin();
+        match self.side {
+            Side::Features => self.into.clear_features(),
+            Side::Predictions => self.into.clear_predictions(),
+        }
+    }
+
+    /// A scalar as a cell's value.
+    pub(crate) fn value(&mut self, scalar: Scalar<'_>) -> Result<CellValue> {
+        match scalar {
+            Scalar::Number(number) => {
+                if number.inexact_integer {
+                    self.into.count_precision_loss();
+                }
+                if number.value.is_finite() {
+                    return Ok(CellValue::Number(number.value));
+                }
+                self.into.count_non_finite();
+                Ok(CellValue::Missing)
+            }
+            Scalar::Text(text) => Ok(CellValue::Text(self.keep(text)?)),
+            Scalar::Bool(value) => self.boolean(value),
+            Scalar::Null => Ok(CellValue::Missing),
+        }
+    }
+
+    /// A boolean as a cell's value: the category `true` or `false`.
+    pub(crate) fn boolean(&mut self, value: bool) -> Result<CellValue> {
+        Ok(CellValue::Text(self.intern(if value { "true" } else { "false" })?))
+    }
+
+    /// Keeps a string of the body.
+    pub(crate) fn keep(&mut self, text: Text<'_>) -> Result<TextRange> {
+        self.check_text(text.raw_len())?;
+        Ok(self.into.intern_with(|held| text.push_to(held)))
+    }
+
+    /// Keeps a tensor's name.
+    pub(crate) fn keep_name(&mut self, text: Text<'_>) -> Result<TextRange> {
+        self.check_name(text.raw_len())?;
+        self.keep(text)
+    }
+
+    /// A kept text.
+    pub(crate) fn text(&self, range: TextRange) -> &str {
+        self.into.text(range)
+    }
+
+    /// Counts a row even if it has no cells.
+    pub(crate) fn row(&mut self, row: u32) -> Result<()> {
+        self.check_rows(u64::from(row) + 1)?;
+        match self.side {
+            Side::Features => self.into.note_feature_row(row),
+            Side::Predictions => self.into.note_prediction_row(row),
+        }
+        Ok(())
+    }
+
+    /// Writes a cell; the last of a row's cells with the same name stays.
+    pub(crate) fn cell(&mut self, row: u32, name: &str, value: CellValue) -> Result<()> {
+        let name = if name.is_empty() { "_" } else { name };
+        self.check_name(name.len())?;
+        let (known, fresh) = self.names.find(name);
+        if !fresh && known.row == row {
+            self.into.replace(self.side == Side::Features, known.cell, value);
+            return Ok(());
+        }
+        if fresh {
+            check_text(self.into, self.limits, name.len())?;
+            known.range = self.into.intern(name);
+        }
+        known.row = row;
+        known.cell = match self.side {
+            Side::Features => self.into.n_features(),
+            Side::Predictions => self.into.n_predictions(),
+        };
+        let range = known.range;
+        self.push(row, range, value)
+    }
+
+    /// Starts a column that is written with [`Sink::push`]. A name may begin only one.
+    pub(crate) fn column(&mut self, name: &str) -> Result<TextRange> {
+        let name = if name.is_empty() { "_" } else { name };
+        self.check_name(name.len())?;
+        if !self.names.find(name).1 {
+            return Err(DecodeError::new(
+                DecodeErrorKind::Shape,
+                "two tensors or columns have the same name",
+            ));
+        }
+        self.intern(name)
+    }
+
+    /// The same for a name that is kept already.
+    pub(crate) fn kept_column(&mut self, name: TextRange) -> Result<TextRange> {
+        if self.into.text(name).is_empty() {
+            return self.column("");
+        }
+        if !self.names.find(self.into.text(name)).1 {
+            return Err(DecodeError::new(
+                DecodeErrorKind::Shape,
+                "two tensors or columns have the same name",
+            ));
+        }
+        Ok(name)
+    }
+
+    /// Writes a cell of a column.
+    pub(crate) fn push(&mut self, row: u32, name: TextRange, value: CellValue) -> Result<()> {
+        self.check_rows(u64::from(row) + 1)?;
+        self.check_cells(1)?;
+        match self.side {
+            Side::Features => self.into.push_feature(row, name, value),
+            Side::Predictions => self.into.push_prediction(row, name, value),
+        }
+        Ok(())
+    }
+
+    /// Refuses an exchange with more rows than the limit.
+    pub(crate) fn check_rows(&self, rows: u64) -> Result<()> {
+        if rows <= u64::from(self.limits.max_rows) {
+            return Ok(());
+        }
+        let message = format!("more than {} rows", self.limits.max_rows);
+        Err(DecodeError::new(DecodeErrorKind::TooManyRows, message))
+    }
+
+    /// Refuses an exchange with more cells than the limit, `more` included.
+    pub(crate) fn check_cells(&self, more: usize) -> Result<()> {
+        if self.into.n_cells().saturating_add(more) <= self.limits.max_cells {
+            return Ok(());
+        }
+        let message = format!("more than {} values", self.limits.max_cells);
+        Err(DecodeError::new(DecodeErrorKind::TooManyCells, message))
+    }
+
+    /// Refuses a name longer than the limit.
+    pub(crate) fn check_name(&self, bytes: usize) -> Result<()> {
+        if bytes <= self.limits.max_name_bytes {
+            return Ok(());
+        }
+        let message = format!("a name of more than {} bytes", self.limits.max_name_bytes);
+        Err(DecodeError::new(DecodeErrorKind::TextTooLong, message))
+    }
+
+    /// Ends the side: a single prediction is called `prediction`; a side without cells is an error.
+    pub(crate) fn end(&mut self, one_name: bool) -> Result<()> {
+        let (side, cells) = match self.side {
+            Side::Features => ("features", self.into.n_features()),
+            Side::Predictions => ("predictions", self.into.n_predictions()),
+        };
+        if cells == 0 {
+            return Err(DecodeError::new(DecodeErrorKind::Empty, format!("the body holds no {side}")));
+        }
+        if one_name && self.side == Side::Predictions && self.names.distinct() == 1 {
+            let name = self.intern(Side::Predictions.base())?;
+            self.into.rename_predictions(name);
+        }
+        Ok(())
+    }
+
+    fn intern(&mut self, text: &str) -> Result<TextRange> {
+        self.check_text(text.len())?;
+        Ok(self.into.intern(text))
+    }
+
+    fn check_text(&self, bytes: usize) -> Result<()> {
+        check_text(self.into, self.limits, bytes)
+    }
+}
+
+fn check_text(into: &Decoded, limits: &DecodeLimits, more: usize) -> Result<()> {
+    if into.text_bytes().saturating_add(more) <= limits.max_text_bytes {
+        return Ok(());
+    }
+    let message = format!("more than {} bytes of text", limits.max_text_bytes);
+    Err(DecodeError::new(DecodeErrorKind::TextTooLong, message))
+}
