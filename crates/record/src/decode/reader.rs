@@ -18,9 +18,12 @@ pub(crate) const MAX_DEPTH: usize = 64;
 
 type Result<T> = std::result::Result<T, ReadError>;
 
-/// A place where the bytes are not the JSON that was asked for.
+/// A place where the bytes are not the JSON that was asked for. Boxed, so that results fit in registers.
+pub(crate) type ReadError = Box<Fault>;
+
+/// What stands in a [`ReadError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReadError {
+pub(crate) struct Fault {
     pub(crate) kind: DecodeErrorKind,
     /// In bytes, from 0.
     pub(crate) at: usize,
@@ -151,6 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What the next value is, without taking it.
+    #[inline]
     pub(crate) fn kind(&mut self) -> Result<Kind> {
         self.skip_space();
         match self.peek() {
@@ -175,11 +179,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The next key, up to and with its colon; `None` closes the object.
+    #[inline]
     pub(crate) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>> {
         Ok(self.next_raw_key(first)?.map(|key| key.resolved()))
     }
 
     /// True when another element stands next; false closes the array.
+    #[inline]
     pub(crate) fn next_element(&mut self, first: &mut bool) -> Result<bool> {
         self.skip_space();
         match self.peek() {
@@ -220,14 +226,16 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         self.at = start;
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            self.at += plain.unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     self.skip_escape()?;
                 }
-                Some(0..=0x1f) => return Err(self.expected("an escaped control character")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.expected("an escaped control character")),
                 None => return Err(self.expected("`\"`")),
             }
         }
@@ -258,6 +266,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An error of kind `Syntax` at this place.
+    #[cold]
     fn expected(&self, what: &str) -> ReadError {
         let problem = match (self.at >= self.text.len(), self.cut) {
             (true, true) => format!("expected {what}, found bytes that are not UTF-8,"),
@@ -268,13 +277,15 @@ impl<'a> Reader<'a> {
     }
 
     fn error(&self, kind: DecodeErrorKind, problem: impl Into<String>) -> ReadError {
-        ReadError { kind, at: self.at, problem: problem.into() }
+        Box::new(Fault { kind, at: self.at, problem: problem.into() })
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
@@ -409,7 +420,8 @@ impl<'a> Reader<'a> {
     /// Takes one digit or more.
     fn digits(&mut self, digits: &mut Digits) -> Result<()> {
         let before = self.at;
-        while let Some(byte @ b'0'..=b'9') = self.peek() {
+        let rest = self.text.as_bytes().get(before..).unwrap_or_default();
+        for byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
             digits.value = digits.value.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
             self.at += 1;
         }
@@ -435,13 +447,16 @@ impl<'a> Text<'a> {
     }
 
     /// The text itself; allocates only when there are escapes.
+    #[inline]
     pub(crate) fn resolved(&self) -> Cow<'a, str> {
-        if !self.escaped {
-            return Cow::Borrowed(self.raw);
-        }
+        if self.escaped { Cow::Owned(self.unescaped()) } else { Cow::Borrowed(self.raw) }
+    }
+
+    #[cold]
+    fn unescaped(&self) -> String {
         let mut text = String::with_capacity(self.raw.len());
         self.push_to(&mut text);
-        Cow::Owned(text)
+        text
     }
 
     /// Appends the text. Half of a surrogate pair alone, which is grammatical but no character, becomes U+FFFD.

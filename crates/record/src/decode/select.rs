@@ -163,12 +163,20 @@ impl Selector {
         if here.keys.is_empty() {
             return Ok(reader.skip_value()?);
         }
+        // Keys mostly come in the order in which their paths were given.
+        let mut guess = 0;
         let mut first = reader.object()?;
         while let Some(key) = reader.next_key(&mut first)? {
-            match here.keys.iter().find(|(known, _)| *known == *key) {
+            let is_key = |(known, _): &(String, usize)| *known == *key;
+            let found_at = match here.keys.get(guess) {
+                Some(entry) if is_key(entry) => Some(guess),
+                _ => here.keys.iter().position(is_key),
+            };
+            match found_at.and_then(|index| here.keys.get(index)) {
                 Some((_, child)) => self.walk(*child, reader, row, sink, found)?,
                 None => reader.skip_value()?,
             }
+            guess = found_at.map_or(guess, |index| index + 1);
         }
         Ok(())
     }
