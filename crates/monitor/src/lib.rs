@@ -5,12 +5,30 @@
 //!
 //! No clock, no I/O, no threads: `now` is passed in, snapshots are bytes that the caller stores.
 
+mod batch;
+mod drill;
+mod engine;
+mod evaluate;
+mod features;
+mod learn;
+mod model;
 pub mod profile;
 mod readings;
+mod rules;
+mod snapshot;
 mod spec;
+mod state;
+mod tenants;
+#[cfg(test)]
+mod testing;
+mod versions;
+mod windows;
 
+pub use drill::{DrillError, DrillRow};
+pub use engine::{Engine, ObserveError};
 pub use readings::{
     FeatureHistogram, FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict,
     WindowReadings,
 };
+pub use snapshot::{RestoreError, RestoreReport};
 pub use spec::{ModelSpec, ReferenceSpec, TenantSpec, WindowLimits};

@@ -86,8 +86,8 @@ pub enum ProfileError {
 }
 
 impl ProfileError {
-    fn key(key: impl Into<String>, problem: impl ToString) -> Self {
-        Self::Key { key: key.into(), problem: problem.to_string() }
+    fn key(key: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        Self::Key { key: key.into(), problem: format!("{problem}") }
     }
 }
 

@@ -1,0 +1,130 @@
+//! The rows of one observation, by feature: filled completely before anything is counted.
+
+use record::{Cell, DecodedCell, Lane};
+
+use crate::features::{Found, Side, Stage, Walk};
+use crate::learn::Raw;
+use crate::profile::slot_of;
+use crate::rules::Rules;
+use crate::state::State;
+
+/// Features times rows that one observation may have: 30 features in 100 000 rows fit.
+const MAX_CELLS: usize = 1 << 22;
+
+/// A feature that this batch has no room for.
+const ABSENT: usize = usize::MAX;
+
+/// One observation's rows, as slots (frozen features) or raw (learning ones); reused from observation to observation.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    rows: [usize; 2],
+    /// By the feature's number: where its rows begin, in `slots` or in `raws`.
+    starts: Vec<usize>,
+    slots: Vec<u8>,
+    raws: Vec<Raw>,
+    scratch: String,
+}
+
+impl Batch {
+    /// Makes room: every known feature is missing in every row. False when that is more than one observation may have.
+    pub(crate) fn begin(&mut self, state: &State, lane: Lane, features: u32, predictions: u32) -> bool {
+        self.rows = [features as usize, predictions as usize];
+        self.starts.clear();
+        self.slots.clear();
+        self.raws.clear();
+        let rows = self.rows[0].max(self.rows[1]);
+        if rows.saturating_mul(state.features.len() + 1) > MAX_CELLS {
+            return false;
+        }
+        for at in 0..state.features.len() {
+            self.make_room(state, lane, at);
+        }
+        true
+    }
+
+    /// Takes the cells of one side. Names that are new on the production lane become features.
+    pub(crate) fn fill<'a>(
+        &mut self,
+        state: &mut State,
+        rules: &Rules,
+        lane: Lane,
+        side: Side,
+        cells: impl Iterator<Item = DecodedCell<'a>>,
+    ) {
+        let mut walk = Walk::new(side);
+        let mut over_limit = 0;
+        for cell in cells {
+            match state.features.known(&mut walk, cell.name) {
+                Some(at) => self.put(state, at, cell.row as usize, cell.value),
+                None => match meet(state, rules, lane, side, cell.name) {
+                    Found::Known(at) => {
+                        self.make_room(state, lane, at);
+                        self.put(state, at, cell.row as usize, cell.value);
+                    }
+                    Found::Ignored => {}
+                    Found::OverLimit => over_limit += 1,
+                },
+            }
+        }
+        if over_limit > 0 {
+            state.drop_rows("feature_limit", over_limit);
+        }
+    }
+
+    /// Rows of one side.
+    pub(crate) fn rows(&self, side: Side) -> usize {
+        self.rows[side as usize]
+    }
+
+    /// The slots of a frozen feature.
+    #[inline]
+    pub(crate) fn slots(&self, feature: usize, side: Side) -> &[u8] {
+        let start = self.starts[feature];
+        &self.slots[start..start + self.rows(side)]
+    }
+
+    /// The values of a learning feature; none on a lane that does not learn.
+    pub(crate) fn raws(&self, feature: usize, side: Side) -> &[Raw] {
+        match self.starts[feature] {
+            ABSENT => &[],
+            start => &self.raws[start..start + self.rows(side)],
+        }
+    }
+
+    fn make_room(&mut self, state: &State, lane: Lane, at: usize) {
+        let feature = state.features.get(at);
+        let rows = self.rows(feature.side);
+        match &feature.stage {
+            Stage::Frozen(frozen) => {
+                self.starts.push(self.slots.len());
+                self.slots.resize(self.slots.len() + rows, frozen.bins.missing() as u8);
+            }
+            Stage::Learning(_) if lane == Lane::Prod => {
+                self.starts.push(self.raws.len());
+                self.raws.resize(self.raws.len() + rows, Raw::MISSING);
+            }
+            Stage::Learning(_) => self.starts.push(ABSENT),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, state: &mut State, at: usize, row: usize, value: Cell<'_>) {
+        let feature = state.features.get_mut(at);
+        let start = self.starts[at];
+        if start == ABSENT || row >= self.rows[feature.side as usize] {
+            return;
+        }
+        match &mut feature.stage {
+            Stage::Frozen(frozen) => {
+                self.slots[start + row] = slot_of(&frozen.bins, value, &mut self.scratch) as u8;
+            }
+            Stage::Learning(column) => self.raws[start + row] = column.raw(value),
+        }
+    }
+}
+
+fn meet(state: &mut State, rules: &Rules, lane: Lane, side: Side, name: &str) -> Found {
+    let learns = lane == Lane::Prod && rules.learn > 0;
+    let backfill = learns.then(|| state.backfill(rules, side));
+    state.features.meet(name, side, &rules.filter, rules.feature_limit, backfill)
+}

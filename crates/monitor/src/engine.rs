@@ -1,0 +1,229 @@
+//! The engine: every model's windows, behind one writer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use record::{DecodeErrorKind, Decoded, Exchange, Lane, Record};
+
+use crate::batch::Batch;
+use crate::model::Model;
+use crate::profile::Profile;
+use crate::readings::{FeatureHistogram, Readings};
+use crate::spec::ModelSpec;
+use crate::state::Head;
+
+/// The version of records that name none while no active version is known.
+const UNKNOWN_VERSION: &str = "unknown";
+
+/// Longest version that a record may name, in bytes.
+const MAX_VERSION_BYTES: usize = 128;
+
+/// Why a record was not counted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObserveError {
+    /// No model of this name is configured.
+    #[error("model `{model}` is not configured: add it under `models` or correct the record's `model`")]
+    UnknownModel {
+        /// The record's model.
+        model: String,
+    },
+    /// Too many versions came in with records.
+    #[error("version `{version}` is one too many: the limit is `{limit}` versions a model")]
+    VersionLimit {
+        /// The record's version.
+        version: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// The version's name is too long.
+    #[error("`version` has `{bytes}` bytes: at most `{MAX_VERSION_BYTES}` are allowed")]
+    VersionTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The request was refused (4xx): no inference took place.
+    #[error("`status` is `{status}`: a refused request is no inference")]
+    Refused {
+        /// The record's status.
+        status: u16,
+    },
+}
+
+/// Records in, readings out. One writer; readers take [`Readings`].
+///
+/// What counts: every row of a batch is an observation. A row without a known feature is `missing` there. A request that
+/// was refused (4xx) is not an inference and counts nowhere (`refused`); one whose answer cannot be read, or is not 2xx,
+/// counts for its features but not for predictions.
+#[derive(Debug, Default)]
+pub struct Engine {
+    pub(crate) models: Vec<Model>,
+    by_name: HashMap<Arc<str>, usize>,
+    decoded: Decoded,
+    batch: Batch,
+    /// The caller's time at the last [`Engine::readings`], unix milliseconds.
+    pub(crate) now_ms: i64,
+    unknown_model: u64,
+}
+
+impl Engine {
+    /// An engine with empty windows.
+    pub fn new(specs: Vec<ModelSpec>) -> Self {
+        let mut engine = Self::default();
+        engine.configure(specs);
+        engine
+    }
+
+    /// Takes over new settings. A model whose features, reference, bins and window size are the same keeps its windows;
+    /// the others start anew, and those that are not named any more are forgotten.
+    pub fn configure(&mut self, specs: Vec<ModelSpec>) {
+        let mut old: HashMap<Arc<str>, Model> =
+            self.models.drain(..).map(|model| (model.spec.name.clone(), model)).collect();
+        self.by_name.clear();
+        for spec in specs {
+            if self.by_name.contains_key(&spec.name) {
+                continue;
+            }
+            self.by_name.insert(spec.name.clone(), self.models.len());
+            let model = match old.remove(&spec.name) {
+                Some(mut model) => {
+                    model.configure(spec);
+                    model
+                }
+                None => Model::new(spec),
+            };
+            self.models.push(model);
+        }
+    }
+
+    /// Decodes an exchange and counts its rows. What cannot be counted is counted by reason in
+    /// [`crate::ModelReadings::dropped`]; a bad request changes no window.
+    pub fn observe(&mut self, exchange: &Exchange) {
+        let Some(at) = self.by_name.get(&exchange.model).copied() else {
+            self.unknown_model += 1;
+            return;
+        };
+        let model = &mut self.models[at];
+        if is_refused(exchange.status) {
+            model.state.drop_rows("refused", 1);
+            return;
+        }
+        match model.decoder.decode(exchange, &mut self.decoded) {
+            Err(error) => {
+                model.state.drop_rows(error.kind.as_str(), 1);
+                return;
+            }
+            Ok(outcome) => {
+                if outcome.response_error.is_some_and(|error| error.kind != DecodeErrorKind::Status) {
+                    model.state.drop_rows("response", 1);
+                }
+            }
+        }
+        let head = Head {
+            version: &exchange.version,
+            lane: exchange.lane,
+            tenant: exchange.tenant.as_deref(),
+            at_ms: exchange.at_ms,
+        };
+        model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
+    }
+
+    /// Counts one record. Without a version it belongs to the active one; without a time to the last
+    /// [`Engine::readings`].
+    ///
+    /// # Errors
+    ///
+    /// [`ObserveError`]; the record then changes no window.
+    pub fn observe_record(&mut self, record: &Record) -> Result<(), ObserveError> {
+        let Some(at) = self.by_name.get(record.model.as_str()).copied() else {
+            self.unknown_model += 1;
+            return Err(ObserveError::UnknownModel { model: record.model.clone() });
+        };
+        let model = &mut self.models[at];
+        if let Some(status) = record.status.filter(|status| is_refused(*status)) {
+            model.state.drop_rows("refused", 1);
+            return Err(ObserveError::Refused { status });
+        }
+        let version = match &record.version {
+            Some(version) if version.len() > MAX_VERSION_BYTES => {
+                model.state.drop_rows("version_limit", 1);
+                return Err(ObserveError::VersionTooLong { bytes: version.len() });
+            }
+            Some(version) => Arc::from(version.as_str()),
+            None => model.active.clone().unwrap_or_else(|| UNKNOWN_VERSION.into()),
+        };
+        record.fill(&mut self.decoded);
+        let head = Head {
+            version: &version,
+            lane: record.lane,
+            tenant: record.tenant.as_deref().map(str::as_bytes),
+            at_ms: record.ts.unwrap_or(self.now_ms),
+        };
+        model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
+        if model.state.versions.find(&version).is_none() {
+            let limit = model.rules.version_limit;
+            return Err(ObserveError::VersionLimit { version: version.to_string(), limit });
+        }
+        Ok(())
+    }
+
+    /// Says which version's production windows the shadow lane is compared with.
+    pub fn set_active(&mut self, model: &str, version: &str) {
+        if let Some(model) = self.find_mut(model) {
+            model.set_active(version);
+        }
+    }
+
+    /// Every statistic, in the order of the configuration. Only windows that changed since the last call are computed
+    /// again; the others are shared with its result.
+    pub fn readings(&mut self, now_ms: i64) -> Readings {
+        self.now_ms = now_ms;
+        Readings { at_ms: now_ms, models: self.models.iter_mut().map(Model::readings).collect() }
+    }
+
+    /// The histograms behind one window set's readings; `None` if it has no rows.
+    pub fn histograms(
+        &self,
+        model: &str,
+        version: &str,
+        lane: Lane,
+        tenant: &str,
+    ) -> Option<Vec<FeatureHistogram>> {
+        self.find(model)?.histograms(version, lane, tenant)
+    }
+
+    /// The reference in force; `None` while it is being learned. With the previous window as reference this is the
+    /// first window, from which the bins were cut.
+    pub fn profile(&self, model: &str) -> Option<Profile> {
+        self.find(model)?.profile()
+    }
+
+    /// Observations of models that are not configured, since the start.
+    pub fn unknown_model(&self) -> u64 {
+        self.unknown_model
+    }
+
+    /// Memory of windows, references and learning buffers in bytes, estimated.
+    pub fn memory_bytes(&self) -> usize {
+        let of = |model: &Model| {
+            model.state.memory_bytes() + model.before_drill.as_ref().map_or(0, |state| state.memory_bytes())
+        };
+        self.models.iter().map(of).sum()
+    }
+
+    pub(crate) fn find(&self, model: &str) -> Option<&Model> {
+        self.by_name.get(model).map(|at| &self.models[*at])
+    }
+
+    pub(crate) fn find_mut(&mut self, model: &str) -> Option<&mut Model> {
+        self.by_name.get(model).map(|at| &mut self.models[*at])
+    }
+}
+
+/// 4xx: the request was refused before or instead of an inference.
+fn is_refused(status: u16) -> bool {
+    (400..500).contains(&status)
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -1,0 +1,264 @@
+//! The features of a model: by name, by number, and where each stands between unknown and frozen.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use stats::{Bins, MAX_WINDOW_SLOTS};
+
+use crate::learn::Column;
+use crate::profile::{FeatureProfile, Profile};
+use crate::spec::ModelSpec;
+
+/// What a cell is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Features,
+    Predictions,
+}
+
+/// A reference that does not move any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Frozen {
+    pub(crate) bins: Bins,
+    /// Reference counts per slot.
+    pub(crate) counts: Vec<u64>,
+    /// Their sum.
+    pub(crate) rows: u64,
+    /// When the bins were cut, unix milliseconds.
+    pub(crate) at_ms: i64,
+}
+
+impl Frozen {
+    pub(crate) fn new(feature: FeatureProfile, at_ms: i64) -> Self {
+        Self { rows: feature.rows(), bins: feature.bins, counts: feature.counts, at_ms }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    Learning(Column),
+    Frozen(Frozen),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Feature {
+    pub(crate) name: Arc<str>,
+    pub(crate) side: Side,
+    pub(crate) stage: Stage,
+}
+
+impl Feature {
+    pub(crate) fn frozen(&self) -> Option<&Frozen> {
+        match &self.stage {
+            Stage::Frozen(frozen) => Some(frozen),
+            Stage::Learning(_) => None,
+        }
+    }
+}
+
+/// Which names are measured at all.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    include: HashSet<String>,
+    exclude: HashSet<String>,
+}
+
+impl Filter {
+    pub(crate) fn new(spec: &ModelSpec) -> Self {
+        Self {
+            include: spec.include.iter().cloned().collect(),
+            exclude: spec.exclude.iter().cloned().collect(),
+        }
+    }
+
+    /// `include` chooses among features; predictions are measured unless excluded.
+    fn allows(&self, name: &str, side: Side) -> bool {
+        let included = side == Side::Predictions || self.include.is_empty() || self.include.contains(name);
+        included && !self.exclude.contains(name)
+    }
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The feature with this number.
+    Known(usize),
+    /// Not measured: excluded, or unknown on a side that does not learn.
+    Ignored,
+    /// Over the limit of features.
+    OverLimit,
+}
+
+/// The features of a model. Numbers are given once and stay.
+#[derive(Clone, Debug)]
+pub(crate) struct FeatureTable {
+    features: Vec<Feature>,
+    by_name: HashMap<Arc<str>, usize>,
+    /// Guesses: which feature came first on each side, and which one followed each feature last time.
+    first: [usize; 2],
+    next: Vec<usize>,
+}
+
+/// Where a walk over the cells of one side stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    side: Side,
+    previous: Option<usize>,
+}
+
+impl Walk {
+    pub(crate) fn new(side: Side) -> Self {
+        Self { side, previous: None }
+    }
+}
+
+/// Whether a name is a prediction's: `prediction` or `prediction.NAME`.
+pub(crate) fn side_of(name: &str) -> Side {
+    match name.strip_prefix("prediction") {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => Side::Predictions,
+        _ => Side::Features,
+    }
+}
+
+impl FeatureTable {
+    pub(crate) fn new() -> Self {
+        Self { features: Vec::new(), by_name: HashMap::new(), first: [0; 2], next: Vec::new() }
+    }
+
+    /// The features of a profile that are measured, frozen. Those with more slots than a window has are left out.
+    pub(crate) fn of_profile(profile: &Profile, filter: &Filter) -> Self {
+        let mut table = Self::new();
+        for feature in &profile.features {
+            let side = side_of(&feature.name);
+            let fits =
+                feature.bins.slots() <= MAX_WINDOW_SLOTS && feature.counts.len() == feature.bins.slots();
+            if fits && filter.allows(&feature.name, side) && !table.by_name.contains_key(&*feature.name) {
+                let frozen = Frozen::new(feature.clone(), profile.created_at_ms);
+                table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
+            }
+        }
+        table
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Feature> {
+        self.features.iter()
+    }
+
+    pub(crate) fn get(&self, at: usize) -> &Feature {
+        &self.features[at]
+    }
+
+    pub(crate) fn get_mut(&mut self, at: usize) -> &mut Feature {
+        &mut self.features[at]
+    }
+
+    /// The feature of a cell. Requests repeat: the guesses are the feature that followed the previous one last time (rows
+    /// one after the other) and the previous one again (columns one after the other); a name is hashed only when both
+    /// are wrong.
+    #[inline]
+    pub(crate) fn known(&mut self, walk: &mut Walk, name: &str) -> Option<usize> {
+        let guess = match walk.previous {
+            Some(previous) => self.next[previous],
+            None => self.first[walk.side as usize],
+        };
+        let is = |at: usize| self.features.get(at).is_some_and(|f| *f.name == *name && f.side == walk.side);
+        let at = if is(guess) {
+            guess
+        } else if let Some(previous) = walk.previous.filter(|previous| is(*previous)) {
+            return Some(previous);
+        } else {
+            let at = self.by_name.get(name).copied().filter(|at| self.features[*at].side == walk.side)?;
+            match walk.previous {
+                Some(previous) => self.next[previous] = at,
+                None => self.first[walk.side as usize] = at,
+            }
+            at
+        };
+        walk.previous = Some(at);
+        Some(at)
+    }
+
+    /// Decides about a name that is not known. `backfill`: rows that went by without it, if this traffic may add features.
+    pub(crate) fn meet(
+        &mut self,
+        name: &str,
+        side: Side,
+        filter: &Filter,
+        limit: usize,
+        backfill: Option<usize>,
+    ) -> Found {
+        let Some(rows) = backfill.filter(|_| filter.allows(name, side)) else { return Found::Ignored };
+        // A feature that takes the name of a prediction, or the other way round, cannot be told apart in metrics.
+        if self.by_name.contains_key(name) || side_of(name) != side {
+            return Found::Ignored;
+        }
+        if self.features.len() >= limit {
+            return Found::OverLimit;
+        }
+        Found::Known(self.insert(name.into(), side, Stage::Learning(Column::starting_after(rows))))
+    }
+
+    /// Adds a feature under the next number. The name must not be there yet.
+    pub(crate) fn insert(&mut self, name: Arc<str>, side: Side, stage: Stage) -> usize {
+        let at = self.features.len();
+        self.by_name.insert(name.clone(), at);
+        self.features.push(Feature { name, side, stage });
+        self.next.push(at + 1);
+        at
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(names: &[&str]) -> FeatureTable {
+        let mut table = FeatureTable::new();
+        for name in names {
+            table.insert((*name).into(), side_of(name), Stage::Learning(Column::default()));
+        }
+        table
+    }
+
+    fn walk(table: &mut FeatureTable, names: &[&str]) -> Vec<Option<usize>> {
+        let mut walk = Walk::new(Side::Features);
+        names.iter().map(|name| table.known(&mut walk, name)).collect()
+    }
+
+    #[test]
+    fn a_wrong_guess_never_gives_a_wrong_feature() {
+        let mut table = table(&["a", "b", "c", "prediction"]);
+        for order in [["a", "b", "c"], ["c", "b", "a"], ["b", "b", "c"], ["a", "a", "a"], ["c", "x", "a"]] {
+            let expected: Vec<_> =
+                order.iter().map(|n| ["a", "b", "c"].iter().position(|m| m == n)).collect();
+            for _ in 0..2 {
+                assert_eq!(walk(&mut table, &order), expected, "{order:?}");
+            }
+        }
+        assert_eq!(walk(&mut table, &["prediction"]), [None], "a prediction is no feature");
+    }
+
+    #[test]
+    fn names_are_told_apart_by_side() {
+        assert_eq!(side_of("prediction"), Side::Predictions);
+        assert_eq!(side_of("prediction.score"), Side::Predictions);
+        assert_eq!(side_of("predictions"), Side::Features);
+        let mut table = FeatureTable::new();
+        let filter =
+            Filter { include: HashSet::from(["a".to_owned()]), exclude: HashSet::from(["x".to_owned()]) };
+        let mut meet = |name, side| table.meet(name, side, &filter, 2, Some(0));
+        assert_eq!(meet("b", Side::Features), Found::Ignored, "not included");
+        assert_eq!(meet("prediction", Side::Features), Found::Ignored, "reserved");
+        assert_eq!(meet("prediction", Side::Predictions), Found::Known(0), "never needs to be included");
+        assert_eq!(meet("a", Side::Features), Found::Known(1));
+        assert_eq!(meet("prediction.b", Side::Predictions), Found::OverLimit);
+    }
+}

@@ -1,0 +1,194 @@
+//! The first rows of a feature, kept raw until its bins can be cut.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use record::Cell;
+use stats::Bins;
+
+use crate::profile::{
+    BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, slot_of,
+};
+
+/// Bytes of text a column keeps while it learns; later new texts belong to `other`.
+const MAX_COLUMN_TEXT: usize = 256 * 1024;
+
+/// A value in eight bytes: a number's bits, or a NaN that says `missing` or which text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Raw(u64);
+
+/// Quiet NaNs with this pattern hold a text's code in the low 32 bits.
+const TEXT: u64 = 0x7ffc_0000_0000_0000;
+/// The code of a text that was not kept.
+const OTHER_TEXT: u32 = u32::MAX;
+
+impl Raw {
+    pub(crate) const MISSING: Self = Self(0x7ff8_0000_0000_0000);
+
+    fn number(x: f64) -> Self {
+        if x.is_nan() { Self::MISSING } else { Self(x.to_bits()) }
+    }
+
+    fn text_code(self) -> Option<u32> {
+        (self.0 & TEXT == TEXT && f64::from_bits(self.0).is_nan()).then_some(self.0 as u32)
+    }
+
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+/// The window sets a learned row belongs to; [`Sets::NONE`] stands for no second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sets {
+    pub(crate) all: u32,
+    pub(crate) tenant: u32,
+}
+
+impl Sets {
+    pub(crate) const NONE: u32 = u32::MAX;
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        [self.all, self.tenant].into_iter().filter(|set| *set != Self::NONE).map(|set| set as usize)
+    }
+}
+
+/// One feature's first rows, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Column {
+    pub(crate) rows: Vec<Raw>,
+    /// Where each row belongs; filled only when learned rows are counted as well (previous window).
+    pub(crate) sets: Vec<Sets>,
+    texts: Vec<Arc<str>>,
+    codes: HashMap<Arc<str>, u32>,
+    text_bytes: usize,
+}
+
+impl Column {
+    /// Rows that went by before the feature first showed: missing in all of them.
+    pub(crate) fn starting_after(rows: usize) -> Self {
+        Self { rows: vec![Raw::MISSING; rows], ..Self::default() }
+    }
+
+    /// The value in eight bytes; a new text is remembered if there is room.
+    pub(crate) fn raw(&mut self, cell: Cell<'_>) -> Raw {
+        match cell {
+            Cell::Missing => Raw::MISSING,
+            Cell::Number(x) => Raw::number(x),
+            Cell::Text(text) => Raw(TEXT | u64::from(self.code(text))),
+        }
+    }
+
+    /// The value again.
+    pub(crate) fn cell(&self, raw: Raw) -> Cell<'_> {
+        let number = f64::from_bits(raw.0);
+        match raw.text_code() {
+            // No category of this name can exist: longer texts are never kept.
+            Some(code) => Cell::Text(self.texts.get(code as usize).map_or(OVERLONG, |text| text)),
+            None if number.is_nan() => Cell::Missing,
+            None => Cell::Number(number),
+        }
+    }
+
+    /// Cuts the bins from the rows so far.
+    pub(crate) fn fit(&self, name: &str, rules: &BuildRules) -> FeatureProfile {
+        let mut builder = ColumnBuilder::default();
+        for raw in &self.rows {
+            match (raw.text_code(), self.cell(*raw)) {
+                (Some(OTHER_TEXT), _) => builder.push_others(1),
+                (_, Cell::Number(x)) => builder.push_number(x),
+                (_, Cell::Text(text)) => builder.push_text(text),
+                (_, Cell::Missing) => builder.push_missing(1),
+            }
+        }
+        builder.finish(name, rules)
+    }
+
+    /// The slot of a value of this column.
+    pub(crate) fn slot(&self, bins: &Bins, raw: Raw, scratch: &mut String) -> u8 {
+        slot_of(bins, self.cell(raw), scratch) as u8
+    }
+
+    pub(crate) fn texts(&self) -> &[Arc<str>] {
+        &self.texts
+    }
+
+    /// A stored column's texts, in the order of their codes.
+    pub(crate) fn restore_text(&mut self, text: &str) {
+        self.keep(text);
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.rows.capacity() * 8 + self.sets.capacity() * 8 + self.text_bytes + self.texts.len() * 80
+    }
+
+    fn code(&mut self, text: &str) -> u32 {
+        if let Some(code) = self.codes.get(text) {
+            return *code;
+        }
+        let room = self.texts.len() < MAX_DISTINCT_TEXTS
+            && text.len() <= MAX_TEXT_BYTES
+            && self.text_bytes + text.len() <= MAX_COLUMN_TEXT;
+        if room { self.keep(text) } else { OTHER_TEXT }
+    }
+
+    fn keep(&mut self, text: &str) -> u32 {
+        let (code, text) = (self.texts.len() as u32, Arc::<str>::from(text));
+        self.text_bytes += text.len();
+        self.texts.push(text.clone());
+        self.codes.insert(text, code);
+        code
+    }
+}
+
+/// Longer than any category can be.
+const OVERLONG: &str = {
+    const BYTES: [u8; MAX_TEXT_BYTES + 1] = [b'x'; MAX_TEXT_BYTES + 1];
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stats::{BinningRule, RangeRule};
+
+    const RULES: BuildRules =
+        BuildRules { binning: BinningRule::EqualWidth { bins: 2, range: RangeRule::MinMax }, categories: 10 };
+
+    #[test]
+    fn values_survive_eight_bytes() {
+        let mut column = Column::default();
+        let long = "y".repeat(MAX_TEXT_BYTES + 1);
+        let number = |x| Cell::Number(x);
+        for cell in
+            [Cell::Missing, number(-0.0), number(f64::MAX), number(f64::NEG_INFINITY), Cell::Text("ä")]
+        {
+            let raw = column.raw(cell);
+            assert_eq!(column.cell(raw), cell);
+        }
+        let (nan, negative) = (column.raw(number(f64::NAN)), column.raw(number(-f64::NAN)));
+        assert_eq!((column.cell(nan), column.cell(negative)), (Cell::Missing, Cell::Missing));
+        let raw = column.raw(Cell::Text(&long));
+        assert_eq!(column.cell(raw), Cell::Text(OVERLONG));
+        assert_eq!(OVERLONG.len(), MAX_TEXT_BYTES + 1);
+    }
+
+    #[test]
+    fn texts_beyond_the_room_are_other() {
+        let mut column = Column::default();
+        for i in 0..3_000 {
+            let raw = column.raw(Cell::Text(&format!("{i:0>200}")));
+            column.rows.push(raw);
+        }
+        assert!(column.text_bytes <= MAX_COLUMN_TEXT);
+        let feature = column.fit("f", &RULES);
+        assert_eq!(feature.counts, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2_990, 0]);
+    }
+}

@@ -1,0 +1,135 @@
+//! One model: its settings, its decoder, and what it has counted.
+
+use std::sync::Arc;
+
+use record::{Decoded, Decoder};
+
+use crate::batch::Batch;
+use crate::evaluate::Criticals;
+use crate::features::{Side, Stage};
+use crate::profile::{FeatureProfile, Profile};
+use crate::readings::ReferenceState;
+use crate::rules::{Rules, signature};
+use crate::spec::{ModelSpec, ReferenceSpec};
+use crate::state::{Head, State};
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) spec: ModelSpec,
+    pub(crate) rules: Rules,
+    pub(crate) decoder: Decoder,
+    pub(crate) state: State,
+    /// What was counted before the drill that is going on.
+    pub(crate) before_drill: Option<Box<State>>,
+    /// The version that clients get.
+    pub(crate) active: Option<Arc<str>>,
+    /// Grows with every change of the settings that readings depend on.
+    pub(crate) settings: u64,
+    pub(crate) criticals: Criticals,
+    /// See [`signature`].
+    pub(crate) signature: [u8; 32],
+}
+
+impl Model {
+    pub(crate) fn new(spec: ModelSpec) -> Self {
+        let rules = Rules::new(&spec);
+        Self {
+            state: State::new(&spec, &rules),
+            decoder: Decoder::new(spec.decoder.clone()),
+            criticals: Criticals::new(spec.alpha),
+            signature: signature(&spec),
+            rules,
+            spec,
+            before_drill: None,
+            active: None,
+            settings: 0,
+        }
+    }
+
+    /// Takes over new settings; what was counted stays if slots still mean the same.
+    pub(crate) fn configure(&mut self, spec: ModelSpec) {
+        if signature(&spec) != self.signature {
+            let (active, settings) = (self.active.take(), self.settings + 1);
+            let (rows, dropped) = (self.state.rows, std::mem::take(&mut self.state.dropped));
+            *self = Self { active, settings, ..Self::new(spec) };
+            (self.state.rows, self.state.dropped) = (rows, dropped);
+            return;
+        }
+        self.rules = Rules::new(&spec);
+        self.decoder = Decoder::new(spec.decoder.clone());
+        self.criticals = Criticals::new(spec.alpha);
+        self.settings += 1;
+        for state in std::iter::once(&mut self.state).chain(self.before_drill.as_deref_mut()) {
+            state.tenants.configure(&spec.tenants);
+        }
+        self.spec = spec;
+    }
+
+    pub(crate) fn set_active(&mut self, version: &str) {
+        if self.active.as_deref() != Some(version) {
+            self.active = Some(version.into());
+        }
+    }
+
+    /// Counts decoded rows; without effect but for the drop counters when they cannot be counted.
+    pub(crate) fn observe(&mut self, head: &Head<'_>, decoded: &Decoded, batch: &mut Batch, now: i64) {
+        let (state, rules) = (&mut self.state, &self.rules);
+        if !batch.begin(state, head.lane, decoded.feature_rows(), decoded.prediction_rows()) {
+            state.drop_rows("too_many_rows", 1);
+            return;
+        }
+        let Some(version) = state.version(head.version, rules, now, self.active.as_deref()) else {
+            state.drop_rows("version_limit", 1);
+            return;
+        };
+        batch.fill(state, rules, head.lane, Side::Features, decoded.features());
+        batch.fill(state, rules, head.lane, Side::Predictions, decoded.predictions());
+        state.count(rules, head, version, batch);
+    }
+
+    pub(crate) fn reference(&self) -> ReferenceState {
+        let source = match &self.spec.reference {
+            ReferenceSpec::Profile { .. } => "profile",
+            ReferenceSpec::Learn { .. } => "learned",
+            ReferenceSpec::PreviousWindow => "previous_window",
+        };
+        let frozen = || self.state.features.iter().filter_map(|feature| feature.frozen());
+        if let ReferenceSpec::Profile { profile, .. } = &self.spec.reference {
+            let (rows, at_ms) = (profile.rows, profile.created_at_ms);
+            return ReferenceState::Ready { source, rows, features: frozen().count(), at_ms };
+        }
+        if let Some(rows) = frozen().map(|frozen| frozen.rows).max() {
+            let at_ms = frozen().map(|frozen| frozen.at_ms).max().unwrap_or_default();
+            return ReferenceState::Ready { source, rows, features: frozen().count(), at_ms };
+        }
+        let rows = self.state.features.iter().map(|feature| match &feature.stage {
+            Stage::Learning(column) => column.rows.len() as u64,
+            Stage::Frozen(_) => 0,
+        });
+        ReferenceState::Learning { rows: rows.max().unwrap_or(0), wanted: self.rules.learn as u64 }
+    }
+
+    /// The reference in force as a profile; `None` while nothing is frozen.
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        let features: Vec<FeatureProfile> = self
+            .state
+            .features
+            .iter()
+            .filter_map(|feature| {
+                let frozen = feature.frozen()?;
+                Some(FeatureProfile::new(&*feature.name, frozen.bins.clone(), frozen.counts.clone()))
+            })
+            .collect();
+        if features.is_empty() {
+            return None;
+        }
+        let (name, created_at_ms, rows) = match (&self.spec.reference, self.reference()) {
+            (ReferenceSpec::Profile { profile, .. }, _) => {
+                (profile.name.clone(), profile.created_at_ms, profile.rows)
+            }
+            (_, ReferenceState::Ready { rows, at_ms, .. }) => (self.spec.name.to_string(), at_ms, rows),
+            (_, ReferenceState::Learning { .. }) => return None,
+        };
+        Some(Profile { name, created_at_ms, rows, features })
+    }
+}

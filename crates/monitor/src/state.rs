@@ -1,0 +1,242 @@
+//! Everything one model has counted: features, references, window sets.
+//!
+//! Kept apart from the model's settings so that it can be cloned before a drill, put back after it, and stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use record::Lane;
+
+use crate::batch::Batch;
+use crate::features::{FeatureTable, Frozen, Side, Stage};
+use crate::learn::{Column, Raw, Sets};
+use crate::rules::Rules;
+use crate::spec::{ModelSpec, ReferenceSpec};
+use crate::tenants::{ALL, Tenants};
+use crate::versions::{Place, Versions};
+use crate::windows::WindowSet;
+
+/// Values that all learning features of a model may hold together; beyond it they are frozen early.
+const MAX_LEARN_VALUES: usize = 4_000_000;
+
+/// Who sent rows, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) version: &'a Arc<str>,
+    pub(crate) lane: Lane,
+    /// As the request named it, unchecked.
+    pub(crate) tenant: Option<&'a [u8]>,
+    pub(crate) at_ms: i64,
+}
+
+/// What one model has counted.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) features: FeatureTable,
+    pub(crate) tenants: Tenants,
+    pub(crate) versions: Versions,
+    pub(crate) sets: Vec<WindowSet>,
+    /// Number of a set plus one, by version and lane, then by tenant; 0 where there is none.
+    index: Vec<Vec<u32>>,
+    /// Production rows so far, per side.
+    pub(crate) seen: [u64; 2],
+    /// Rows since the start.
+    pub(crate) rows: u64,
+    /// Observations not counted since the start, by reason.
+    pub(crate) dropped: BTreeMap<&'static str, u64>,
+    /// Grows with every change of a reference.
+    pub(crate) references: u64,
+}
+
+impl State {
+    pub(crate) fn new(spec: &ModelSpec, rules: &Rules) -> Self {
+        let features = match &spec.reference {
+            ReferenceSpec::Profile { profile, .. } => FeatureTable::of_profile(profile, &rules.filter),
+            ReferenceSpec::Learn { .. } | ReferenceSpec::PreviousWindow => FeatureTable::new(),
+        };
+        Self {
+            features,
+            tenants: Tenants::new(&spec.tenants),
+            versions: Versions::default(),
+            sets: Vec::new(),
+            index: Vec::new(),
+            seen: [0; 2],
+            rows: 0,
+            dropped: BTreeMap::new(),
+            references: 0,
+        }
+    }
+
+    pub(crate) fn drop_rows(&mut self, reason: &'static str, count: u64) {
+        *self.dropped.entry(reason).or_default() += count;
+    }
+
+    /// The number of the version, its windows emptied if it took the place of another; `None` when there is no room.
+    pub(crate) fn version(
+        &mut self,
+        name: &Arc<str>,
+        rules: &Rules,
+        now: i64,
+        active: Option<&str>,
+    ) -> Option<usize> {
+        match self.versions.place(name, now, rules.version_limit, active) {
+            Place::At(version) => Some(version),
+            Place::Reuse(version) => {
+                self.sets.iter_mut().filter(|set| set.version == version).for_each(WindowSet::reset);
+                Some(version)
+            }
+            Place::Full => None,
+        }
+    }
+
+    /// Rows that a new feature has missed while the first rows were being learned. Where learned rows are counted as
+    /// well, nothing is filled in: it is not known any more whose they were.
+    pub(crate) fn backfill(&self, rules: &Rules, side: Side) -> usize {
+        let seen = self.seen[side as usize] as usize;
+        if rules.previous || seen >= rules.learn { 0 } else { seen }
+    }
+
+    /// Counts a filled batch.
+    pub(crate) fn count(&mut self, rules: &Rules, head: &Head<'_>, version: usize, batch: &Batch) {
+        let tenant = self.tenants.resolve(head.tenant);
+        let sets = Sets {
+            all: self.set(version, head.lane, ALL) as u32,
+            tenant: tenant.map_or(Sets::NONE, |tenant| self.set(version, head.lane, tenant) as u32),
+        };
+        let (mut counted, mut learned) = (0, 0);
+        for at in 0..self.features.len() {
+            let feature = self.features.get(at);
+            match &feature.stage {
+                Stage::Frozen(frozen) => {
+                    let slots = batch.slots(at, feature.side);
+                    for set in sets.iter() {
+                        self.sets[set].push(at, &frozen.bins, rules.window, rules.previous, slots);
+                    }
+                    counted = counted.max(slots.len());
+                }
+                Stage::Learning(_) => {
+                    let raws = batch.raws(at, feature.side);
+                    counted = counted.max(self.learn(rules, at, raws, sets, head.at_ms));
+                    learned += self.learning_values(at);
+                }
+            }
+        }
+        if learned > MAX_LEARN_VALUES {
+            self.freeze_all(rules, head.at_ms);
+        }
+        let rows = [batch.rows(Side::Features), batch.rows(Side::Predictions)];
+        if head.lane == Lane::Prod {
+            for (seen, rows) in self.seen.iter_mut().zip(rows) {
+                *seen = seen.saturating_add(rows as u64);
+            }
+        }
+        self.rows += rows[0].max(rows[1]) as u64;
+        if counted > 0 {
+            sets.iter().for_each(|set| self.sets[set].count(counted as u64, head.at_ms));
+        }
+    }
+
+    /// Adds rows to a learning feature and freezes it when it has enough. Returns how many rows count in windows.
+    fn learn(&mut self, rules: &Rules, at: usize, raws: &[Raw], sets: Sets, at_ms: i64) -> usize {
+        let Stage::Learning(column) = &mut self.features.get_mut(at).stage else { return 0 };
+        let taken = rules.learn.saturating_sub(column.rows.len()).min(raws.len());
+        let (first, rest) = raws.split_at(taken);
+        column.rows.extend_from_slice(first);
+        if rules.previous {
+            column.sets.extend(first.iter().map(|_| sets));
+        }
+        if column.rows.len() < rules.learn || raws.is_empty() {
+            return if rules.previous { first.len() } else { 0 };
+        }
+        let column = self.freeze(rules, at, at_ms);
+        self.push_raws(rules, at, &column, rest.iter().map(|raw| (*raw, sets)));
+        if rules.previous { raws.len() } else { rest.len() }
+    }
+
+    /// Cuts a feature's bins. Where the previous window is the reference, the learned rows count as well, in order.
+    fn freeze(&mut self, rules: &Rules, at: usize, at_ms: i64) -> Column {
+        let feature = self.features.get_mut(at);
+        let column = match &mut feature.stage {
+            Stage::Learning(column) => std::mem::take(column),
+            Stage::Frozen(_) => return Column::default(),
+        };
+        feature.stage = Stage::Frozen(Frozen::new(column.fit(&feature.name, &rules.build), at_ms));
+        self.references += 1;
+        let rows = column.rows.iter().copied().zip(column.sets.iter().copied());
+        self.push_raws(rules, at, &column, rows);
+        column
+    }
+
+    fn push_raws(
+        &mut self,
+        rules: &Rules,
+        at: usize,
+        column: &Column,
+        rows: impl Iterator<Item = (Raw, Sets)>,
+    ) {
+        let Some(frozen) = self.features.get(at).frozen() else { return };
+        let mut scratch = String::new();
+        for (raw, sets) in rows {
+            let slot = column.slot(&frozen.bins, raw, &mut scratch);
+            for set in sets.iter() {
+                self.sets[set].push(at, &frozen.bins, rules.window, rules.previous, &[slot]);
+            }
+        }
+    }
+
+    fn freeze_all(&mut self, rules: &Rules, at_ms: i64) {
+        for at in 0..self.features.len() {
+            if self.learning_values(at) > 0 {
+                self.freeze(rules, at, at_ms);
+            }
+        }
+    }
+
+    fn learning_values(&self, at: usize) -> usize {
+        match &self.features.get(at).stage {
+            Stage::Learning(column) => column.rows.len(),
+            Stage::Frozen(_) => 0,
+        }
+    }
+
+    /// The number of a window set, made when it is new.
+    pub(crate) fn set(&mut self, version: usize, lane: Lane, tenant: u32) -> usize {
+        if let Some(set) = self.find_set(version, lane, tenant) {
+            return set;
+        }
+        let (leg, tenant_at) = (leg(version, lane), tenant as usize);
+        if self.index.len() <= leg {
+            self.index.resize(leg + 1, Vec::new());
+        }
+        let by_tenant = &mut self.index[leg];
+        if by_tenant.len() <= tenant_at {
+            by_tenant.resize(tenant_at + 1, 0);
+        }
+        self.sets.push(WindowSet::new(version, lane, tenant));
+        by_tenant[tenant_at] = self.sets.len() as u32;
+        self.sets.len() - 1
+    }
+
+    /// The number of a window set.
+    pub(crate) fn find_set(&self, version: usize, lane: Lane, tenant: u32) -> Option<usize> {
+        let number = *self.index.get(leg(version, lane))?.get(tenant as usize)?;
+        (number as usize).checked_sub(1)
+    }
+
+    /// Bytes held, estimated.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let features = self.features.iter().map(|feature| match &feature.stage {
+            Stage::Learning(column) => column.memory_bytes(),
+            Stage::Frozen(frozen) => frozen.bins.slots() * 40,
+        });
+        size_of::<Self>()
+            + features.sum::<usize>()
+            + self.sets.iter().map(WindowSet::memory_bytes).sum::<usize>()
+            + self.index.iter().map(|by_tenant| by_tenant.capacity() * 4).sum::<usize>()
+            + self.tenants.len() * 128
+    }
+}
+
+fn leg(version: usize, lane: Lane) -> usize {
+    version * 2 + usize::from(lane == Lane::Shadow)
+}
