@@ -1,0 +1,291 @@
+//! Bodies on their way: every frame is passed on as it comes, counted, and kept by reference up to a limit.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::flight::{EndGuard, Flight};
+use crate::refusal::Refusal;
+use crate::upstream::Lease;
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// Reading it failed.
+    #[error("reading the body failed: {0}")]
+    Read(#[from] hyper::Error),
+    /// No byte for too long.
+    #[error("the body stalled")]
+    Stalled,
+    /// Over the limit.
+    #[error("the body is over the limit")]
+    TooLarge,
+}
+
+/// What is kept of a body.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    /// Whether anything is to be kept.
+    pub(crate) wanted: bool,
+    /// Whether the body has been seen to its end.
+    pub(crate) ended: bool,
+    /// Whether it was longer than what may be kept.
+    pub(crate) over: bool,
+    kept: usize,
+    body: record::Body,
+}
+
+impl Captured {
+    /// Prepares to keep a body with these headers.
+    pub(crate) fn begin(&mut self, headers: &HeaderMap) {
+        let copy = |name| headers.get(name).map(|v: &http::HeaderValue| Bytes::copy_from_slice(v.as_bytes()));
+        self.wanted = true;
+        self.body.content_type = copy(CONTENT_TYPE);
+        self.body.content_encoding = copy(CONTENT_ENCODING);
+    }
+
+    /// Keeps one piece, unless the whole would be over `limit` bytes.
+    pub(crate) fn push(&mut self, data: &Bytes, limit: usize) {
+        self.body.total_bytes += data.len() as u64;
+        if !self.wanted || self.over || data.is_empty() {
+            return;
+        }
+        self.kept += data.len();
+        if self.kept > limit {
+            self.over = true;
+            self.body.chunks = Vec::new();
+            self.body.truncated = true;
+        } else {
+            self.body.chunks.push(data.clone());
+        }
+    }
+
+    /// Whether every byte has been kept.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.ended && !self.over
+    }
+
+    /// The pieces, by reference.
+    pub(crate) fn chunks(&self) -> &[Bytes] {
+        &self.body.chunks
+    }
+
+    /// Bytes kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// `content-type` of the message.
+    pub(crate) fn content_type(&self) -> Option<Bytes> {
+        self.body.content_type.clone()
+    }
+
+    /// `content-encoding` of the message.
+    pub(crate) fn content_encoding(&self) -> Option<Bytes> {
+        self.body.content_encoding.clone()
+    }
+
+    /// Moves the body out.
+    pub(crate) fn take(&mut self) -> record::Body {
+        std::mem::take(&mut self.body)
+    }
+}
+
+/// Fires when a body has had no byte for too long. Armed only while nothing is there.
+#[derive(Debug, Default)]
+struct Stall {
+    sleep: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Stall {
+    fn poll(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        if !self.waiting {
+            self.waiting = true;
+            sleep.as_mut().reset(Instant::now() + patience);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
+
+fn poll_incoming(
+    inner: &mut Incoming,
+    stall: &mut Stall,
+    patience: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    match Pin::new(inner).poll_frame(cx) {
+        Poll::Ready(frame) => {
+            stall.waiting = false;
+            Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Read)))
+        }
+        Poll::Pending => {
+            ready!(stall.poll(cx, patience));
+            Poll::Ready(Some(Err(BodyError::Stalled)))
+        }
+    }
+}
+
+/// A client's body on its way to the upstream. Trailers are dropped: nothing we serve needs a client's, and they are
+/// a way to add headers behind everybody's back.
+#[derive(Debug)]
+pub(crate) struct ForwardBody {
+    inner: Incoming,
+    flight: Rc<Flight>,
+    stall: Stall,
+}
+
+impl ForwardBody {
+    pub(crate) fn new(inner: Incoming, flight: Rc<Flight>) -> Self {
+        flight.request.borrow_mut().ended = inner.is_end_stream();
+        Self { inner, flight, stall: Stall::default() }
+    }
+
+    fn fail(&self, error: BodyError) -> Option<Result<Frame<Bytes>, BodyError>> {
+        self.flight.blame(match error {
+            BodyError::Read(_) => Refusal::Framing("the request's body is malformed or incomplete"),
+            BodyError::Stalled => Refusal::BodyTimeout,
+            BodyError::TooLarge => Refusal::BodyTooLarge,
+        });
+        Some(Err(error))
+    }
+}
+
+impl Body for ForwardBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let limits = this.flight.limits();
+        let frame = ready!(poll_incoming(&mut this.inner, &mut this.stall, limits.idle_timeout, cx));
+        Poll::Ready(match frame {
+            Some(Ok(frame)) if frame.is_data() => {
+                let mut captured = this.flight.request.borrow_mut();
+                if let Some(data) = frame.data_ref() {
+                    captured.push(data, limits.capture_bytes);
+                }
+                captured.ended = this.inner.is_end_stream();
+                let total = captured.body.total_bytes;
+                drop(captured);
+                if limits.body_bytes.is_some_and(|most| total > most) {
+                    return Poll::Ready(this.fail(BodyError::TooLarge));
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => this.fail(error),
+            Some(Ok(_)) | None => {
+                this.flight.request.borrow_mut().ended = true;
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// What the client gets.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    /// Text of our own.
+    Own(Option<Bytes>),
+    /// Production's answer.
+    Model(ModelBody),
+}
+
+/// Production's answer on its way to the client. Dropped before its end, it is an aborted exchange.
+pub(crate) struct ModelBody {
+    inner: Incoming,
+    stall: Stall,
+    end: Option<(EndGuard, Lease<ForwardBody>)>,
+    flight: Rc<Flight>,
+}
+
+impl std::fmt::Debug for ModelBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelBody").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl ModelBody {
+    pub(crate) fn new(inner: Incoming, end: EndGuard, lease: Lease<ForwardBody>) -> Self {
+        let flight = Rc::clone(end.flight());
+        let mut body = Self { inner, stall: Stall::default(), end: Some((end, lease)), flight };
+        body.finish_if_ended();
+        body
+    }
+
+    fn finish(&mut self) {
+        if let Some((end, lease)) = self.end.take() {
+            self.flight.response.borrow_mut().ended = true;
+            lease.release();
+            end.complete();
+        }
+    }
+
+    fn finish_if_ended(&mut self) {
+        if self.inner.is_end_stream() {
+            self.finish();
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = match self.get_mut() {
+            Self::Own(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Model(body) => body,
+        };
+        let limits = body.flight.limits();
+        let frame = ready!(poll_incoming(&mut body.inner, &mut body.stall, limits.idle_timeout, cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    body.flight.response.borrow_mut().push(data, limits.capture_bytes);
+                }
+                body.finish_if_ended();
+            }
+            Some(Err(_)) => body.end = None,
+            None => body.finish(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(text) => text.is_none(),
+            Self::Model(body) => body.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Model(body) => body.inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One client connection: TLS or not, HTTP/2 or HTTP/1 by its first bytes, served until it ends.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::exchange::{self, Client};
+use crate::framing::Framing;
+use crate::guard::{Activity, Deadlines, Guard, Socket};
+use crate::io::Stream;
+use crate::refusal::Refusal;
+use crate::worker::Ctx;
+
+/// Largest read buffer of a connection, bytes (larger if heads may be).
+const BUFFER: usize = 64 * 1024;
+/// Requests of one HTTP/2 connection at the same time.
+const STREAMS: u32 = 128;
+/// Flow-control windows of HTTP/2, bytes.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams that a client may make us reset before the connection is closed.
+const RESETS: usize = 64;
+/// After a refusal the client is read on for a moment: closing with unread bytes would reset the connection and destroy
+/// the refusal on its way.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Counts a connection while it is open.
+struct Open(Rc<Ctx>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let ctx = &self.0;
+        ctx.shared.counters.connections.fetch_sub(1, Relaxed);
+        ctx.open.set(ctx.open.get() - 1);
+        if ctx.open.get() == 0 {
+            ctx.all_closed.notify_waiters();
+        }
+    }
+}
+
+/// Waits until the worker has no connection.
+pub(crate) async fn all_closed(ctx: &Ctx) {
+    while ctx.open.get() > 0 {
+        ctx.all_closed.notified().await;
+    }
+}
+
+/// Serves an accepted connection beside the others.
+pub(crate) fn spawn(ctx: &Rc<Ctx>, stream: TcpStream, peer: SocketAddr) {
+    ctx.open.set(ctx.open.get() + 1);
+    let open = Open(Rc::clone(ctx));
+    ctx.exec.spawn(async move {
+        if let Err(error) = serve(&open.0, stream, peer).await {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    });
+}
+
+async fn serve(ctx: &Rc<Ctx>, tcp: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let limits = &ctx.shared.limits;
+    let stream = match &ctx.shared.tls {
+        None => Stream::Plain(tcp),
+        Some(acceptor) => {
+            let accepted =
+                timeout(limits.head_timeout, acceptor.accept(tcp)).await.map_err(io::Error::from).flatten();
+            let tls = accepted.inspect_err(|_| {
+                ctx.shared.counters.tls_errors.fetch_add(1, Relaxed);
+            })?;
+            Stream::Tls(Box::new(tls.into()))
+        }
+    };
+    let activity = Rc::new(Activity { running: Cell::new(0), last: Cell::new(Instant::now()) });
+    let framing = Framing::new(limits.head_bytes, limits.head_fields);
+    let deadlines = Deadlines { head: limits.head_timeout, write: limits.idle_timeout };
+    let socket = Socket::new(stream);
+    let mut guard = Guard::new(Rc::clone(&socket), framing, Rc::clone(&activity), deadlines);
+    let http2 = guard.speaks_http2().await?;
+    let address = peer.ip().to_canonical().to_string();
+    let peer = HeaderValue::from_str(&address).map_err(io::Error::other)?;
+    let client = Rc::new(Client { ctx: Rc::clone(ctx), activity, peer, tls: ctx.shared.tls.is_some() });
+    if http2 {
+        return serve_http2(ctx, guard, client).await;
+    }
+    let result = serve_http1(ctx, guard, client).await;
+    match socket.owed() {
+        Some((stream, refusal)) => refuse(ctx, stream, refusal).await,
+        None => result,
+    }
+}
+
+async fn serve_http1(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Result<()> {
+    let limits = &ctx.shared.limits;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let client = Rc::clone(&client);
+        async move { Ok::<_, Infallible>(exchange::serve(client, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .max_headers(limits.head_fields)
+        .max_buf_size(limits.head_bytes.max(BUFFER))
+        // What production sent is what the client gets.
+        .auto_date_header(false)
+        // The guard keeps the deadlines of heads.
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(guard), service);
+    until_closed(ctx, connection, http1::Connection::graceful_shutdown).await
+}
+
+/// Serves a connection to its end, and tells it once when the gateway closes.
+async fn until_closed<C>(ctx: &Ctx, connection: C, tell: impl Fn(Pin<&mut C>)) -> io::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    let mut closing = pin!(ctx.closing.notified());
+    let mut told = false;
+    poll_fn(|cx| {
+        if !told && closing.as_mut().poll(cx).is_ready() {
+            told = true;
+            tell(connection.as_mut());
+        }
+        connection.as_mut().poll(cx).map_err(io::Error::other)
+    })
+    .await
+}
+
+/// Writes the refusal of a message that was never handed on, and closes so that the client can read it.
+async fn refuse(ctx: &Ctx, mut stream: Stream, refusal: Refusal) -> io::Result<()> {
+    ctx.shared.counters.refused(refusal);
+    timeout(LINGER, stream.write_all(refusal.http1().as_bytes())).await??;
+    timeout(LINGER, stream.shutdown()).await??;
+    let mut rest = [0; 4096];
+    let mut read = 0;
+    let drain = async {
+        while read < LINGER_BYTES {
+            match stream.read(&mut rest).await {
+                Ok(0) | Err(_) => break,
+                Ok(n) => read += n,
+            }
+        }
+    };
+    // Late or not, the connection is closed now.
+    timeout(LINGER, drain).await.ok();
+    Ok(())
+}
+
+async fn serve_http2(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Result<()> {
+    let limits = &ctx.shared.limits;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let client = Rc::clone(&client);
+        async move { Ok::<_, Infallible>(exchange::serve(client, request).await) }
+    });
+    let connection = http2::Builder::new(ctx.exec.clone())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_local_error_reset_streams(RESETS)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(guard), service);
+    until_closed(ctx, connection, http2::Connection::graceful_shutdown).await
+}

@@ -1,0 +1,235 @@
+//! One request: admitted, given a model and a version, forwarded, its answer streamed back.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+
+use crate::body::{AnswerBody, ForwardBody, ModelBody};
+use crate::clock;
+use crate::flight::{CopyHead, EndGuard, Flight, Seen};
+use crate::guard::Activity;
+use crate::headers::{self, Found};
+use crate::refusal::Refusal;
+use crate::route::CompiledModel;
+use crate::sample;
+use crate::spec::SampleBy;
+use crate::upstream::SendError;
+use crate::worker::{Ctx, View};
+
+/// What all exchanges of a connection share.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) ctx: Rc<Ctx>,
+    pub(crate) activity: Rc<Activity>,
+    /// The client's address, without port.
+    pub(crate) peer: HeaderValue,
+    pub(crate) tls: bool,
+}
+
+/// Serves one request.
+pub(crate) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
+    let http2 = request.version() == Version::HTTP_2;
+    let started = Instant::now();
+    let (request, end) = match admit(&client, request, started) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            client.activity.last.set(started.into());
+            return refuse(&client, refusal, http2);
+        }
+    };
+    match forward(request, &end).await {
+        Ok(answer) => answer.give(end),
+        Err(refusal) => {
+            end.refused(refusal);
+            refuse(&client, refusal, http2)
+        }
+    }
+}
+
+fn refuse(client: &Client, refusal: Refusal, http2: bool) -> Response<AnswerBody> {
+    client.ctx.shared.counters.refused(refusal);
+    refusal.response(http2).map(|text| AnswerBody::Own(Some(text)))
+}
+
+/// Checks a request, chooses who answers it, and makes it ready for the way.
+fn admit(
+    client: &Rc<Client>,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<(Request<ForwardBody>, EndGuard), Refusal> {
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        return Err(Refusal::Method);
+    }
+    let found = headers::inspect(&parts.headers, parts.version)?;
+    let host = effective_host(&parts.uri, &parts.headers)?;
+    let path = origin_path(&parts.uri)?;
+    let view = client.ctx.view();
+    let text = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
+    let model = view.compiled.find(text, path.path(), &parts.headers).ok_or(Refusal::NoRoute)?;
+    let chosen = &view.compiled.models[model];
+    if let Some(tenant) = &chosen.route.tenant_header {
+        headers::check_tenant(&parts.headers, tenant)?;
+    }
+    let limits = &client.ctx.shared.limits;
+    if limits.body_bytes.is_some_and(|most| content_length(&parts.headers).is_some_and(|n| n > most)) {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let version = chosen.choose(&parts.headers);
+
+    found.strip(&mut parts.headers);
+    let id = headers::request_id(&mut parts.headers);
+    found.add_hop(&mut parts.headers, &client.peer, client.tls, host.as_ref());
+    let shadows = draw(chosen, &found, &parts.method, &parts.headers, &id);
+    let seen = (chosen.route.tap || !shadows.is_empty()).then(|| see(chosen, &parts.headers, &id, &path));
+
+    let (ctx, activity) = (Rc::clone(&client.ctx), Rc::clone(&client.activity));
+    let flight = Flight::new(ctx, Rc::clone(&view), activity, (model, version), started, seen);
+    if flight.seen.is_some() {
+        flight.request.borrow_mut().begin(&parts.headers);
+    }
+    if !shadows.is_empty() {
+        let mut headers = parts.headers.clone();
+        headers.insert(headers::X_HOP, found.next_hop());
+        let (method, path) = (parts.method.clone(), path.clone());
+        *flight.copy.borrow_mut() = Some(Box::new(CopyHead { shadows, method, path, headers }));
+    }
+
+    let target = &chosen.versions[version].target;
+    let upstream_host = match host {
+        Some(host) if target.upstream.preserve_host => host,
+        _ => target.authority.clone(),
+    };
+    parts.headers.insert(HOST, upstream_host);
+    if let Some(path) = target.rewrite(&path, chosen.stripped()) {
+        parts.uri = Uri::from(path);
+    } else if parts.uri.authority().is_some() {
+        parts.uri = Uri::from(path);
+    }
+    parts.extensions.clear();
+    let flight = Rc::new(flight);
+    let body = ForwardBody::new(body, Rc::clone(&flight));
+    Ok((Request::from_parts(parts, body), EndGuard::new(flight)))
+}
+
+/// The host asked for: the target's authority, which a `host` beside it must equal, or the `host`.
+fn effective_host(uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    let given = headers.get(HOST);
+    let Some(authority) = uri.authority() else {
+        return Ok(given.cloned());
+    };
+    headers::authority(authority.as_str().as_bytes())?;
+    if given.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+        return Err(Refusal::Header("the target's host is not the one in `host`"));
+    }
+    match given {
+        Some(host) => Ok(Some(host.clone())),
+        None => HeaderValue::from_str(authority.as_str())
+            .map(Some)
+            .map_err(|_| Refusal::Header("the host is malformed")),
+    }
+}
+
+fn origin_path(uri: &Uri) -> Result<PathAndQuery, Refusal> {
+    if !matches!(uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(Refusal::Framing("the target's scheme is neither http nor https"));
+    }
+    match uri.path_and_query() {
+        Some(path) if path.as_str().starts_with('/') => Ok(path.clone()),
+        // `http://host?query`: an empty path is `/`.
+        Some(path) if path.as_str().starts_with('?') => PathAndQuery::try_from(format!("/{path}"))
+            .map_err(|_| Refusal::Framing("the request target is malformed")),
+        _ => Err(Refusal::Framing("the request target is not a path")),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The shadows that are to get a copy if all goes well. A copy that came back through us is never copied again.
+fn draw(
+    model: &CompiledModel,
+    found: &Found,
+    method: &Method,
+    headers: &HeaderMap,
+    id: &HeaderValue,
+) -> Vec<usize> {
+    let specs = &model.route.shadows;
+    if specs.is_empty() || found.is_copy {
+        return Vec::new();
+    }
+    let tenant = || model.route.tenant_header.as_ref().and_then(|name| headers.get(name));
+    let wants = |&index: &usize| {
+        let spec = &specs[index];
+        let key = match &spec.sample_by {
+            SampleBy::Random => None,
+            SampleBy::RequestId => Some(id),
+            SampleBy::Tenant => tenant(),
+            SampleBy::Header(name) => headers.get(name),
+        };
+        spec.takes_method(method)
+            && ((found.marked && spec.honour_mark)
+                || sample::takes(spec.percent, key.map(HeaderValue::as_bytes)))
+    };
+    (0..specs.len()).filter(wants).collect()
+}
+
+fn see(model: &CompiledModel, headers: &HeaderMap, id: &HeaderValue, path: &PathAndQuery) -> Seen {
+    let tenant = model.route.tenant_header.as_ref().and_then(|name| headers.get(name));
+    Seen {
+        at_ms: clock::unix_ms(),
+        tenant: tenant.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        request_id: Bytes::copy_from_slice(id.as_bytes()),
+        path: Bytes::copy_from_slice(path.path().as_bytes()),
+    }
+}
+
+/// An answer whose head has come.
+struct Answer {
+    response: Response<Incoming>,
+    lease: crate::upstream::Lease<ForwardBody>,
+}
+
+async fn forward(request: Request<ForwardBody>, end: &EndGuard) -> Result<Answer, Refusal> {
+    let flight = end.flight();
+    let pool = View::pool(&flight.view, flight.model, flight.version);
+    let patience = pool.target.upstream.answer_timeout;
+    match tokio::time::timeout(patience, pool.send(request)).await {
+        Err(_late) => Err(Refusal::AnswerTimeout),
+        Ok(Ok((response, _))) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Err(Refusal::BadAnswer)
+        }
+        Ok(Ok((response, lease))) => Ok(Answer { response, lease }),
+        Ok(Err(error)) => {
+            let model = &*flight.model().route.name;
+            tracing::debug!(model, version = &*flight.version().name, %error, "no answer from the upstream");
+            Err(match error {
+                SendError::Connect(_) => Refusal::Unreachable,
+                SendError::Broken(_) => flight.blamed(),
+            })
+        }
+    }
+}
+
+impl Answer {
+    /// The answer as the client gets it: unchanged but for what ends at this hop.
+    fn give(self, end: EndGuard) -> Response<AnswerBody> {
+        let (mut parts, body) = self.response.into_parts();
+        headers::strip_answer(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        let flight = end.flight();
+        flight.status.set(parts.status.as_u16());
+        if flight.seen.is_some() {
+            flight.response.borrow_mut().begin(&parts.headers);
+        }
+        let body = ModelBody::new(body, end, self.lease);
+        Response::from_parts(parts, AnswerBody::Model(body))
+    }
+}

@@ -1,0 +1,172 @@
+//! One exchange while it is under way: what its two bodies and its end have to know of each other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+
+use crate::body::Captured;
+use crate::guard::Activity;
+use crate::refusal::Refusal;
+use crate::route::{CompiledModel, CompiledVersion};
+use crate::spec::Limits;
+use crate::worker::{Ctx, View};
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Production's answer went out whole.
+    Complete,
+    /// We answered: production could not.
+    Ours,
+    /// Client or upstream went away before the end.
+    Aborted,
+}
+
+/// What the tap and the copies need to know of a request; only made when there is one of them.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) at_ms: i64,
+    pub(crate) tenant: Option<Bytes>,
+    pub(crate) request_id: Bytes,
+    /// Path without the query, as the client asked.
+    pub(crate) path: Bytes,
+}
+
+/// A request that was drawn for copying, before it is known whether it may be.
+#[derive(Debug)]
+pub(crate) struct CopyHead {
+    /// Indexes into the model's shadows.
+    pub(crate) shadows: Vec<usize>,
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    /// The client's headers with what belongs to this hop.
+    pub(crate) headers: HeaderMap,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) ctx: Rc<Ctx>,
+    pub(crate) view: Rc<View>,
+    pub(crate) activity: Rc<Activity>,
+    pub(crate) model: usize,
+    pub(crate) version: usize,
+    pub(crate) started: Instant,
+    pub(crate) seen: Option<Seen>,
+    pub(crate) copy: RefCell<Option<Box<CopyHead>>>,
+    pub(crate) request: RefCell<Captured>,
+    pub(crate) response: RefCell<Captured>,
+    pub(crate) status: Cell<u16>,
+    pub(crate) latency_ms: Cell<f64>,
+    pub(crate) outcome: Cell<Outcome>,
+    /// Why the request's body failed, if it did.
+    blame: Cell<Option<Refusal>>,
+}
+
+impl Flight {
+    /// An exchange that begins; `seen` is `None` when nobody wants to know of it.
+    pub(crate) fn new(
+        ctx: Rc<Ctx>,
+        view: Rc<View>,
+        activity: Rc<Activity>,
+        (model, version): (usize, usize),
+        started: Instant,
+        seen: Option<Seen>,
+    ) -> Self {
+        activity.running.set(activity.running.get() + 1);
+        Self {
+            ctx,
+            view,
+            activity,
+            model,
+            version,
+            started,
+            seen,
+            copy: RefCell::default(),
+            request: RefCell::default(),
+            response: RefCell::default(),
+            status: Cell::new(0),
+            latency_ms: Cell::new(0.0),
+            outcome: Cell::new(Outcome::Aborted),
+            blame: Cell::new(None),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.ctx.shared.limits
+    }
+
+    pub(crate) fn model(&self) -> &CompiledModel {
+        &self.view.compiled.models[self.model]
+    }
+
+    pub(crate) fn version(&self) -> &CompiledVersion {
+        &self.model().versions[self.version]
+    }
+
+    /// Remembers that the client's body is what went wrong.
+    pub(crate) fn blame(&self, refusal: Refusal) {
+        self.blame.set(Some(refusal));
+    }
+
+    /// What the client is told when the upstream's connection broke.
+    pub(crate) fn blamed(&self) -> Refusal {
+        self.blame.get().unwrap_or(Refusal::BadAnswer)
+    }
+
+    fn end(self: Rc<Self>, outcome: Outcome) {
+        let now = Instant::now();
+        let latency = now - self.started;
+        let status = if outcome == Outcome::Aborted { 0 } else { self.status.get() };
+        self.version().counters.add(self.ctx.shard, status, latency);
+        self.activity.running.set(self.activity.running.get().saturating_sub(1));
+        self.activity.last.set(now.into());
+        self.outcome.set(outcome);
+        self.latency_ms.set(latency.as_secs_f64() * 1e3);
+        if self.seen.is_some() {
+            let ctx = Rc::clone(&self.ctx);
+            ctx.side.push(self);
+        }
+    }
+}
+
+/// Ends an exchange exactly once; dropped without a word, as aborted.
+#[derive(Debug)]
+pub(crate) struct EndGuard(Option<Rc<Flight>>);
+
+impl EndGuard {
+    pub(crate) fn new(flight: Rc<Flight>) -> Self {
+        Self(Some(flight))
+    }
+
+    pub(crate) fn flight(&self) -> &Rc<Flight> {
+        self.0.as_ref().expect("invariant: only `complete`, `refused` and `drop`, which consume, empty it")
+    }
+
+    /// Production's answer went out whole.
+    pub(crate) fn complete(mut self) {
+        if let Some(flight) = self.0.take() {
+            flight.end(Outcome::Complete);
+        }
+    }
+
+    /// We answered with `refusal`.
+    pub(crate) fn refused(mut self, refusal: Refusal) {
+        if let Some(flight) = self.0.take() {
+            flight.status.set(refusal.status().as_u16());
+            flight.end(Outcome::Ours);
+        }
+    }
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0.take() {
+            flight.end(Outcome::Aborted);
+        }
+    }
+}

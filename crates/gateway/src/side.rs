@@ -1,0 +1,146 @@
+//! The side branch: what happens to an exchange once it has ended. The only place where copies are made and the tap is
+//! called.
+//!
+//! Ended exchanges wait in a list that the worker drains between requests, after the answer has gone to the socket:
+//! not even the few microseconds spent here are the client's. The list needs no bound of its own, it is emptied before
+//! the worker waits for its sockets again.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use record::{Exchange, Lane};
+
+use crate::flight::{Flight, Outcome};
+use crate::shadow::Copy;
+
+/// One exchange in so many has its side branch measured.
+const MEASURE_EVERY: u32 = 64;
+
+/// Exchanges that have ended and wait for their side branch.
+#[derive(Debug, Default)]
+pub(crate) struct SideList {
+    ended: RefCell<Vec<Rc<Flight>>>,
+    waker: RefCell<Option<Waker>>,
+    turn: Cell<u32>,
+}
+
+impl SideList {
+    /// Adds an exchange and wakes the drain.
+    pub(crate) fn push(&self, flight: Rc<Flight>) {
+        self.ended.borrow_mut().push(flight);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Drains for ever.
+    pub(crate) async fn run(&self) {
+        let mut batch = Vec::new();
+        loop {
+            std::future::poll_fn(|cx| {
+                let mut ended = self.ended.borrow_mut();
+                if ended.is_empty() {
+                    *self.waker.borrow_mut() = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                std::mem::swap(&mut *ended, &mut batch);
+                Poll::Ready(())
+            })
+            .await;
+            self.drain(&mut batch);
+        }
+    }
+
+    /// Takes what is left when the worker ends.
+    pub(crate) fn finish(&self) {
+        let mut rest = std::mem::take(&mut *self.ended.borrow_mut());
+        self.drain(&mut rest);
+    }
+
+    fn drain(&self, batch: &mut Vec<Rc<Flight>>) {
+        for flight in batch.drain(..) {
+            let turn = self.turn.get().wrapping_add(1);
+            self.turn.set(turn);
+            let began = turn.is_multiple_of(MEASURE_EVERY).then(Instant::now);
+            let counters = &flight.ctx.shared.counters;
+            // A tap that panics loses one exchange, not the worker.
+            if catch_unwind(AssertUnwindSafe(|| take(&flight))).is_err() {
+                counters.panics.fetch_add(1, Relaxed);
+            }
+            if let Some(began) = began {
+                counters.overhead(began.elapsed());
+            }
+        }
+    }
+}
+
+fn take(flight: &Flight) {
+    let route = &flight.model().route;
+    let tap = &flight.ctx.shared.tap;
+    match flight.outcome.get() {
+        Outcome::Ours => {}
+        Outcome::Aborted => {
+            if route.tap {
+                tap.skipped(&route.name, "aborted");
+            }
+        }
+        Outcome::Complete => {
+            copy(flight);
+            if route.tap {
+                observe(flight);
+            }
+        }
+    }
+}
+
+/// Sends copies of an exchange whose request production took as authenticated and whose answer went out whole.
+fn copy(flight: &Flight) {
+    let Some(head) = flight.copy.borrow_mut().take() else { return };
+    if matches!(flight.status.get(), 401 | 403) {
+        return;
+    }
+    let model = flight.model();
+    let request = flight.request.borrow();
+    if !request.is_whole() {
+        model.copies.capture.fetch_add(head.shadows.len() as u64, Relaxed);
+        return;
+    }
+    let Some(seen) = &flight.seen else { return };
+    for &shadow in &head.shadows {
+        let copy =
+            Copy::new(Arc::clone(&flight.view.compiled), (flight.model, shadow), &head, seen, &request);
+        flight.ctx.shared.shadow.offer(copy);
+    }
+}
+
+fn observe(flight: &Flight) {
+    let (tap, route) = (&flight.ctx.shared.tap, &flight.model().route);
+    let (mut request, mut response) = (flight.request.borrow_mut(), flight.response.borrow_mut());
+    let Some(seen) = &flight.seen else { return };
+    if request.over || response.over {
+        tap.skipped(&route.name, "capture_limit");
+        return;
+    }
+    if !request.ended {
+        tap.skipped(&route.name, "aborted");
+        return;
+    }
+    tap.offer(Exchange {
+        at_ms: seen.at_ms,
+        model: Arc::clone(&route.name),
+        version: Arc::clone(&flight.version().name),
+        lane: Lane::Prod,
+        tenant: seen.tenant.clone(),
+        request_id: seen.request_id.clone(),
+        status: flight.status.get(),
+        latency_ms: flight.latency_ms.get(),
+        path: seen.path.clone(),
+        request: request.take(),
+        response: response.take(),
+    });
+}
