@@ -1,0 +1,161 @@
+//! `driftline baseline`: a reference profile from data files.
+//!
+//! Memory is bounded, whatever the size of the files: they are read several times instead. One pass finds each number's
+//! range and counts the categories, one pass counts the numbers into bins. Bins at quantiles need order statistics in
+//! between: exact ones, from a sort where all numbers fit into 64 MiB and from six counting passes otherwise.
+
+mod columns;
+mod edges;
+mod passes;
+mod select;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use monitor::profile::Profile;
+use stats::{BinningRule, RangeRule};
+
+use crate::compare::{Binning, print_note};
+
+/// The range that equal-width bins divide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Range {
+    /// Smallest to largest value
+    Minmax,
+    /// Quantile 0.001 to quantile 0.999: outliers don't stretch the bins
+    Quantile,
+    /// Median plus and minus five robust standard deviations
+    Iqr,
+}
+
+/// Arguments of `driftline baseline`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BaselineArgs {
+    /// CSV, Parquet or JSON lines files; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where the profile goes; `-` prints it
+    #[arg(short, long, value_name = "OUT.json")]
+    pub(crate) output: PathBuf,
+    /// Name of the model or data set [default: the first file's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Bins of a numeric feature
+    #[arg(long, default_value_t = 10, value_parser = parse_bins)]
+    pub(crate) bins: usize,
+    /// How bins of a numeric feature are cut
+    #[arg(long, value_enum, default_value = "equal-width")]
+    pub(crate) binning: Binning,
+    /// What equal-width bins divide
+    #[arg(long, value_enum, default_value = "minmax")]
+    pub(crate) range: Range,
+    /// Leave out these columns (comma separated, repeatable)
+    #[arg(long, value_name = "COL", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Overwrite the output file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+fn parse_bins(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bins) if (2..=stats::MAX_BINS).contains(&bins) => Ok(bins),
+        _ => {
+            Err(format!("use a number from 2 to {}, as many as live windows have room for", stats::MAX_BINS))
+        }
+    }
+}
+
+impl BaselineArgs {
+    fn rule(&self) -> Result<BinningRule> {
+        let bins = self.bins;
+        let range = match self.range {
+            Range::Minmax => RangeRule::MinMax,
+            Range::Quantile => RangeRule::Quantile,
+            Range::Iqr => RangeRule::Iqr,
+        };
+        match self.binning {
+            Binning::EqualWidth => Ok(BinningRule::EqualWidth { bins, range }),
+            Binning::Quantile if range == RangeRule::MinMax => Ok(BinningRule::Quantile { bins }),
+            Binning::Quantile => {
+                bail!("`--range` divides equal-width bins only: leave it out with `--binning quantile`")
+            }
+        }
+    }
+
+    fn profile_name(&self) -> String {
+        let stem = || {
+            self.files
+                .first()
+                .and_then(|file| file.file_stem())
+                .map(|stem| stem.to_string_lossy().into_owned())
+        };
+        self.name.clone().or_else(stem).unwrap_or_default()
+    }
+}
+
+/// Builds the profile and writes it; a summary goes to standard error. The exit code is 0.
+///
+/// # Errors
+/// When a file cannot be read, or the output exists and `--force` is not given.
+pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
+    let to_stdout = args.output.as_os_str() == "-";
+    if !to_stdout && args.output.exists() && !args.force {
+        bail!("`{}` exists: name another file, or overwrite it with `--force`", args.output.display());
+    }
+    let mut notes = Vec::new();
+    let profile = build(args, &mut notes)?;
+    notes.iter().for_each(|note| print_note(note));
+    let text = profile.to_json_pretty();
+    if to_stdout {
+        writeln!(out, "{text}").context("cannot write the profile")?;
+    } else {
+        write_file(&args.output, &text)
+            .with_context(|| format!("cannot write `{}`", args.output.display()))?;
+        let (features, rows) = (profile.features.len(), profile.rows);
+        print_note(&format!("`{}`: profile of {features} features over {rows} rows", args.output.display()));
+    }
+    Ok(0)
+}
+
+fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
+    let rule = args.rule()?;
+    let mut columns = columns::open(&args.files, &args.exclude, notes)?;
+    let features = passes::features(&mut columns, rule)?;
+    let profile = Profile {
+        name: args.profile_name(),
+        created_at_ms: jiff::Timestamp::now().as_millisecond(),
+        rows: columns.n_rows(),
+        features,
+    };
+    profile.check().context("the profile is not consistent")?;
+    Ok(profile)
+}
+
+/// Writes beside the target and renames: a reader sees the old profile or the new one, never half of one.
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    readable_by_all(file.as_file())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Temporary files are private; a profile is meant for others too.
+#[cfg(unix)]
+fn readable_by_all(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! Pairs the columns of both sides and measures each pair.
+
+use anyhow::{Context, Result, bail};
+use stats::{Bins, BinsError, CategoricalBins, Distances, NumericBins};
+
+use super::rule::FailOn;
+use super::sample::{Numbers, Sample};
+use super::source::{Kind, Source};
+use super::{Binning, CompareArgs};
+use crate::report::{FeatureKind, FeatureReport, Report, Slot};
+
+/// Rows each side must have more of: below, PSI exceeds 0.2 by chance too often.
+pub(crate) const ROWS_ENOUGH: u64 = 100;
+/// Share of chance findings the critical PSI allows.
+const ALPHA: f64 = 0.01;
+
+/// A feature both sides have.
+struct Pair {
+    name: String,
+    numeric: bool,
+}
+
+/// Compares as the arguments say.
+pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
+    if args.reference.as_os_str() == "-" && args.current.as_os_str() == "-" {
+        bail!("`--reference -` and `--current -`: only one of them can be standard input");
+    }
+    let mut reference = Source::open(&args.reference).context("reference")?;
+    let mut current = Source::open(&args.current).context("current")?;
+    let mut report = Report {
+        reference: reference.name().to_owned(),
+        current: current.name().to_owned(),
+        rows_reference: reference.n_rows(),
+        rows_current: current.n_rows(),
+        rule: args.fail_on.clone().unwrap_or_else(FailOn::default_rule).to_string(),
+        ..Report::default()
+    };
+    let pairs = pair_columns(args, &reference, &current, &mut report)?;
+    let wanted: Vec<(String, bool)> = pairs.iter().map(|pair| (pair.name.clone(), pair.numeric)).collect();
+    for source in [&mut reference, &mut current] {
+        if let Source::Data(file) = source {
+            file.prepare(&wanted)?;
+        }
+    }
+    for pair in &pairs {
+        let feature = measure(args, pair, &mut reference, &mut current)?;
+        report.features.push(feature);
+    }
+    judge(args.fail_on.as_ref(), &mut report);
+    Ok(report)
+}
+
+/// The features to compare, in the reference's order; notes about all others.
+fn pair_columns(
+    args: &CompareArgs,
+    reference: &Source,
+    current: &Source,
+    report: &mut Report,
+) -> Result<Vec<Pair>> {
+    let (left, right) = (reference.columns(), current.columns());
+    let known = |name: &String| left.iter().chain(&right).any(|(column, _)| column == name);
+    if let Some(unknown) = args.only.iter().find(|name| !known(name)) {
+        bail!(
+            "`--only {unknown}`: neither file has this column; there are {}",
+            listed(left.iter().map(|(name, _)| name))
+        );
+    }
+    let unknown = args.exclude.iter().filter(|name| !known(name));
+    report.notes.extend(unknown.map(|name| format!("`--exclude {name}`: neither file has this column")));
+    let chosen = |name: &String| {
+        if args.only.is_empty() { !args.exclude.contains(name) } else { args.only.contains(name) }
+    };
+
+    let mut pairs = Vec::new();
+    for (name, left_kind) in left.iter().filter(|(name, _)| chosen(name)) {
+        match right.iter().find(|(other, _)| other == name) {
+            None => report.only_in_reference.push(name.clone()),
+            Some((_, right_kind)) => {
+                let numeric = common_kind(*left_kind, *right_kind);
+                if matches!(
+                    (left_kind, right_kind),
+                    (Kind::Numeric, Kind::Categorical) | (Kind::Categorical, Kind::Numeric)
+                ) {
+                    let (one, other) = if *left_kind == Kind::Numeric {
+                        ("reference", "current")
+                    } else {
+                        ("current", "reference")
+                    };
+                    report.notes.push(format!("`{name}` is numeric in the {one} file and text in the {other} file: compared as categories"));
+                }
+                pairs.push(Pair { name: name.clone(), numeric });
+            }
+        }
+    }
+    let is_left = |name: &String| left.iter().any(|(other, _)| other == name);
+    report.only_in_current =
+        right.iter().map(|(name, _)| name).filter(|name| chosen(name) && !is_left(name)).cloned().collect();
+    if pairs.is_empty() {
+        bail!(
+            "no column to compare: `{}` has {}, `{}` has {}",
+            reference.name(),
+            listed(left.iter().map(|(name, _)| name)),
+            current.name(),
+            listed(right.iter().map(|(name, _)| name))
+        );
+    }
+    note_columns(reference, &pairs, report);
+    note_columns(current, &pairs, report);
+    for (names, which) in [(&report.only_in_reference, "reference"), (&report.only_in_current, "current")] {
+        if !names.is_empty() {
+            report.notes.push(format!("only in the {which} file, not compared: {}", listed(names.iter())));
+        }
+    }
+    Ok(pairs)
+}
+
+fn common_kind(left: Kind, right: Kind) -> bool {
+    matches!((left, right), (Kind::Numeric, Kind::Numeric | Kind::Unknown) | (Kind::Unknown, Kind::Numeric))
+}
+
+/// Notes about columns that could not be read, or are text because of a few cells.
+fn note_columns(source: &Source, pairs: &[Pair], report: &mut Report) {
+    let Source::Data(file) = source else { return };
+    let name = source.name();
+    for skipped in &file.schema.skipped {
+        let column = if skipped.name.is_empty() {
+            "a column".to_owned()
+        } else {
+            format!("column `{}`", skipped.name)
+        };
+        report.notes.push(format!("`{name}`: {column} is left out: it {}", skipped.reason));
+    }
+    for column in
+        file.schema.columns.iter().filter(|column| pairs.iter().any(|pair| pair.name == column.name))
+    {
+        if let Some(oddity) = &column.oddity {
+            report.notes.push(format!(
+                "`{name}`: column `{}` is text, because {} of its {} values are not numbers, first `{}` in line {}",
+                column.name, oddity.n_texts, oddity.n_texts + oddity.n_numbers, oddity.value, oddity.line
+            ));
+        }
+    }
+}
+
+/// Up to eight names.
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    const SHOWN: usize = 8;
+    let all: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match all.get(SHOWN..) {
+        None | Some([]) => all.join(", "),
+        Some(rest) => format!("{} and {} more", all.get(..SHOWN).unwrap_or_default().join(", "), rest.len()),
+    }
+}
+
+fn measure(
+    args: &CompareArgs,
+    pair: &Pair,
+    reference: &mut Source,
+    current: &mut Source,
+) -> Result<FeatureReport> {
+    let about = || format!("feature `{}`", pair.name);
+    let left = sample(reference, pair)?;
+    let right = sample(current, pair)?;
+    let frozen = reference.profile_feature(&pair.name).or_else(|| current.profile_feature(&pair.name));
+    let bins = match (frozen, &left) {
+        (Some(frozen), _) => frozen.bins.clone(),
+        (None, Some(left)) => fit(left, args.bins, args.binning).with_context(about)?,
+        (None, None) => bail!("{}: neither file has values", about()),
+    };
+    let counts = |source: &Source, sample: &Option<Sample>| match (sample, source.profile_feature(&pair.name))
+    {
+        (Some(sample), _) => Ok(sample.count(&bins)),
+        (None, Some(feature)) if feature.bins == bins => Ok(feature.counts.clone()),
+        (None, _) => {
+            bail!("{}: the profiles have different bins; compare a data file with one of them", about())
+        }
+    };
+    let (before, after) = (counts(reference, &left)?, counts(current, &right)?);
+    let Some(distances) = stats::distances(&bins, &before, &after) else {
+        bail!("{}: a side has no rows", about());
+    };
+    let values = Values::of(left.as_ref(), right.as_ref());
+    Ok(describe(pair, &bins, [&before, &after], &distances, &values))
+}
+
+/// The sample of a data file; `None` for a profile.
+fn sample(source: &mut Source, pair: &Pair) -> Result<Option<Sample>> {
+    match source {
+        Source::Data(file) => file.take(&pair.name, pair.numeric).map(Some),
+        Source::Profile { .. } => Ok(None),
+    }
+}
+
+/// The reference's bins. Every category of the reference is one; a reference without a finite number has only the bins
+/// `other` and `missing`.
+fn fit(reference: &Sample, n_bins: usize, binning: Binning) -> Result<Bins, BinsError> {
+    match reference {
+        Sample::Numbers(numbers) => {
+            let finite = numbers.finite();
+            let (Some(lo), Some(hi)) = (finite.first(), finite.last()) else {
+                return CategoricalBins::new(Vec::new()).map(Bins::from);
+            };
+            match binning {
+                Binning::EqualWidth => NumericBins::equal_width(*lo, *hi, n_bins),
+                Binning::Quantile => NumericBins::quantile(finite, n_bins),
+            }
+            .map(Bins::from)
+        }
+        Sample::Texts(texts) => {
+            let mut categories: Vec<String> = texts.counts.keys().map(ToString::to_string).collect();
+            categories.sort_unstable();
+            CategoricalBins::new(categories).map(Bins::from)
+        }
+    }
+}
+
+/// Statistics on the values themselves: only for numbers on both sides, not for profiles.
+#[derive(Default)]
+struct Values {
+    ks: Option<f64>,
+    ks_p_value: Option<f64>,
+    wasserstein: Option<f64>,
+}
+
+impl Values {
+    fn of(left: Option<&Sample>, right: Option<&Sample>) -> Self {
+        let (Some(Sample::Numbers(left)), Some(Sample::Numbers(right))) = (left, right) else {
+            return Self::default();
+        };
+        let (a, b): (&Numbers, &Numbers) = (left, right);
+        let ks = stats::ks(&a.sorted, &b.sorted);
+        let ks_p_value = ks.map(|d| stats::ks_p_value(d, a.sorted.len(), b.sorted.len()));
+        Self { ks, ks_p_value, wasserstein: stats::wasserstein(a.finite(), b.finite()) }
+    }
+}
+
+fn describe(
+    pair: &Pair,
+    bins: &Bins,
+    counts: [&[u64]; 2],
+    distances: &Distances,
+    values: &Values,
+) -> FeatureReport {
+    let [before, after] = counts;
+    let (m, n) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
+    let missing = |counts: &[u64], rows: u64| {
+        counts.get(bins.missing()).map_or(0.0, |missing| *missing as f64 / rows as f64)
+    };
+    let slots = bins.labels().into_iter().zip(before.iter().zip(after)).enumerate();
+    let shown = slots.filter(|(at, (_, (r, c)))| !bins.droppable(*at) || **r + **c > 0);
+    let histogram = shown.map(|(_, (label, (r, c)))| Slot { label, reference: *r, current: *c }).collect();
+    FeatureReport {
+        feature: pair.name.clone(),
+        kind: if pair.numeric { FeatureKind::Numeric } else { FeatureKind::Categorical },
+        psi: distances.psi,
+        js_divergence: distances.js_divergence,
+        js_distance: distances.js_distance,
+        ks: values.ks,
+        ks_p_value: values.ks_p_value,
+        wasserstein: values.wasserstein,
+        missing_reference: missing(before, m),
+        missing_current: missing(after, n),
+        psi_critical: stats::psi_critical(distances.bins, n, m, ALPHA),
+        enough_rows: m > ROWS_ENOUGH && n > ROWS_ENOUGH,
+        drifted: false,
+        histogram,
+    }
+}
+
+/// Which features drifted, and whether the comparison failed.
+///
+/// `drifted` asks for enough rows; `--fail-on` is taken at its word, whatever the number of rows, because a check in a
+/// pipeline that silently passes is worse than one that fails with a note.
+fn judge(fail_on: Option<&FailOn>, report: &mut Report) {
+    let default_rule = FailOn::default_rule();
+    let rule = fail_on.unwrap_or(&default_rule);
+    let mut thin = Vec::new();
+    for feature in &mut report.features {
+        let holds = rule.holds(feature);
+        feature.drifted = holds && feature.enough_rows;
+        report.failed |= holds && fail_on.is_some();
+        if holds && !feature.enough_rows {
+            thin.push(feature.feature.clone());
+        }
+        note_identifier(feature, &mut report.notes);
+    }
+    if !thin.is_empty() {
+        let names = listed(thin.iter());
+        report.notes.push(format!("`{rule}` holds for {names}, but a side has only {ROWS_ENOUGH} rows or fewer: not counted as drifted"));
+    }
+}
+
+/// A category for nearly every row cannot be compared: every new row is a new category.
+fn note_identifier(feature: &FeatureReport, notes: &mut Vec<String>) {
+    let rows: u64 = feature.histogram.iter().map(|slot| slot.reference).sum();
+    let n_categories = feature.histogram.len() as u64;
+    if feature.kind == FeatureKind::Categorical && n_categories > 100 && n_categories * 4 > rows {
+        notes.push(format!(
+            "`{0}` has {n_categories} categories in {rows} reference rows: an identifier or a time? leave it out with --exclude {0}",
+            feature.feature
+        ));
+    }
+}

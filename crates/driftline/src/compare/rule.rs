@@ -1,0 +1,154 @@
+//! `--fail-on`: when a comparison counts as failed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::report::FeatureReport;
+
+/// A number of a feature, if it has it.
+type Metric = fn(&FeatureReport) -> Option<f64>;
+/// Whether a number is on the failing side of a limit.
+type Operator = fn(f64, f64) -> bool;
+
+/// The numbers of a feature a condition can name.
+const METRICS: [(&str, Metric); 8] = [
+    ("psi", |f| Some(f.psi)),
+    ("js_divergence", |f| Some(f.js_divergence)),
+    ("js_distance", |f| Some(f.js_distance)),
+    ("ks", |f| f.ks),
+    ("ks_p_value", |f| f.ks_p_value),
+    ("wasserstein", |f| f.wasserstein),
+    ("missing_reference", |f| Some(f.missing_reference)),
+    ("missing_current", |f| Some(f.missing_current)),
+];
+
+/// Operators, the longer ones first so that `>=` is not taken for `>`.
+const OPERATORS: [(&str, Operator); 4] =
+    [(">=", |a, b| a >= b), ("<=", |a, b| a <= b), (">", |a, b| a > b), ("<", |a, b| a < b)];
+
+/// Conditions of which one must hold.
+#[derive(Clone, Debug)]
+pub(crate) struct FailOn {
+    text: String,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Condition {
+    metric: Metric,
+    operator: Operator,
+    limit: f64,
+}
+
+/// Why a `--fail-on` expression was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{part}`: {problem}; write conditions like `psi>0.2`, joined by `or` or `,`; metrics: {}; operators: >, >=, <, <=",
+    metric_names()
+)]
+pub(crate) struct FailOnError {
+    part: String,
+    problem: &'static str,
+}
+
+fn metric_names() -> String {
+    METRICS.map(|(name, _)| name).join(", ")
+}
+
+impl FailOn {
+    /// What `drifted` means when no rule is given: PSI above 0.2.
+    pub(crate) fn default_rule() -> Self {
+        let condition = Condition { metric: |f| Some(f.psi), operator: |a, b| a > b, limit: 0.2 };
+        Self { text: "psi>0.2".to_owned(), conditions: vec![condition] }
+    }
+
+    /// Whether one of the conditions holds for a feature. A number the feature has not (`ks` of a category) meets none.
+    pub(crate) fn holds(&self, feature: &FeatureReport) -> bool {
+        self.conditions.iter().any(|condition| {
+            (condition.metric)(feature).is_some_and(|value| (condition.operator)(value, condition.limit))
+        })
+    }
+}
+
+impl fmt::Display for FailOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for FailOn {
+    type Err = FailOnError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words =
+            text.split_whitespace().map(|word| if word.eq_ignore_ascii_case("or") { "," } else { word });
+        let joined = words.collect::<Vec<_>>().join(" ");
+        let conditions = joined.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.trim().to_owned(), conditions })
+    }
+}
+
+impl FromStr for Condition {
+    type Err = FailOnError;
+
+    fn from_str(part: &str) -> Result<Self, Self::Err> {
+        let refuse = |problem| FailOnError { part: part.to_owned(), problem };
+        let found = OPERATORS.iter().find_map(|(sign, operator)| Some((part.split_once(sign)?, *operator)));
+        let ((name, limit), operator) = found.ok_or_else(|| refuse("no operator"))?;
+        let name = name.trim();
+        let metric = METRICS.iter().find(|(known, _)| *known == name).map(|(_, metric)| *metric);
+        let limit: Option<f64> = limit.trim().parse().ok().filter(|limit: &f64| limit.is_finite());
+        Ok(Self {
+            metric: metric.ok_or_else(|| refuse("unknown metric"))?,
+            operator,
+            limit: limit.ok_or_else(|| refuse("the limit is not a number"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::feature;
+
+    #[test]
+    fn conditions_are_joined_by_or_and_comma() {
+        let feature = feature("x", 0.3);
+        for (text, expected) in [
+            ("psi>0.2", true),
+            ("psi >= 0.3", true),
+            ("psi>0.3", false),
+            ("psi < 0.3", false),
+            ("ks_p_value<0.01", false),
+            ("ks_p_value<0.01 or psi>0.2", true),
+            ("ks_p_value<0.01,psi>0.2", true),
+            ("missing_current>0.1 OR js_divergence>=0.9", false),
+        ] {
+            assert_eq!(text.parse::<FailOn>().unwrap().holds(&feature), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_there_meets_no_condition() {
+        let mut categorical = feature("x", 0.3);
+        categorical.ks = None;
+        assert!(!"ks>0".parse::<FailOn>().unwrap().holds(&categorical));
+    }
+
+    #[test]
+    fn refusals_say_what_is_allowed() {
+        for (text, expected) in [
+            ("psi", "`psi`: no operator; "),
+            ("psy>0.2", "`psy>0.2`: unknown metric; "),
+            ("psi>high", "`psi>high`: the limit is not a number; "),
+            ("psi>NaN", "`psi>NaN`: the limit is not a number; "),
+            ("psi=0.2", "`psi=0.2`: no operator; "),
+            ("", "``: no operator; "),
+            ("psi>0.2 or", "``: no operator; "),
+            ("psi>0.2 and ks>0.1", "`psi>0.2 and ks>0.1`: the limit is not a number; "),
+        ] {
+            let got = text.parse::<FailOn>().unwrap_err().to_string();
+            assert!(got.starts_with(expected) && got.contains("metrics: psi, js_divergence"), "{got}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A side of the comparison: a data file or a profile.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use monitor::profile::{FeatureProfile, Profile};
+use stats::Bins;
+use tabular::{ColumnKind, ReadAs, Schema, Table, Want};
+
+use super::sample::Sample;
+
+/// Larger profiles are refused: 20 000 features are some megabytes.
+const PROFILE_BYTES_MAX: u64 = 256 << 20;
+
+/// The type of a column on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Numeric,
+    Categorical,
+    /// No value at all: takes the other side's type.
+    Unknown,
+}
+
+pub(super) enum Source {
+    Data(Box<DataFile>),
+    Profile { name: String, profile: Profile },
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        if let Some(bytes) = profile_bytes(path).with_context(|| format!("cannot read `{name}`"))? {
+            let profile = Profile::from_json(&bytes).with_context(|| format!("`{name}`"))?;
+            return Ok(Self::Profile { name, profile });
+        }
+        Ok(Self::Data(Box::new(DataFile::open(path)?)))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Data(file) => file.table.name(),
+            Self::Profile { name, .. } => name,
+        }
+    }
+
+    pub(super) fn n_rows(&self) -> u64 {
+        match self {
+            Self::Data(file) => file.schema.n_rows,
+            Self::Profile { profile, .. } => profile.rows,
+        }
+    }
+
+    pub(super) fn columns(&self) -> Vec<(String, Kind)> {
+        match self {
+            Self::Data(file) => {
+                file.schema.columns.iter().map(|column| (column.name.clone(), kind(column.kind))).collect()
+            }
+            Self::Profile { profile, .. } => {
+                let kind = |bins: &Bins| if bins.is_ordered() { Kind::Numeric } else { Kind::Categorical };
+                profile.features.iter().map(|feature| (feature.name.clone(), kind(&feature.bins))).collect()
+            }
+        }
+    }
+
+    pub(super) fn profile_feature(&self, name: &str) -> Option<&FeatureProfile> {
+        match self {
+            Self::Data(_) => None,
+            Self::Profile { profile, .. } => profile.feature(name),
+        }
+    }
+}
+
+fn kind(kind: ColumnKind) -> Kind {
+    match kind {
+        ColumnKind::Empty => Kind::Unknown,
+        _ if kind.is_numeric() => Kind::Numeric,
+        _ => Kind::Categorical,
+    }
+}
+
+/// The content of a file that says it is a profile; `None` if it does not.
+fn profile_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
+    // Errors of opening are left to `Table`, which explains them. A pipe must not be read twice.
+    let Ok(mut file) = File::open(path) else { return Ok(None) };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let mut head = Vec::new();
+    (&mut file).take(4096).read_to_end(&mut head)?;
+    let is_profile = head.trim_ascii_start().starts_with(b"{")
+        && head.windows(PROFILE_KEY.len()).any(|window| window == PROFILE_KEY);
+    if !is_profile {
+        return Ok(None);
+    }
+    if metadata.len() > PROFILE_BYTES_MAX {
+        bail!("a profile larger than {} MiB", PROFILE_BYTES_MAX >> 20);
+    }
+    file.read_to_end(&mut head)?;
+    Ok(Some(head))
+}
+
+const PROFILE_KEY: &[u8] = b"\"driftline_profile\"";
+
+/// An opened data file with the samples read so far.
+pub(super) struct DataFile {
+    table: Table,
+    pub(super) schema: Schema,
+    samples: HashMap<String, Sample>,
+}
+
+impl DataFile {
+    fn open(path: &Path) -> Result<Self> {
+        let mut table = Table::open(path)?;
+        if !table.format().is_columnar() {
+            show_progress(&mut table);
+        }
+        let schema = table.schema()?.clone();
+        Ok(Self { table, schema, samples: HashMap::new() })
+    }
+
+    /// Prepares to deliver these columns; the flag says whether as numbers. A row format is read once, now; a columnar
+    /// one column by column, later.
+    pub(super) fn prepare(&mut self, columns: &[(String, bool)]) -> Result<()> {
+        if !self.table.format().is_columnar() {
+            self.read(columns)?;
+        }
+        Ok(())
+    }
+
+    /// The values of a column; each can be had once.
+    pub(super) fn take(&mut self, name: &str, numeric: bool) -> Result<Sample> {
+        if !self.samples.contains_key(name) {
+            self.read(&[(name.to_owned(), numeric)])?;
+        }
+        self.samples.remove(name).with_context(|| format!("`{}` has no column `{name}`", self.table.name()))
+    }
+
+    fn read(&mut self, columns: &[(String, bool)]) -> Result<()> {
+        let mut wants = Vec::with_capacity(columns.len());
+        let mut samples: Vec<(&String, Sample)> = Vec::with_capacity(columns.len());
+        for (name, numeric) in columns {
+            let Some(column) = self.schema.position(name) else { continue };
+            let read_as = if *numeric { ReadAs::Declared } else { ReadAs::Text };
+            wants.push(Want { column, read_as });
+            samples.push((name, Sample::new(*numeric)));
+        }
+        let mut scan = self.table.scan(&wants)?;
+        while let Some(batch) = scan.next_batch()? {
+            samples.iter_mut().zip(batch.columns()).for_each(|((_, sample), column)| sample.add(column));
+        }
+        for (name, mut sample) in samples {
+            sample.finish();
+            self.samples.insert(name.clone(), sample);
+        }
+        Ok(())
+    }
+}
+
+/// A progress bar over the file's bytes, on a terminal only.
+pub(crate) fn show_progress(table: &mut Table) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let bar = indicatif::ProgressBar::new(0).with_message(table.name().to_owned());
+    if let Ok(style) = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {percent}%") {
+        bar.set_style(style);
+    }
+    table.on_progress(move |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        if progress.done == progress.total {
+            bar.finish_and_clear();
+        }
+    });
+}

@@ -1,0 +1,363 @@
+//! Whole comparisons, on the flights and on small files.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use super::{CompareArgs, measure, run};
+use crate::report::{FeatureReport, Report};
+
+/// The text of the bundled data set.
+const FLIGHTS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/flights.csv"));
+/// What numpy and scipy say about it.
+const EXPECTED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/flights.json"));
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: CompareArgs,
+}
+
+fn args(reference: &Path, current: &Path, more: &[&str]) -> CompareArgs {
+    let files =
+        ["compare", "--reference", reference.to_str().unwrap(), "--current", current.to_str().unwrap()];
+    Cli::try_parse_from(files.iter().chain(more)).unwrap().args
+}
+
+/// A folder with files that are there as long as it is.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn compare(&self, reference: &str, current: &str, more: &[&str]) -> anyhow::Result<Report> {
+        let (reference, current) = (self.file("ref.csv", reference), self.file("cur.csv", current));
+        measure::compare(&args(&reference, &current, more))
+    }
+}
+
+// === the flights ===
+
+/// Header and rows of a phase.
+fn phase(name: &str) -> (Vec<&'static str>, Vec<Vec<&'static str>>) {
+    let mut lines = FLIGHTS.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let rows = lines.filter(|row| row[1] == name).collect();
+    (header, rows)
+}
+
+const TEXT_COLUMNS: [&str; 4] = ["ts", "phase", "carrier", "origin"];
+const INTEGER_COLUMNS: [&str; 3] = ["hour", "distance", "late"];
+
+fn csv(phase_name: &str) -> Vec<u8> {
+    let (header, rows) = phase(phase_name);
+    let lines = std::iter::once(&header).chain(&rows).map(|row| row.join(",") + "\n");
+    lines.collect::<String>().into_bytes()
+}
+
+fn json_lines(phase_name: &str) -> Vec<u8> {
+    let (header, rows) = phase(phase_name);
+    let mut out = String::new();
+    for row in rows {
+        let cells = header.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        let cells = cells.map(|(name, cell)| {
+            if TEXT_COLUMNS.contains(name) {
+                format!("\"{name}\":\"{cell}\"")
+            } else {
+                format!("\"{name}\":{cell}")
+            }
+        });
+        out += &format!("{{{}}}\n", cells.collect::<Vec<_>>().join(","));
+    }
+    out.into_bytes()
+}
+
+fn parquet(phase_name: &str) -> Vec<u8> {
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+    use parquet::file::{properties::WriterProperties, writer::SerializedFileWriter};
+    let (header, rows) = phase(phase_name);
+    let field = |name: &&str| match *name {
+        name if TEXT_COLUMNS.contains(&name) => format!("optional binary {name} (STRING);"),
+        name if INTEGER_COLUMNS.contains(&name) => format!("optional int64 {name};"),
+        name => format!("optional double {name};"),
+    };
+    let schema = format!("message flights {{ {} }}", header.iter().map(field).collect::<String>());
+    let schema = parquet::schema::parser::parse_message_type(&schema).unwrap();
+    let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
+    let mut bytes = Vec::new();
+    let mut file = SerializedFileWriter::new(&mut bytes, schema.into(), properties.into()).unwrap();
+    // Two row groups, so that their seam is crossed.
+    for rows in rows.chunks(2500) {
+        let mut group = file.next_row_group().unwrap();
+        for (at, name) in header.iter().enumerate() {
+            let cells = rows.iter().map(|row| row[at]).filter(|cell| !cell.is_empty());
+            let levels: Vec<i16> = rows.iter().map(|row| i16::from(!row[at].is_empty())).collect();
+            let mut column = group.next_column().unwrap().unwrap();
+            if TEXT_COLUMNS.contains(name) {
+                let values: Vec<ByteArray> = cells.map(ByteArray::from).collect();
+                column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
+            } else if INTEGER_COLUMNS.contains(name) {
+                let values: Vec<i64> = cells.map(|cell| cell.parse().unwrap()).collect();
+                column.typed::<Int64Type>().write_batch(&values, Some(&levels), None).unwrap();
+            } else {
+                let values: Vec<f64> = cells.map(|cell| cell.parse().unwrap()).collect();
+                column.typed::<DoubleType>().write_batch(&values, Some(&levels), None).unwrap();
+            }
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+    }
+    file.close().unwrap();
+    bytes
+}
+
+fn write_phase(folder: &Folder, name: &str, extension: &str) -> PathBuf {
+    let bytes = match extension {
+        "csv" => csv(name),
+        "jsonl" => json_lines(name),
+        _ => parquet(name),
+    };
+    folder.file(&format!("{name}.{extension}"), bytes)
+}
+
+fn assert_close(what: &str, got: f64, expected: f64) {
+    let error = (got - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
+    assert!(got == expected || error < 1e-9, "{what}: {got} is not {expected}");
+}
+
+fn check_feature(what: &str, feature: &FeatureReport, expected: &serde_json::Value, quantile: bool) {
+    assert_eq!(feature.kind.as_str(), expected["type"].as_str().unwrap(), "{what}");
+    let number = |key: &str| expected[key].as_f64().unwrap();
+    match (feature.kind.as_str(), quantile) {
+        ("categorical", _) => assert_close(what, feature.psi, number("psi")),
+        (_, false) => assert_close(what, feature.psi, number("psi_equal_width")),
+        (_, true) => assert_close(what, feature.psi, number("psi_quantile")),
+    }
+    if !quantile {
+        assert_close(what, feature.js_divergence, number("js_divergence"));
+    }
+    if feature.kind.as_str() == "numeric" {
+        assert_close(what, feature.ks.unwrap(), number("ks"));
+        assert_close(what, feature.wasserstein.unwrap(), number("wasserstein"));
+    }
+}
+
+#[test]
+fn flights_match_numpy_in_every_format() {
+    let expected: serde_json::Value = serde_json::from_str(EXPECTED).unwrap();
+    let folder = Folder::new();
+    let mut first: Vec<String> = Vec::new();
+    for extension in ["csv", "parquet", "jsonl"] {
+        let reference = write_phase(&folder, "reference", extension);
+        let mut outputs = Vec::new();
+        for phase in ["before", "after"] {
+            let current = write_phase(&folder, phase, extension);
+            for binning in ["equal-width", "quantile"] {
+                let more = ["--exclude", "ts,phase", "--binning", binning, "--format", "json"];
+                let args = args(&reference, &current, &more);
+                let report = measure::compare(&args).unwrap();
+                assert_eq!(report.features.len(), 12);
+                for feature in &report.features {
+                    let what = format!("{extension} {phase} {binning} {}", feature.feature);
+                    check_feature(&what, feature, &expected[phase][&feature.feature], binning == "quantile");
+                }
+                let mut out = Vec::new();
+                assert_eq!(run(&args, &mut out).unwrap(), 0);
+                outputs.push(String::from_utf8(out).unwrap());
+            }
+        }
+        if first.is_empty() {
+            first = outputs;
+        } else {
+            assert_eq!(first, outputs, "{extension} and csv give the same documents");
+        }
+    }
+}
+
+#[test]
+fn formats_can_be_mixed() {
+    let folder = Folder::new();
+    let (reference, current) =
+        (write_phase(&folder, "reference", "csv"), write_phase(&folder, "after", "parquet"));
+    let report =
+        measure::compare(&args(&reference, &current, &["--only", "temp", "--only", "carrier"])).unwrap();
+    let drifted: Vec<_> = report.features.iter().map(|f| (f.feature.as_str(), f.drifted)).collect();
+    assert_eq!(drifted, [("carrier", false), ("temp", true)]);
+}
+
+#[test]
+fn outputs_look_right() {
+    let folder = Folder::new();
+    let (reference, current) =
+        (write_phase(&folder, "reference", "csv"), write_phase(&folder, "after", "csv"));
+    let base = args(&reference, &current, &["--exclude", "ts,phase"]);
+    let mut report = measure::compare(&base).unwrap();
+    (report.reference, report.current) = ("reference.csv".to_owned(), "after.csv".to_owned());
+    let text = |write: fn(&Report, &mut dyn std::io::Write) -> std::io::Result<()>| {
+        let mut out = Vec::new();
+        write(&report, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    insta::assert_snapshot!("flights_table", text(crate::report::table::write));
+    insta::assert_snapshot!("flights_markdown", text(crate::report::markdown::write));
+    insta::assert_snapshot!("flights_json", text(crate::report::json::write).replace("},{", "},\n{"));
+    let html = text(crate::report::html::write);
+    assert_eq!(html.matches("<svg").count(), 12);
+    assert!(!html.contains("<script") && !html.contains("http"), "self-contained");
+}
+
+// === small files ===
+
+fn column(name: &str, values: impl Iterator<Item = impl ToString>) -> String {
+    std::iter::once(name.to_owned()).chain(values.map(|v| v.to_string())).map(|line| line + "\n").collect()
+}
+
+#[test]
+fn only_fail_on_makes_the_exit_code() {
+    let folder = Folder::new();
+    let reference = folder.file("ref.csv", column("x", 0..200));
+    let current = folder.file("cur.csv", column("x", 150..350));
+    let code = |more: &[&str]| run(&args(&reference, &current, more), &mut Vec::new()).unwrap();
+    assert_eq!(code(&[]), 0);
+    assert_eq!(code(&["--fail-on", "psi>0.2"]), 1);
+    assert_eq!(code(&["--fail-on", "psi>1000"]), 0);
+    assert_eq!(code(&["--fail-on", "missing_current>0.1 or ks_p_value<0.01"]), 1);
+}
+
+#[test]
+fn the_rule_decides_what_drifted_means() {
+    let (low, high) = (column("x", 0..200), column("x", 150..350));
+    let folder = Folder::new();
+    assert!(folder.compare(&low, &high, &[]).unwrap().features[0].drifted);
+    assert!(!folder.compare(&low, &high, &["--fail-on", "psi>1000"]).unwrap().features[0].drifted);
+}
+
+#[test]
+fn few_rows_are_no_drift_but_fail_on_is_taken_at_its_word() {
+    let report = Folder::new()
+        .compare(&column("x", 0..100), &column("x", 900..1100), &["--fail-on", "psi>0.2"])
+        .unwrap();
+    assert!(report.failed && !report.features[0].drifted);
+    assert!(
+        report.notes[0].starts_with("`psi>0.2` holds for `x`, but a side has only 100 rows or fewer"),
+        "{:?}",
+        report.notes
+    );
+}
+
+#[test]
+fn columns_of_one_side_are_named() {
+    let report = Folder::new().compare("a,b\n1,1\n", "b,c\n1,1\n", &[]).unwrap();
+    assert_eq!(
+        (report.only_in_reference, report.only_in_current),
+        (vec!["a".to_owned()], vec!["c".to_owned()])
+    );
+    assert_eq!(report.notes[0], "only in the reference file, not compared: `a`");
+}
+
+#[test]
+fn numbers_against_text_are_categories() {
+    let report = Folder::new().compare("x\n7.0\n8\n", "x\n7\nseven\n", &[]).unwrap();
+    let feature = &report.features[0];
+    let slots: Vec<_> =
+        feature.histogram.iter().map(|s| (s.label.as_str(), s.reference, s.current)).collect();
+    assert_eq!(slots, [("7", 1, 1), ("8", 1, 0), ("other", 0, 1)]);
+    assert!(feature.ks.is_none());
+    assert!(
+        report.notes[0].contains("numeric in the reference file and text in the current file"),
+        "{:?}",
+        report.notes
+    );
+    assert!(
+        report.notes[1].contains(
+            "column `x` is text, because 1 of its 2 values are not numbers, first `seven` in line 3"
+        )
+    );
+}
+
+#[test]
+fn columns_without_values() {
+    let report = Folder::new().compare("e,x\n,1\n,2\n", "e,x\n5,\n6,\n", &[]).unwrap();
+    let [e, x] = &report.features[..] else { panic!("two features") };
+    assert_eq!((e.kind.as_str(), e.missing_reference, e.missing_current, e.ks), ("numeric", 1.0, 0.0, None));
+    assert_eq!((x.kind.as_str(), x.missing_current, x.wasserstein), ("numeric", 1.0, None));
+    assert!(e.psi > 1.0 && x.psi > 1.0);
+}
+
+#[test]
+fn identifiers_are_noticed() {
+    let ids = column("id", (0..500).map(|i| format!("u{i}")));
+    let report = Folder::new().compare(&ids, &ids, &[]).unwrap();
+    assert!(report.notes[0].contains("leave it out with --exclude id"), "{:?}", report.notes);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let refusal = |reference: &str, current: &str, more: &[&str]| {
+        let folder = Folder::new();
+        let error = folder.compare(reference, current, more).unwrap_err();
+        format!("{error:#}").replace(&format!("{}/", folder.0.path().display()), "")
+    };
+    assert_eq!(
+        refusal("a\n1\n", "b\n1\n", &[]),
+        "no column to compare: `ref.csv` has `a`, `cur.csv` has `b`"
+    );
+    assert_eq!(
+        refusal("a\n1\n", "a\n1\n", &["--only", "z"]),
+        "`--only z`: neither file has this column; there are `a`"
+    );
+    assert!(refusal("", "a\n1\n", &[]).starts_with("reference: `ref.csv`: the file is empty"));
+    assert!(refusal("a\n1\n", "a\n", &[]).starts_with("current: `cur.csv`: only a header, no rows"));
+    let stdin = args(Path::new("-"), Path::new("-"), &[]);
+    assert!(
+        measure::compare(&stdin).unwrap_err().to_string().contains("only one of them can be standard input")
+    );
+    for bad in [["--bins", "1"], ["--bins", "ten"], ["--fail-on", "psi=1"]] {
+        let all = ["compare", "--reference", "a", "--current", "b"].iter().chain(&bad);
+        assert!(Cli::try_parse_from(all).is_err(), "{bad:?}");
+    }
+}
+
+// === profiles ===
+
+#[test]
+fn a_profile_stands_for_its_file() {
+    let folder = Folder::new();
+    let (reference, current) =
+        (write_phase(&folder, "reference", "csv"), write_phase(&folder, "after", "csv"));
+    let profile = folder.0.path().join("profile.json");
+    crate::baseline::tests::write_profile(&[&reference], &profile, &["--exclude", "ts,phase"]);
+    let more = ["--exclude", "ts,phase"];
+    let from_file = measure::compare(&args(&reference, &current, &more)).unwrap();
+    let from_profile = measure::compare(&args(&profile, &current, &more)).unwrap();
+    assert_eq!(from_profile.rows_reference, 6000);
+    for (a, b) in from_file.features.iter().zip(&from_profile.features) {
+        assert_eq!((&a.feature, a.psi, a.js_divergence), (&b.feature, b.psi, b.js_divergence));
+        assert_eq!((b.ks, b.ks_p_value, b.wasserstein), (None, None, None));
+    }
+    let swapped = measure::compare(&args(&profile, &profile, &[])).unwrap();
+    assert!(swapped.features.iter().all(|f| f.psi == 0.0));
+}
+
+#[test]
+fn broken_and_unlike_profiles_are_refused() {
+    let folder = Folder::new();
+    let current = folder.file("cur.csv", "x\n1\n2\n");
+    let broken = folder.file("broken.json", "{\"driftline_profile\": 1, \"name\": 3}");
+    let error = measure::compare(&args(&broken, &current, &[])).unwrap_err();
+    assert!(format!("{error:#}").contains("broken.json`: "), "{error:#}");
+    let other = folder.file("other.csv", "x\n5\n9\n");
+    let (one, two) = (folder.0.path().join("one.json"), folder.0.path().join("two.json"));
+    crate::baseline::tests::write_profile(&[&current], &one, &[]);
+    crate::baseline::tests::write_profile(&[&other], &two, &[]);
+    let error = measure::compare(&args(&one, &two, &[])).unwrap_err().to_string();
+    assert_eq!(error, "feature `x`: the profiles have different bins; compare a data file with one of them");
+}
