@@ -184,21 +184,21 @@ fn solve(frozen: &Frozen, shares: &[f64], far: usize, target: f64) -> Option<f64
     Some((low + high) / 2.0)
 }
 
-/// `rows` slots in random order, each as often as its share says; what rounding leaves goes to the largest remainders.
+/// `rows` slots in random order, each as often as its share says, to one row. Systematic sampling: equally spaced points
+/// with a random start, so that many small draws together keep the shares as well as one large one.
 fn drawn(shares: &[f64], rows: usize, random: &mut SplitMix) -> Vec<usize> {
     let total: f64 = shares.iter().sum();
-    let exact: Vec<f64> =
-        shares.iter().map(|share| share / total.max(f64::MIN_POSITIVE) * rows as f64).collect();
-    let mut slots: Vec<usize> = exact
-        .iter()
-        .enumerate()
-        .flat_map(|(slot, count)| std::iter::repeat_n(slot, *count as usize))
-        .collect();
-    let mut by_remainder: Vec<usize> = (0..shares.len()).collect();
-    by_remainder.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
-    let left = rows.saturating_sub(slots.len());
-    slots.extend(by_remainder.into_iter().cycle().take(left));
-    slots.truncate(rows);
+    let start = random.fraction();
+    let (mut slots, mut slot) = (Vec::with_capacity(rows), 0);
+    let mut up_to = shares.first().copied().unwrap_or(0.0);
+    for row in 0..rows {
+        let point = (row as f64 + start) / rows as f64 * total;
+        while point >= up_to && shares[slot + 1..].iter().any(|share| *share > 0.0) {
+            slot += 1;
+            up_to += shares[slot];
+        }
+        slots.push(slot);
+    }
     for at in (1..slots.len()).rev() {
         slots.swap(at, (random.next() % (at as u64 + 1)) as usize);
     }
@@ -209,6 +209,11 @@ fn drawn(shares: &[f64], rows: usize, random: &mut SplitMix) -> Vec<usize> {
 struct SplitMix(u64);
 
 impl SplitMix {
+    /// In [0, 1).
+    fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

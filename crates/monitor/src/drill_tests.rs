@@ -26,6 +26,20 @@ fn drilled_rows_drift_as_far_as_asked() {
 }
 
 #[test]
+fn many_small_draws_drift_as_far_as_one_large_one() {
+    let mut engine = Engine::new(vec![crate::ModelSpec { window: 3_000, ..profiled() }]);
+    for seed in 0..1_000 {
+        for row in engine.drill_rows("m", 0.35, 3, seed).unwrap() {
+            engine.observe_record(&record(row.iter().map(|(name, value)| (&**name, value.clone())))).unwrap();
+        }
+    }
+    let window = engine.window("v1", Lane::Prod, "all").unwrap();
+    for reading in &window.features {
+        assert!((reading.psi - 0.35).abs() < 0.03, "{reading:?}");
+    }
+}
+
+#[test]
 fn at_most_three_features_move_and_odd_ones_are_left_alone() {
     let feature = |name: &str, bins: Bins, counts: &[u64]| FeatureProfile::new(name, bins, counts.to_vec());
     let numeric = || Bins::from(NumericBins::equal_width(0.0, 3.0, 3).unwrap());

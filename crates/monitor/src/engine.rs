@@ -60,7 +60,7 @@ pub struct Engine {
     by_name: HashMap<Arc<str>, usize>,
     decoded: Decoded,
     batch: Batch,
-    /// The caller's time at the last [`Engine::readings`], unix milliseconds.
+    /// The caller's time at the last [`Engine::readings`], unix milliseconds; 0 before the first.
     pub(crate) now_ms: i64,
     unknown_model: u64,
 }
@@ -176,6 +176,9 @@ impl Engine {
     /// Every statistic, in the order of the configuration. Only windows that changed since the last call are computed
     /// again; the others are shared with its result.
     pub fn readings(&mut self, now_ms: i64) -> Readings {
+        if self.now_ms == 0 {
+            self.models.iter_mut().for_each(|model| model.state.versions.touch(now_ms));
+        }
         self.now_ms = now_ms;
         Readings { at_ms: now_ms, models: self.models.iter_mut().map(Model::readings).collect() }
     }

@@ -20,7 +20,7 @@ fn feed(engine: &mut Engine, records: impl IntoIterator<Item = Record>) {
 }
 
 fn dropped(engine: &mut Engine, reason: &str) -> u64 {
-    engine.readings(0).models[0].dropped.get(reason).copied().unwrap_or(0)
+    engine.readings(1).models[0].dropped.get(reason).copied().unwrap_or(0)
 }
 
 #[test]
@@ -290,6 +290,7 @@ fn outside_input_cannot_grow_features_or_versions() {
     assert_eq!(dropped(&mut engine, "feature_limit"), 199);
 
     let version = |name: &str| Record { version: Some(name.to_owned()), ..usual(0) };
+    engine.readings(1);
     feed(&mut engine, [version("v2")]);
     let error = engine.observe_record(&version("v3")).unwrap_err();
     assert_eq!(error, ObserveError::VersionLimit { version: "v3".to_owned(), limit: 2 });
@@ -299,6 +300,49 @@ fn outside_input_cannot_grow_features_or_versions() {
     feed(&mut engine, [usual(0), version("v3")]);
     assert!(engine.window("v2", Lane::Prod, "all").is_none());
     assert_eq!(engine.window("v3", Lane::Prod, "all").unwrap().requests, 1);
+}
+
+#[test]
+fn learning_holds_a_bounded_number_of_values() {
+    let mut engine = learning(1_000);
+    engine.models[0].rules.learn_values = 50;
+    feed(&mut engine, (0..40).map(usual));
+    assert_eq!(engine.profile("m").unwrap().rows, 17, "three features in 17 rows are the first above 50");
+}
+
+#[test]
+fn an_observation_has_a_bounded_number_of_cells() {
+    let engine = Engine::new(vec![profiled()]);
+    let mut batch = Batch::default();
+    assert!(batch.begin(&engine.models[0].state, Lane::Prod, 1_000_000, 1));
+    assert!(!batch.begin(&engine.models[0].state, Lane::Prod, 1, 1_500_000));
+}
+
+#[test]
+fn a_restored_version_is_not_taken_for_a_silent_one() {
+    let spec = || {
+        let mut spec = profiled();
+        spec.limits.versions = 1;
+        spec
+    };
+    let mut first = Engine::new(vec![spec()]);
+    feed(&mut first, [usual(0)]);
+    let mut engine = Engine::new(vec![spec()]);
+    engine.restore(&first.snapshot()).unwrap();
+    engine.readings(1_769_860_800_000);
+    let other = Record { version: Some("v2".to_owned()), ..usual(0) };
+    assert!(matches!(engine.observe_record(&other), Err(ObserveError::VersionLimit { .. })));
+}
+
+#[test]
+fn only_chosen_features_are_measured() {
+    let mut spec = profiled();
+    (spec.include, spec.exclude) = (vec!["x".to_owned()], vec!["y".to_owned()]);
+    let mut engine = Engine::new(vec![spec]);
+    feed(&mut engine, (0..150).map(usual));
+    let window = engine.window("v1", Lane::Prod, "all").unwrap();
+    let names: Vec<_> = window.features.iter().map(|reading| &*reading.feature).collect();
+    assert_eq!(names, ["x", "prediction"]);
 }
 
 #[test]

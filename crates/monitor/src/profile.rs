@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stats::Bins;
+use stats::{Bins, MAX_BINS, MAX_WINDOW_SLOTS};
 
 pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
 use document::{DocumentVersion, ProfileDocument};
@@ -149,6 +149,28 @@ impl Profile {
             }
         }
         Ok(())
+    }
+}
+
+impl Profile {
+    /// Checks that live windows can measure every feature: with `missing` at most 256 slots. The engine leaves out
+    /// features that have more; a configuration should refuse them instead.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError::Key`], naming the first feature that has more.
+    pub fn check_live(&self) -> Result<(), ProfileError> {
+        let wide = |feature: &&FeatureProfile| feature.bins.slots() > MAX_WINDOW_SLOTS;
+        match self.features.iter().find(wide) {
+            None => Ok(()),
+            Some(feature) => {
+                let problem = format!(
+                    "{} bins, but live windows have room for {MAX_BINS}: make the profile again with fewer",
+                    feature.bins.len()
+                );
+                Err(ProfileError::key(format!("features.{}", feature.name), problem))
+            }
+        }
     }
 }
 

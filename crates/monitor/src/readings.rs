@@ -97,13 +97,16 @@ impl ReferenceKind {
 pub enum Verdict {
     /// Enough rows, and PSI is not above its critical value for that many.
     Pass,
-    /// Enough rows, and PSI is above its critical value: the difference is not noise. How large it is, the thresholds say.
+    /// Enough rows (more than `min_requests` in the window, at least 100 in the reference), and PSI is above its critical value: the difference is not noise. How large it is, the thresholds say.
     Fail,
     /// Too few rows, or no reference yet. Never the same as fine.
     Inconclusive,
 }
 
-/// One feature of one window against one reference.
+/// One feature of one window against one reference. There is none for a feature without rows in the window.
+///
+/// `psi`, `js_divergence`, `psi_critical` and `psi_noise` are NaN while there is no reference to compare with; comparisons
+/// with a threshold are then false.
 #[derive(Clone, Debug)]
 pub struct FeatureReading {
     /// The feature; predictions are `prediction` or `prediction.NAME`.

@@ -9,6 +9,9 @@ use crate::spec::{ModelSpec, ReferenceSpec};
 /// Most rows a reference is learned from.
 const MAX_LEARN_ROWS: usize = 100_000;
 
+/// Values that all learning features of a model may hold together (32 MB); beyond it they are frozen early.
+const MAX_LEARN_VALUES: usize = 4_000_000;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) build: BuildRules,
@@ -18,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) previous: bool,
     /// Rows a feature without a reference is learned from; 0 when nothing is learned.
     pub(crate) learn: usize,
+    /// Values that may be held while learning.
+    pub(crate) learn_values: usize,
     pub(crate) feature_limit: usize,
     pub(crate) version_limit: usize,
     pub(crate) filter: Filter,
@@ -36,6 +41,7 @@ impl Rules {
             window,
             previous: matches!(spec.reference, ReferenceSpec::PreviousWindow),
             learn: learn.min(MAX_LEARN_ROWS),
+            learn_values: MAX_LEARN_VALUES,
             feature_limit: spec.limits.features,
             version_limit: spec.limits.versions,
             filter: Filter::new(spec),

@@ -28,9 +28,9 @@ pub struct ModelSpec {
     pub tenants: TenantSpec,
     /// Bounds on what outside input can make us keep.
     pub limits: WindowLimits,
-    /// Only these features are measured; empty means all.
+    /// Only these features are measured; empty means all. Predictions need not be named here.
     pub include: Vec<String>,
-    /// These are not.
+    /// These are not, features and predictions alike.
     pub exclude: Vec<String>,
 }
 
@@ -38,19 +38,28 @@ pub struct ModelSpec {
 #[derive(Clone, Debug)]
 pub enum ReferenceSpec {
     /// A profile of training data. Features that the profile does not know (the prediction, mostly) are learned from the
-    /// first `learn` rows.
+    /// first `learn` rows, each feature for itself. Features with more than 256 slots are not measured
+    /// ([`Profile::check_live`]).
     Profile {
         /// The profile.
         profile: Arc<Profile>,
-        /// Rows to learn an unknown feature from.
+        /// Rows to learn an unknown feature from, at most 100 000; 0 leaves unknown features out.
         learn: usize,
     },
-    /// The first `rows` rows of production traffic; frozen then.
+    /// The first `rows` rows of production traffic, of whatever version and tenant; frozen then. These rows are the
+    /// reference and count in no window. A feature that shows up among them was missing before; one that shows up later
+    /// learns from its own first `rows` rows. At most 100 000 rows, fewer where a model has very many features (4 million
+    /// values in all).
     Learn {
         /// Rows to learn from.
         rows: usize,
     },
-    /// The window before the current one: each full window becomes the reference of the next. Bins are cut from the first.
+    /// The window before the current one, per version, lane, tenant and feature: the newest `window` rows are compared
+    /// with the `window` rows just before them, and both slide row by row.
+    ///
+    /// Bins are cut from the first `window` production rows of the model, which then count like all others. Until a
+    /// window set has seen twice `window` rows its previous window is not full, and its readings have no numbers (NaN,
+    /// `Inconclusive`): the noise of a small reference would look like drift to a fixed threshold.
     PreviousWindow,
 }
 

@@ -16,9 +16,6 @@ use crate::tenants::{ALL, Tenants};
 use crate::versions::{Place, Versions};
 use crate::windows::WindowSet;
 
-/// Values that all learning features of a model may hold together; beyond it they are frozen early.
-const MAX_LEARN_VALUES: usize = 4_000_000;
-
 /// Who sent rows, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
@@ -121,7 +118,7 @@ impl State {
                 }
             }
         }
-        if learned > MAX_LEARN_VALUES {
+        if learned > rules.learn_values {
             self.freeze_all(rules, head.at_ms);
         }
         let rows = [batch.rows(Side::Features), batch.rows(Side::Predictions)];

@@ -60,6 +60,11 @@ impl Versions {
         }
     }
 
+    /// Takes every version as seen now: what was seen before the first reading of the clock has no time.
+    pub(crate) fn touch(&mut self, now_ms: i64) {
+        self.0.iter_mut().for_each(|version| version.seen_ms = now_ms);
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|version| *version.name == *name)
     }

@@ -137,6 +137,16 @@ fn the_largest_constant_survives() {
     assert_eq!(read.features, profile.features);
 }
 
+#[test]
+fn features_too_wide_for_live_windows_are_named() {
+    let feature =
+        |bins| FeatureProfile::new("f", NumericBins::equal_width(0.0, 1.0, bins).unwrap(), vec![0; bins + 1]);
+    let profile =
+        |bins| Profile { name: String::new(), created_at_ms: 0, rows: 0, features: vec![feature(bins)] };
+    assert!(profile(255).check_live().is_ok());
+    assert!(profile(256).check_live().unwrap_err().to_string().contains("features.f"));
+}
+
 proptest! {
     #[test]
     fn reading_back_gives_the_same_profile_to_the_last_bit(
