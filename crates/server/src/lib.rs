@@ -1,1 +1,23 @@
-//! placeholder
+//! Wiring, lifecycle, reload, admin API and `/metrics`: the only crate that knows all the others.
+//!
+//! [`App::start`] takes checked [`config::Settings`] and runs everything: the gateway's workers and the shadow's runtime
+//! (their own threads), the monitor's loop, the control loop and the admin API (one thread each). Nothing the admin API or
+//! the monitor does can hold a request up.
+
+mod admin;
+mod app;
+mod clock;
+mod control_loop;
+mod desk;
+mod drill;
+mod exposition;
+mod intake;
+mod metrics_page;
+mod monitor_loop;
+mod plane;
+mod reload;
+mod routing;
+mod snapshot;
+mod status;
+
+pub use app::{App, StartError};

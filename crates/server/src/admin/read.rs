@@ -1,0 +1,291 @@
+//! Calls that only look.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use control::{HistoryQuery, Metric};
+use monitor::{FeatureHistogram, FeatureReading, ModelReadings, WindowReadings};
+use record::Lane;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::{ApiError, shown};
+use crate::clock::rfc3339;
+use crate::exposition::Format;
+use crate::monitor_loop::Command;
+use crate::plane::Plane;
+use crate::status;
+
+/// Most events a call returns.
+const EVENTS_MAX: usize = 1_000;
+
+pub(super) async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+pub(super) async fn readyz(State(plane): State<Arc<Plane>>) -> Response {
+    let problems = status::problems(&plane);
+    let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = if problems.is_empty() { "ready" } else { "not ready" };
+    (code, Json(json!({ "status": word, "problems": problems }))).into_response()
+}
+
+pub(super) async fn metrics(State(plane): State<Arc<Plane>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::negotiate(accept);
+    ([(header::CONTENT_TYPE, format.content_type())], status::metrics(&plane, format)).into_response()
+}
+
+pub(super) async fn status(State(plane): State<Arc<Plane>>) -> Json<Value> {
+    Json(status::status(&plane))
+}
+
+pub(super) async fn alerts(State(plane): State<Arc<Plane>>) -> Json<Value> {
+    let alerts = plane.desk.controller().alerts();
+    Json(json!({ "alerts": alerts.iter().map(status::alert).collect::<Vec<_>>() }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsQuery {
+    #[serde(default = "events_default")]
+    limit: usize,
+    before: Option<i64>,
+}
+
+fn events_default() -> usize {
+    100
+}
+
+pub(super) async fn events(
+    State(plane): State<Arc<Plane>>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let events = plane.desk.controller().events(query.limit.clamp(1, EVENTS_MAX), query.before)?;
+    let events: Vec<Value> = events.iter().map(status::event).collect();
+    Ok(Json(json!({ "events": events })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DriftQuery {
+    #[serde(default = "all")]
+    tenant: String,
+    version: Option<String>,
+    #[serde(default)]
+    lane: Lane,
+}
+
+fn all() -> String {
+    "all".to_owned()
+}
+
+pub(super) async fn drift(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+    Query(query): Query<DriftQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let readings = plane.monitor.readings();
+    let of_model =
+        readings.models.iter().find(|m| *m.model == *model).ok_or_else(|| ApiError::unknown_model(&model))?;
+    let version = match query.version {
+        Some(version) => version,
+        None => default_version(&plane, &model, query.lane),
+    };
+    let window = of_model
+        .windows
+        .iter()
+        .find(|w| *w.version == *version && w.lane == query.lane && *w.tenant == *query.tenant);
+    let Some(window) = window else {
+        return Ok(Json(empty_drift(of_model, &version, query.lane, &query.tenant)));
+    };
+    let ask = |reply| Command::Histograms {
+        model: model.clone(),
+        version: version.clone(),
+        lane: query.lane,
+        tenant: query.tenant.clone(),
+        reply,
+    };
+    let histograms = plane.monitor.ask(ask).await?.unwrap_or_default();
+    Ok(Json(full_drift(of_model, window, &histograms, readings.at_ms)))
+}
+
+/// The version to show when none is named: the active one, on the shadow lane the first that gets copies.
+fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
+    let routes = plane.gateway.routes();
+    let route = routes.models.iter().find(|route| *route.name == *model);
+    let shadow = route.and_then(|route| route.versions.get(route.shadows.first()?.version));
+    match (lane, shadow) {
+        (Lane::Shadow, Some(version)) => version.name.to_string(),
+        _ => plane.routing.standing(model).map(|standing| standing.active.to_string()).unwrap_or_default(),
+    }
+}
+
+fn empty_drift(model: &ModelReadings, version: &str, lane: Lane, tenant: &str) -> Value {
+    json!({
+        "model": &*model.model, "version": shown(version), "lane": lane, "tenant": shown(tenant),
+        "requests": 0, "reference": model.reference, "features": [],
+    })
+}
+
+fn full_drift(
+    model: &ModelReadings,
+    window: &WindowReadings,
+    histograms: &[FeatureHistogram],
+    at_ms: i64,
+) -> Value {
+    let features: Vec<Value> = window
+        .features
+        .iter()
+        .map(|reading| {
+            let histogram =
+                histograms.iter().find(|h| h.feature == reading.feature && h.reference == reading.reference);
+            feature(reading, histogram)
+        })
+        .collect();
+    json!({
+        "model": &*model.model, "version": &*window.version, "lane": window.lane, "tenant": &*window.tenant,
+        "requests": window.requests, "at": rfc3339(at_ms), "last_request_at": rfc3339(window.last_at_ms),
+        "reference": model.reference, "features": features,
+    })
+}
+
+fn feature(reading: &FeatureReading, histogram: Option<&FeatureHistogram>) -> Value {
+    json!({
+        "feature": &*reading.feature,
+        "reference": reading.reference,
+        "type": histogram.map(|h| h.kind),
+        "psi": reading.psi,
+        "js_divergence": reading.js_divergence,
+        "js_distance": reading.js_divergence.max(0.0).sqrt(),
+        "psi_critical": reading.psi_critical,
+        "psi_noise": reading.psi_noise,
+        "verdict": reading.verdict,
+        "n": reading.n,
+        "reference_n": reading.reference_n,
+        "histogram": histogram.map(|h| json!({
+            "labels": h.labels, "edges": h.edges, "reference": h.reference_counts, "current": h.current_counts,
+            "psi_contributions": h.contributions,
+        })),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryParams {
+    #[serde(default = "psi")]
+    metric: String,
+    #[serde(default)]
+    feature: String,
+    #[serde(default = "all")]
+    tenant: String,
+    #[serde(default)]
+    lane: Lane,
+    version: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    step: Option<String>,
+}
+
+fn psi() -> String {
+    "psi".to_owned()
+}
+
+/// How far back a history goes when `from` is not given.
+const HISTORY_DEFAULT_MS: i64 = 3_600_000;
+
+/// Distance of its points when `step` is not given.
+const HISTORY_STEP_MS: i64 = 15_000;
+
+pub(super) async fn history(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+    Query(query): Query<HistoryParams>,
+) -> Result<Json<Value>, ApiError> {
+    if !plane.settings().models.iter().any(|m| *m.name == *model) {
+        return Err(ApiError::unknown_model(&model));
+    }
+    let now = crate::clock::now_ms();
+    let to = query.to.as_deref().map_or(Ok(now), |text| instant("to", text))?;
+    let from = query.from.as_deref().map_or(Ok(to - HISTORY_DEFAULT_MS), |text| instant("from", text))?;
+    let step_ms = query.step.as_deref().map_or(Ok(None), |text| duration(text).map(Some))?;
+    if from >= to {
+        return Err(ApiError::bad_request("bad_range", "`from` must be before `to`"));
+    }
+    let metric = Metric::parse(&query.metric).ok_or_else(|| {
+        let known: Vec<&str> = Metric::ALL.iter().map(|metric| metric.as_str()).collect();
+        ApiError::bad_request("bad_metric", format!("`metric` must be one of {}", known.join(", ")))
+    })?;
+    let wanted = HistoryQuery {
+        model: model.clone(),
+        metric,
+        feature: query.feature.clone(),
+        tenant: query.tenant.clone(),
+        lane: query.lane,
+        version: query.version.clone(),
+        from_ms: from,
+        to_ms: to,
+        step_ms: step_ms.unwrap_or(HISTORY_STEP_MS),
+    };
+    let points = plane.history(&wanted)?;
+    let points: Vec<Value> = points.iter().map(|(at, value)| json!([rfc3339(*at), value])).collect();
+    Ok(Json(json!({
+        "model": model, "metric": metric, "feature": query.feature, "tenant": query.tenant, "lane": query.lane,
+        "version": query.version, "from": rfc3339(from), "to": rfc3339(to), "points": points,
+    })))
+}
+
+/// RFC 3339 or unix seconds.
+fn instant(key: &str, text: &str) -> Result<i64, ApiError> {
+    if let Ok(seconds) = text.parse::<f64>()
+        && seconds.is_finite()
+    {
+        return Ok((seconds * 1000.0) as i64);
+    }
+    text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).map_err(|_| {
+        ApiError::bad_request(
+            "bad_time",
+            format!("`{key}` must be RFC 3339 or unix seconds, not `{}`", shown(text)),
+        )
+    })
+}
+
+/// `15s`, `5m` or plain seconds.
+fn duration(text: &str) -> Result<i64, ApiError> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(i64::from(seconds) * 1000);
+    }
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .map(|step| step.as_millis() as i64)
+        .filter(|step| *step > 0)
+        .ok_or_else(|| {
+            ApiError::bad_request(
+                "bad_step",
+                format!("`step` must be a duration such as `15s`, not `{}`", shown(text)),
+            )
+        })
+}
+
+pub(super) async fn profile(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+) -> Result<Response, ApiError> {
+    if !plane.settings().models.iter().any(|m| *m.name == *model) {
+        return Err(ApiError::unknown_model(&model));
+    }
+    let ask = |reply| Command::Profile { model: model.clone(), reply };
+    match plane.monitor.ask(ask).await? {
+        Some(profile) => {
+            let body = profile.to_json_pretty();
+            Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+        }
+        None => {
+            let message = "the reference is still being learned; `GET /api/v1/status` shows how far";
+            Err(ApiError::new(StatusCode::CONFLICT, "learning", message))
+        }
+    }
+}

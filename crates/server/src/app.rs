@@ -1,0 +1,250 @@
+//! Start and stop of the whole.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use config::Settings;
+use control::{Controller, Decision, Store};
+use gateway::{Gateway, Tap};
+use monitor::Engine;
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::clock::now_ms;
+use crate::control_loop::{self, Heartbeat};
+use crate::desk::{Desk, standings};
+use crate::drill::Drills;
+use crate::intake::Intake;
+use crate::monitor_loop::{Command, LoopSettings, MonitorHandle};
+use crate::plane::{Plane, ReloadState};
+use crate::reload;
+use crate::routing::{OwnGateway, Routing};
+use crate::snapshot::{self, SnapshotWriter};
+
+/// Why the instance did not start. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder can't be used: locked by another instance, not writable, a broken database.
+    #[error("state folder `{folder}`: {source}")]
+    Store {
+        /// The folder.
+        folder: String,
+        /// What is wrong.
+        source: control::StoreError,
+    },
+    /// The journal can't be read.
+    #[error("journal: {0}")]
+    Journal(#[from] control::ControlError),
+    /// The data plane did not start.
+    #[error(transparent)]
+    Gateway(#[from] gateway::GatewayError),
+    /// The admin address can't be bound.
+    #[error(
+        "admin address `{address}`: {source}; choose another with `admin:` or `--admin`, or stop what holds it"
+    )]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("thread `{name}` did not start: {source}")]
+    Thread {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+}
+
+/// A running instance.
+#[derive(Debug)]
+pub struct App {
+    plane: Arc<Plane>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    admin_addr: SocketAddr,
+}
+
+impl App {
+    /// Starts everything. When it returns, traffic and admin calls are taken.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let folder = settings.store.folder.clone();
+        let store = Store::open(&folder)
+            .map_err(|source| StartError::Store { folder: folder.display().to_string(), source })?;
+        let admin_listener = bind_admin(settings.admin.listen)?;
+        let (controller, resume) = Controller::open(store, settings.policy.clone(), now_ms())?;
+        let (plane, admin_addr) = build(settings, controller, &admin_listener)?;
+        let (stop, stopped) = watch::channel(false);
+        plane.control_beat.beat(now_ms());
+        let threads = vec![
+            spawn_control(Arc::clone(&plane), resume, stopped.clone())?,
+            spawn_admin(Arc::clone(&plane), admin_listener, stopped)?,
+        ];
+        tracing::info!(
+            listen = %plane.gateway.local_addr(), admin = %admin_addr, folder = %folder.display(), "driftline is running"
+        );
+        Ok(Self { plane, stop, threads, admin_addr })
+    }
+
+    /// Where traffic is taken.
+    pub fn traffic_addr(&self) -> SocketAddr {
+        self.plane.gateway.local_addr()
+    }
+
+    /// Where metrics, API and dashboard are.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Ends gracefully: running requests finish within the grace time, what was observed is counted, windows are saved.
+    pub fn shutdown(self) {
+        self.plane.stopping.store(true, Ordering::Relaxed);
+        self.plane.gateway.shutdown();
+        if self.stop.send(true).is_err() {
+            tracing::debug!("the loops have ended already");
+        }
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a loop ended in a panic");
+            }
+        }
+        self.plane.monitor.stop();
+        tracing::info!("driftline has ended");
+    }
+}
+
+fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| StartError::Admin { address, source })
+}
+
+fn build(
+    settings: Settings,
+    controller: Controller,
+    admin_listener: &std::net::TcpListener,
+) -> Result<(Arc<Plane>, SocketAddr), StartError> {
+    let admin_addr = admin_listener
+        .local_addr()
+        .map_err(|source| StartError::Admin { address: settings.admin.listen, source })?;
+    let standings = standings(&controller);
+    let models = settings.models.iter().map(|model| &*model.name);
+    let intake = Arc::new(Intake::new(settings.observe.queue, settings.observe.queue_bytes, models));
+    let monitor = Arc::new(start_monitor(&settings, Arc::clone(&intake))?);
+    for (model, standing) in &standings {
+        let command = Command::SetActive { model: Arc::clone(model), version: Arc::clone(&standing.active) };
+        if let Err(error) = monitor.send(command) {
+            tracing::error!(%model, %error, "the monitor was not told of the active version");
+        }
+    }
+    let tap: Arc<dyn Tap> = Arc::<Intake>::clone(&intake);
+    let table = Routing::first_table(&settings.routes, &standings);
+    let gateway = Arc::new(Gateway::start(settings.gateway.clone(), table, tap)?);
+    let routing = Arc::new(Routing::new(Arc::clone(&gateway), settings.routes.clone(), standings));
+    let actuators: Vec<Arc<dyn control::Actuator>> = vec![Arc::new(OwnGateway::new(Arc::clone(&routing)))];
+    let history = controller.store().reader().map_err(control::ControlError::from)?;
+    let desk = Desk::new(controller, Arc::clone(&routing), actuators, Arc::clone(&monitor));
+    let plane = Plane {
+        config_file: settings.file.clone(),
+        settings: ArcSwap::from_pointee(settings),
+        gateway,
+        intake,
+        monitor,
+        routing,
+        desk,
+        drill: Drills::default(),
+        latency: ArcSwap::default(),
+        control_beat: Heartbeat::default(),
+        started_ms: now_ms(),
+        history_errors: AtomicU64::new(0),
+        history_dropped: AtomicU64::new(0),
+        history: Mutex::new(history),
+        reload: ReloadState {
+            last_ok: AtomicBool::new(true),
+            last_ok_ms: AtomicI64::new(now_ms()),
+            reloads: AtomicU64::new(0),
+            message: ArcSwap::default(),
+            lock: tokio::sync::Mutex::new(()),
+        },
+        stopping: AtomicBool::new(false),
+    };
+    Ok((Arc::new(plane), admin_addr))
+}
+
+/// The monitor with the windows of the last run, as far as they still fit.
+fn start_monitor(settings: &Settings, intake: Arc<Intake>) -> Result<MonitorHandle, StartError> {
+    let folder = &settings.store.folder;
+    let mut engine = Engine::new(settings.monitor.clone());
+    match snapshot::read(folder) {
+        Ok(Some(bytes)) => match engine.restore(&bytes) {
+            Ok(report) => tracing::info!(?report, "windows of the last run are back"),
+            Err(error) => tracing::warn!(%error, "the stored windows can't be used; windows start empty"),
+        },
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the stored windows can't be read; windows start empty"),
+    }
+    let thread = |name| move |source| StartError::Thread { name, source };
+    let writer = SnapshotWriter::start(folder).map_err(thread("snapshot"))?;
+    let loop_settings = LoopSettings {
+        evaluate_every: settings.observe.evaluate_every,
+        snapshot_every: settings.store.snapshot_every,
+    };
+    MonitorHandle::start(engine, intake, writer, loop_settings).map_err(thread("monitor"))
+}
+
+fn spawn_control(
+    plane: Arc<Plane>,
+    resume: Vec<Decision>,
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    spawn("control", move || async move {
+        for decision in resume {
+            tracing::warn!(
+                decision = decision.id, model = %decision.change.model, to = %decision.change.to,
+                "a decision of the last run was not confirmed; it is carried out now"
+            );
+            // A failure is journaled and logged by the desk.
+            drop(plane.desk.carry_out(&decision).await);
+        }
+        let reloads = tokio::spawn(reload::watch(Arc::clone(&plane), stop.clone()));
+        control_loop::run(plane, stop).await;
+        reloads.abort();
+    })
+}
+
+fn spawn_admin(
+    plane: Arc<Plane>,
+    listener: std::net::TcpListener,
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    spawn("admin", move || async move {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => admin::serve(plane, listener, stop).await,
+            Err(error) => tracing::error!(%error, "the admin listener did not start"),
+        }
+    })
+}
+
+/// A thread with an event loop of its own: what one does never holds another up.
+fn spawn<F>(
+    name: &'static str,
+    main: impl FnOnce() -> F + Send + 'static,
+) -> Result<JoinHandle<()>, StartError>
+where
+    F: Future<Output = ()>,
+{
+    let failed = move |source| StartError::Thread { name, source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || runtime.block_on(async move { main().await }))
+        .map_err(failed)
+}

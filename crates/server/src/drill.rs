@@ -1,0 +1,414 @@
+//! The rollback drill (mission row M26): drifted observations and slow answers that no client ever sees.
+//!
+//! Synthetic rows are drawn from the reference with one share moved so that PSI reaches the wanted value, and go to the
+//! monitor as the traffic of tenants named `drill-1`, `drill-2`, ...; synthetic latencies are added to the version's own.
+//! Both are dropped again at the end. The rollback itself is real: real rules, real decision, real route.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use control::AlertState;
+use gateway::LATENCY_BOUNDS_MS;
+use record::{FeatureValue, Lane, Record};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::now_ms;
+use crate::control_loop::LatencyOverlay;
+use crate::monitor_loop::Command;
+use crate::plane::Plane;
+
+/// Pause between two injections.
+const INJECT_EVERY: Duration = Duration::from_millis(100);
+
+/// Synthetic rows per tenant and injection.
+const ROWS_PER_INJECTION: usize = 50;
+
+/// Rows after which a tenant's window is full enough; then a trickle keeps it fresh.
+const TRICKLE_ROWS: usize = 2;
+
+/// Synthetic answers per injection.
+const ANSWERS_PER_INJECTION: u64 = 20;
+
+/// The promise: traffic moved this long after the alert, milliseconds.
+const MOVED_PROMISE_MS: i64 = 90_000;
+
+/// What to inject.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DrillWish {
+    /// PSI of the injected drift.
+    psi: f64,
+    /// Latency of the synthetic slow answers, milliseconds; 0 injects none.
+    latency_ms: f64,
+    /// Leave traffic where the rollback put it.
+    keep: bool,
+    /// Give up after this, seconds.
+    timeout_secs: u64,
+}
+
+impl Default for DrillWish {
+    fn default() -> Self {
+        Self { psi: 0.35, latency_ms: 530.0, keep: false, timeout_secs: 900 }
+    }
+}
+
+/// Why a drill does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DrillError {
+    #[error("drills are switched off; set `drill: true` in the configuration")]
+    NotEnabled,
+    #[error("a drill of this model is running already")]
+    Running,
+    #[error("no such model is configured; `GET /api/v1/status` lists them")]
+    UnknownModel,
+    #[error("{0}")]
+    NotPossible(String),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// How far a drill is, with unix milliseconds of each step.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct DrillProgress {
+    state: &'static str,
+    version: String,
+    stable: String,
+    psi_wanted: f64,
+    latency_ms: f64,
+    injected_at_ms: i64,
+    pending_at_ms: Option<i64>,
+    fired_at_ms: Option<i64>,
+    alert: Option<String>,
+    moved_at_ms: Option<i64>,
+    recovered_at_ms: Option<i64>,
+    restored_at_ms: Option<i64>,
+    psi_seen: Option<f64>,
+    p95_before_ms: Option<f64>,
+    p95_drill_ms: Option<f64>,
+    p95_after_ms: Option<f64>,
+    rows_injected: u64,
+    /// `passed`, `failed` or nothing yet.
+    verdict: Option<&'static str>,
+    detail: String,
+}
+
+/// The drills of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Drills {
+    state: Mutex<DrillState>,
+}
+
+#[derive(Debug, Default)]
+struct DrillState {
+    progress: HashMap<String, DrillProgress>,
+    overlay: LatencyOverlay,
+}
+
+impl Drills {
+    /// The synthetic latencies so far. They stay after a drill: a horizon looks at differences, so constant counts are
+    /// nothing, and taking them away would look like a restarted counter.
+    pub(crate) fn latency_overlay(&self) -> LatencyOverlay {
+        self.lock().overlay.clone()
+    }
+
+    /// The last drill of a model.
+    pub(crate) fn progress(&self, model: &str) -> Option<DrillProgress> {
+        self.lock().progress.get(model).cloned()
+    }
+
+    fn update(&self, model: &str, change: impl FnOnce(&mut DrillProgress)) {
+        if let Some(progress) = self.lock().progress.get_mut(model) {
+            change(progress);
+        }
+    }
+
+    fn add_answers(&self, model: &str, version: &str, latency_ms: f64, n_answers: u64) {
+        let bucket = LATENCY_BOUNDS_MS.partition_point(|bound| *bound < latency_ms);
+        let mut state = self.lock();
+        let key = (model.to_owned(), version.to_owned());
+        let counts = state.overlay.counts.entry(key).or_insert_with(|| vec![0; LATENCY_BOUNDS_MS.len() + 1]);
+        if let Some(count) = counts.get_mut(bucket) {
+            *count += n_answers;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DrillState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks that a drill can run and starts it in the background.
+pub(crate) async fn start(
+    plane: &Arc<Plane>,
+    model: &str,
+    wish: DrillWish,
+    actor: &str,
+) -> Result<(), DrillError> {
+    let settings = plane.settings();
+    if !settings.drill.enabled {
+        return Err(DrillError::NotEnabled);
+    }
+    if !(wish.psi.is_finite() && (0.0..=5.0).contains(&wish.psi)) {
+        return Err(DrillError::Invalid("`psi` must be between 0 and 5".to_owned()));
+    }
+    if !(wish.latency_ms.is_finite() && (0.0..=60_000.0).contains(&wish.latency_ms)) {
+        return Err(DrillError::Invalid("`latency_ms` must be between 0 and 60000".to_owned()));
+    }
+    let configured = settings.models.iter().find(|m| *m.name == *model).ok_or(DrillError::UnknownModel)?;
+    let standing = plane.routing.standing(model).ok_or(DrillError::UnknownModel)?;
+    let stable = configured.stable.to_string();
+    if *standing.active == *stable {
+        let message = format!("`{stable}` is active and stable at once: there is nothing to roll back to");
+        return Err(DrillError::NotPossible(message));
+    }
+    {
+        let mut state = plane.drill.lock();
+        if state.progress.get(model).is_some_and(|progress| progress.state == "running") {
+            return Err(DrillError::Running);
+        }
+        let progress = DrillProgress {
+            state: "running",
+            version: standing.active.to_string(),
+            stable,
+            psi_wanted: wish.psi,
+            latency_ms: wish.latency_ms,
+            ..DrillProgress::default()
+        };
+        state.progress.insert(model.to_owned(), progress);
+    }
+    let drill = Drill {
+        plane: Arc::clone(plane),
+        model: model.to_owned(),
+        version: standing.active,
+        wish,
+        actor: actor.to_owned(),
+    };
+    if let Err(reason) = drill.begin().await {
+        drill.finish(Some(reason.clone())).await;
+        return Err(DrillError::NotPossible(reason));
+    }
+    tokio::spawn(drill.run());
+    Ok(())
+}
+
+struct Drill {
+    plane: Arc<Plane>,
+    model: String,
+    version: Arc<str>,
+    wish: DrillWish,
+    actor: String,
+}
+
+impl Drill {
+    async fn begin(&self) -> Result<(), String> {
+        let model = self.model.clone();
+        let ask = |reply| Command::BeginDrill { model, reply };
+        if !self.plane.monitor.ask(ask).await.map_err(|error| error.to_string())? {
+            return Err(
+                "the reference is still being learned; wait until `GET /api/v1/status` says it is ready"
+                    .to_owned(),
+            );
+        }
+        self.plane
+            .desk
+            .controller()
+            .begin_drill(&self.model, &self.actor, now_ms())
+            .map_err(|error| error.to_string())?;
+        let before = self.p95(&self.version);
+        self.plane.drill.update(&self.model, |progress| {
+            progress.injected_at_ms = now_ms();
+            progress.p95_before_ms = before;
+        });
+        Ok(())
+    }
+
+    async fn run(self) {
+        let deadline = now_ms() + i64::try_from(self.wish.timeout_secs).unwrap_or(900).saturating_mul(1000);
+        let mut seed = 0;
+        let failure = loop {
+            if self.plane.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+                break Some("the process is ending".to_owned());
+            }
+            if now_ms() > deadline {
+                break Some("gave up: not every step came in time".to_owned());
+            }
+            let moved =
+                self.plane.drill.progress(&self.model).is_some_and(|progress| progress.moved_at_ms.is_some());
+            if !moved && let Err(reason) = self.inject(seed).await {
+                break Some(reason);
+            }
+            seed += 1;
+            if self.observe() {
+                break None;
+            }
+            tokio::time::sleep(INJECT_EVERY).await;
+        };
+        self.finish(failure).await;
+    }
+
+    /// Drifted rows for as many tenants as the quorum wants, and slow answers.
+    async fn inject(&self, seed: u64) -> Result<(), String> {
+        let settings = self.plane.settings();
+        let window = settings.monitor.iter().find(|m| *m.name == *self.model).map_or(1_000, |m| m.window);
+        let full = seed as usize * ROWS_PER_INJECTION > window;
+        let n_rows = if full { TRICKLE_ROWS } else { ROWS_PER_INJECTION };
+        for tenant in 1..=settings.policy.tenants_red {
+            let (model, psi) = (self.model.clone(), self.wish.psi);
+            let seed = seed * 1_000 + tenant as u64;
+            let ask = |reply| Command::DrillRows { model, psi, rows: n_rows, seed, reply };
+            let rows = self.plane.monitor.ask(ask).await.map_err(|error| error.to_string())?;
+            let Some(rows) = rows else {
+                return Err("the reference has no feature that can be shifted".to_owned());
+            };
+            let records: Vec<Record> = rows.into_iter().map(|row| self.record(row, tenant)).collect();
+            let n_records = records.len() as u64;
+            self.plane
+                .monitor
+                .ask(|reply| Command::Records { records, reply })
+                .await
+                .map_err(|error| error.to_string())??;
+            self.plane.drill.update(&self.model, |progress| progress.rows_injected += n_records);
+        }
+        if self.wish.latency_ms > 0.0 {
+            let answers = ANSWERS_PER_INJECTION;
+            self.plane.drill.add_answers(&self.model, &self.version, self.wish.latency_ms, answers);
+        }
+        Ok(())
+    }
+
+    fn record(&self, row: Vec<(Arc<str>, FeatureValue)>, tenant: usize) -> Record {
+        let (mut features, mut prediction) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in row {
+            match name.strip_prefix("prediction") {
+                Some("") => drop(prediction.insert(name.to_string(), value)),
+                Some(rest) if rest.starts_with('.') => {
+                    drop(prediction.insert(rest.trim_start_matches('.').to_owned(), value));
+                }
+                _ => drop(features.insert(name.to_string(), value)),
+            }
+        }
+        Record {
+            ts: Some(now_ms()),
+            model: self.model.clone(),
+            version: Some(self.version.to_string()),
+            lane: Lane::Prod,
+            tenant: Some(format!("drill-{tenant}")),
+            features,
+            prediction,
+            ..Record::default()
+        }
+    }
+
+    /// Looks how far things are; true when all is over.
+    fn observe(&self) -> bool {
+        let alerts = self.plane.desk.controller().alerts();
+        let now = now_ms();
+        let pending = alerts.iter().any(|alert| self.is_ours(alert) && alert.state != AlertState::Inactive);
+        let fired = alerts.iter().find(|alert| self.is_ours(alert) && alert.state == AlertState::Firing);
+        let standing = self.plane.routing.standing(&self.model);
+        let moved = standing.is_some_and(|standing| standing.active != self.version);
+        let p95_now = self.p95(&self.version);
+        let active = self.plane.routing.standing(&self.model).map(|standing| standing.active);
+        let p95_active = active.and_then(|active| self.p95(&active));
+        let psi_seen = self.psi();
+        let mut done = false;
+        self.plane.drill.update(&self.model, |progress| {
+            if pending {
+                progress.pending_at_ms.get_or_insert(now);
+            }
+            if let Some(alert) = fired {
+                progress.fired_at_ms.get_or_insert(now);
+                progress.alert.get_or_insert_with(|| alert.name.clone());
+            }
+            if moved {
+                progress.fired_at_ms.get_or_insert(now);
+                progress.moved_at_ms.get_or_insert(now);
+                progress.p95_after_ms = p95_active;
+                let recovered = p95_active.is_none_or(|p95| p95 < self.wish.latency_ms.max(1.0) * 0.9);
+                if recovered {
+                    progress.recovered_at_ms.get_or_insert(now);
+                }
+                done = recovered;
+            } else {
+                progress.p95_drill_ms = p95_now;
+                progress.psi_seen = psi_seen;
+            }
+        });
+        done
+    }
+
+    /// A critical alert of the drilled model.
+    fn is_ours(&self, alert: &control::Alert) -> bool {
+        alert.severity == control::Severity::Critical
+            && alert.labels.get("model").is_some_and(|model| *model == self.model)
+            && alert.labels.get("version").is_some_and(|version| **version == *self.version)
+    }
+
+    fn p95(&self, version: &str) -> Option<f64> {
+        let latency = self.plane.latency.load();
+        latency
+            .iter()
+            .find(|reading| {
+                *reading.model == *self.model && *reading.version == *version && reading.lane == Lane::Prod
+            })
+            .and_then(|reading| reading.p95_ms)
+    }
+
+    /// The largest PSI among the drill's own tenants.
+    fn psi(&self) -> Option<f64> {
+        let readings = self.plane.monitor.readings();
+        let model = readings.models.iter().find(|m| *m.model == *self.model)?;
+        model
+            .windows
+            .iter()
+            .filter(|window| window.tenant.starts_with("drill-"))
+            .flat_map(|window| &window.features)
+            .map(|reading| reading.psi)
+            .max_by(f64::total_cmp)
+    }
+
+    /// Puts the windows back, restores traffic unless it is to stay, and judges.
+    async fn finish(&self, failure: Option<String>) {
+        if let Err(error) = self.plane.monitor.send(Command::EndDrill { model: self.model.clone() }) {
+            tracing::error!(model = self.model, %error, "the drill's rows could not be taken out of the windows");
+        }
+        let moved =
+            self.plane.drill.progress(&self.model).is_some_and(|progress| progress.moved_at_ms.is_some());
+        if moved && !self.wish.keep {
+            self.restore().await;
+        }
+        if let Err(error) = self.plane.desk.controller().end_drill(&self.model, &self.actor, now_ms()) {
+            tracing::warn!(model = self.model, %error, "the drill's end is not in the audit trail");
+        }
+        self.plane.drill.update(&self.model, |progress| {
+            progress.state = "finished";
+            let in_time = match (progress.fired_at_ms, progress.moved_at_ms) {
+                (Some(fired), Some(moved)) => moved - fired <= MOVED_PROMISE_MS,
+                _ => false,
+            };
+            progress.verdict = Some(if failure.is_none() && in_time { "passed" } else { "failed" });
+            progress.detail = failure.unwrap_or_default();
+        });
+    }
+
+    async fn restore(&self) {
+        let decision = self.plane.desk.controller().promote(
+            &self.model,
+            Some(&*self.version),
+            &self.actor,
+            "drill ended",
+            now_ms(),
+        );
+        match decision {
+            Ok(decision) => {
+                if self.plane.desk.carry_out(&decision).await.is_ok() {
+                    self.plane.drill.update(&self.model, |progress| progress.restored_at_ms = Some(now_ms()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(model = self.model, %error, "traffic stays where the drill's rollback put it")
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Every metric of the contract, from one look at the running parts.
+
+use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
+use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
+
+use crate::exposition::{Exposition, Format, Kind, single};
+
+/// What the page is made from.
+#[derive(Debug)]
+pub(crate) struct MetricsInput<'a> {
+    pub(crate) gateway: GatewaySnapshot,
+    pub(crate) readings: &'a Readings,
+    pub(crate) models: Vec<ModelMetrics>,
+    pub(crate) alerts: Vec<AlertMetrics>,
+    /// Model, reason, count: the intake's and the decoder's drops together.
+    pub(crate) dropped: Vec<(String, String, u64)>,
+    /// Name, help, kind and value of the process's own figures.
+    pub(crate) own: Vec<(&'static str, Kind, &'static str, f64)>,
+    pub(crate) version: &'static str,
+    pub(crate) revision: &'static str,
+}
+
+/// One model's control state.
+#[derive(Debug)]
+pub(crate) struct ModelMetrics {
+    pub(crate) model: String,
+    pub(crate) versions: Vec<String>,
+    pub(crate) active: String,
+    pub(crate) shadow_percent: f64,
+    pub(crate) auto_rollback: bool,
+    pub(crate) tenants_red: usize,
+    /// Trigger and count.
+    pub(crate) rollbacks: Vec<(&'static str, u64)>,
+}
+
+/// One alert's state.
+#[derive(Debug)]
+pub(crate) struct AlertMetrics {
+    pub(crate) alert: String,
+    pub(crate) model: String,
+    pub(crate) severity: &'static str,
+    pub(crate) state: u8,
+}
+
+/// Renders the page.
+pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
+    let mut page = Exposition::new(format);
+    drift(&mut page, input.readings);
+    traffic(&mut page, &input.gateway);
+    copies(&mut page, &input.gateway);
+    models(&mut page, &input.models);
+    alerts(&mut page, &input.alerts);
+    dropped(&mut page, &input.dropped);
+    for (name, kind, help, value) in &input.own {
+        single(&mut page, name, *kind, help, *value);
+    }
+    page.family("driftline_build_info", Kind::Gauge, "Always 1; the labels say what runs.");
+    page.sample(&[("version", input.version), ("revision", input.revision)], 1.0);
+    page.finish()
+}
+
+type DriftGauge = (&'static str, &'static str, fn(&FeatureReading) -> f64);
+
+/// The gauges with one series per model, version, lane, tenant, feature and reference.
+const DRIFT_GAUGES: [DriftGauge; 4] = [
+    ("psi", "Population stability index of the window against its reference (natural logarithm).", |r| r.psi),
+    (
+        "js_divergence",
+        "Jensen-Shannon divergence of the window against its reference (base 2, 0 to 1).",
+        |r| r.js_divergence,
+    ),
+    (
+        "driftline_psi_critical",
+        "PSI that a window of this size exceeds by chance alone in alpha of cases.",
+        |r| r.psi_critical,
+    ),
+    ("driftline_drift_verdict", "0 no more than noise, 1 more than noise, -1 too little data to say.", |r| {
+        match r.verdict {
+            Verdict::Pass => 0.0,
+            Verdict::Fail => 1.0,
+            Verdict::Inconclusive => -1.0,
+        }
+    }),
+];
+
+fn drift(page: &mut Exposition, readings: &Readings) {
+    for (name, help, value) in DRIFT_GAUGES {
+        page.family(name, Kind::Gauge, help);
+        each_window(readings, |model, window| {
+            for reading in &window.features {
+                let labels = [
+                    ("model", model),
+                    ("version", &*window.version),
+                    ("lane", window.lane.as_str()),
+                    ("tenant", &*window.tenant),
+                    ("feature", &*reading.feature),
+                    ("reference", reading.reference.as_str()),
+                ];
+                page.sample(&labels, value(reading));
+            }
+        });
+    }
+    page.family("requests", Kind::Gauge, "Requests in the window behind psi and js_divergence.");
+    each_window(readings, |model, window| {
+        let labels = [
+            ("model", model),
+            ("version", &*window.version),
+            ("lane", window.lane.as_str()),
+            ("tenant", &*window.tenant),
+        ];
+        page.sample(&labels, window.requests as f64);
+    });
+}
+
+fn each_window(readings: &Readings, mut visit: impl FnMut(&str, &WindowReadings)) {
+    for model in &readings.models {
+        for window in &model.windows {
+            visit(&model.model, window);
+        }
+    }
+}
+
+fn traffic(page: &mut Exposition, gateway: &GatewaySnapshot) {
+    page.family(
+        "inference_latency",
+        Kind::Histogram,
+        "Time from a request's head to its answer's end, milliseconds.",
+    );
+    for lane in &gateway.lanes {
+        let labels = [("model", &*lane.model), ("version", &*lane.version), ("lane", lane.lane.as_str())];
+        page.histogram(&labels, &LATENCY_BOUNDS_MS, &lane.latency.buckets, lane.latency.sum_ms);
+    }
+    page.family("driftline_requests_total", Kind::Counter, "Requests by answer; code 0 is no whole answer.");
+    for lane in &gateway.lanes {
+        for (code, count) in &lane.by_code {
+            let code = code.to_string();
+            let labels = [
+                ("model", &*lane.model),
+                ("version", &*lane.version),
+                ("lane", lane.lane.as_str()),
+                ("code", code.as_str()),
+            ];
+            page.sample(&labels, *count as f64);
+        }
+    }
+}
+
+fn copies(page: &mut Exposition, gateway: &GatewaySnapshot) {
+    page.family("driftline_shadow_copies_total", Kind::Counter, "Copies by what became of them.");
+    for (model, copies) in &gateway.copies {
+        for (result, count) in [
+            ("sent", copies.sent),
+            ("dropped", copies.dropped),
+            ("failed", copies.failed),
+            ("timeout", copies.timeout),
+        ] {
+            page.sample(&[("model", model), ("result", result)], count as f64);
+        }
+    }
+    page.family(
+        "driftline_shadow_drops_total",
+        Kind::Counter,
+        "Dropped copies by the bound that was reached.",
+    );
+    for (model, copies) in &gateway.copies {
+        for (reason, count) in drop_reasons(copies) {
+            page.sample(&[("model", model), ("reason", reason)], count as f64);
+        }
+    }
+}
+
+fn drop_reasons(copies: &CopySnapshot) -> [(&'static str, u64); 4] {
+    [
+        ("queue_full", copies.dropped_queue),
+        ("bytes", copies.dropped_bytes),
+        ("capture_limit", copies.dropped_capture),
+        ("circuit_open", copies.dropped_circuit),
+    ]
+}
+
+type ModelGauge = (&'static str, &'static str, fn(&ModelMetrics) -> f64);
+
+fn models(page: &mut Exposition, models: &[ModelMetrics]) {
+    let gauges: [ModelGauge; 3] = [
+        ("driftline_shadow_percent", "Share of requests copied to the shadow, as set now, 0 to 100.", |m| {
+            m.shadow_percent
+        }),
+        ("driftline_tenants_red", "Tenants whose drift alert condition holds.", |m| m.tenants_red as f64),
+        ("driftline_auto_rollback_enabled", "1 when a critical alert rolls back by itself.", |m| {
+            f64::from(u8::from(m.auto_rollback))
+        }),
+    ];
+    for (name, help, value) in gauges {
+        page.family(name, Kind::Gauge, help);
+        for model in models {
+            page.sample(&[("model", &model.model)], value(model));
+        }
+    }
+    page.family("driftline_active_version", Kind::Gauge, "1 for the version that clients get.");
+    for model in models {
+        for version in &model.versions {
+            let active = f64::from(u8::from(*version == model.active));
+            page.sample(&[("model", &model.model), ("version", version)], active);
+        }
+    }
+    page.family("driftline_rollbacks_total", Kind::Counter, "Rollbacks by what set them off.");
+    for model in models {
+        for (trigger, count) in &model.rollbacks {
+            page.sample(&[("model", &model.model), ("trigger", trigger)], *count as f64);
+        }
+    }
+}
+
+fn alerts(page: &mut Exposition, alerts: &[AlertMetrics]) {
+    page.family("driftline_alert_state", Kind::Gauge, "Embedded rules: 0 inactive, 1 pending, 2 firing.");
+    for alert in alerts {
+        let labels = [("alert", &*alert.alert), ("model", &*alert.model), ("severity", alert.severity)];
+        page.sample(&labels, f64::from(alert.state));
+    }
+}
+
+fn dropped(page: &mut Exposition, dropped: &[(String, String, u64)]) {
+    page.family(
+        "driftline_observations_dropped_total",
+        Kind::Counter,
+        "Requests that were served and not measured, by reason.",
+    );
+    for (model, reason, count) in dropped {
+        page.sample(&[("model", model), ("reason", reason)], *count as f64);
+    }
+}

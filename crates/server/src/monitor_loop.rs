@@ -1,0 +1,282 @@
+//! The monitor's own thread: drains the intake, counts, publishes readings, writes window snapshots.
+//!
+//! One thread owns the [`Engine`]; everybody else sends it a [`Command`] or reads the published [`Readings`]. The loop
+//! polls its queue instead of being woken by each request: a wake-up costs the data plane more than the observation.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use monitor::profile::Profile;
+use monitor::{Engine, FeatureHistogram, ModelSpec, Readings};
+use record::{FeatureValue, Lane, Record};
+use tokio::sync::oneshot;
+
+use crate::clock::now_ms;
+use crate::intake::Intake;
+use crate::snapshot::SnapshotWriter;
+
+/// Exchanges counted between two looks at the commands and the clock.
+const BATCH: usize = 256;
+
+/// How long the loop rests when nothing waits: short after work, longer when idle.
+const REST_BUSY: Duration = Duration::from_millis(5);
+const REST_IDLE: Duration = Duration::from_millis(50);
+
+/// Commands that may wait for the loop.
+const COMMANDS: usize = 256;
+
+/// Rows of a drill: feature names and values.
+pub(crate) type DrillRows = Vec<Vec<(Arc<str>, FeatureValue)>>;
+
+/// What the monitor's thread can be asked.
+pub(crate) enum Command {
+    Configure(Vec<ModelSpec>),
+    SetActive {
+        model: Arc<str>,
+        version: Arc<str>,
+    },
+    Records {
+        records: Vec<Record>,
+        reply: oneshot::Sender<Result<usize, String>>,
+    },
+    Histograms {
+        model: String,
+        version: String,
+        lane: Lane,
+        tenant: String,
+        reply: oneshot::Sender<Option<Vec<FeatureHistogram>>>,
+    },
+    Profile {
+        model: String,
+        reply: oneshot::Sender<Option<Profile>>,
+    },
+    BeginDrill {
+        model: String,
+        reply: oneshot::Sender<bool>,
+    },
+    DrillRows {
+        model: String,
+        psi: f64,
+        rows: usize,
+        seed: u64,
+        reply: oneshot::Sender<Option<DrillRows>>,
+    },
+    EndDrill {
+        model: String,
+    },
+    Stop,
+}
+
+/// The monitor is gone or has too much to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MonitorError {
+    #[error("the monitor has too many commands waiting; try again")]
+    Busy,
+    #[error("the monitor's loop has ended; restart the process")]
+    Gone,
+}
+
+/// How the rest of the process reaches the monitor.
+#[derive(Debug)]
+pub(crate) struct MonitorHandle {
+    commands: SyncSender<Command>,
+    shared: Arc<Published>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the loop publishes.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    readings: ArcSwap<Readings>,
+    beat_ms: AtomicI64,
+    alive: AtomicBool,
+    panics: AtomicU64,
+    memory_bytes: AtomicU64,
+    evaluation_us: AtomicU64,
+}
+
+/// Settings of the loop that are not the engine's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoopSettings {
+    pub(crate) evaluate_every: Duration,
+    pub(crate) snapshot_every: Duration,
+}
+
+impl MonitorHandle {
+    /// Starts the thread. `engine` has been restored already.
+    pub(crate) fn start(
+        engine: Engine,
+        intake: Arc<Intake>,
+        snapshots: SnapshotWriter,
+        settings: LoopSettings,
+    ) -> std::io::Result<Self> {
+        let (commands, receiver) = sync_channel(COMMANDS);
+        let shared = Arc::new(Published::default());
+        shared.alive.store(true, Ordering::Relaxed);
+        shared.beat_ms.store(now_ms(), Ordering::Relaxed);
+        let mut monitor_loop =
+            MonitorLoop { engine, intake, snapshots, settings, shared: Arc::clone(&shared) };
+        let published = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| monitor_loop.run(&receiver)));
+            published.alive.store(false, Ordering::Relaxed);
+            if outcome.is_err() {
+                tracing::error!("the monitor's loop has died; drift is not measured any more");
+            }
+        })?;
+        Ok(Self { commands, shared, thread: std::sync::Mutex::new(Some(thread)) })
+    }
+
+    /// The newest readings.
+    pub(crate) fn readings(&self) -> Arc<Readings> {
+        self.shared.readings.load_full()
+    }
+
+    /// False when the thread has died or has been stuck for ten seconds.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let stuck_ms = now_ms().saturating_sub(self.shared.beat_ms.load(Ordering::Relaxed));
+        self.shared.alive.load(Ordering::Relaxed) && stuck_ms < 10_000
+    }
+
+    /// Exchanges whose counting panicked.
+    pub(crate) fn panics(&self) -> u64 {
+        self.shared.panics.load(Ordering::Relaxed)
+    }
+
+    /// Estimate of the memory that windows and references hold.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.shared.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How long the last evaluation of every window took, microseconds.
+    pub(crate) fn evaluation_us(&self) -> u64 {
+        self.shared.evaluation_us.load(Ordering::Relaxed)
+    }
+
+    /// Sends a command without waiting.
+    pub(crate) fn send(&self, command: Command) -> Result<(), MonitorError> {
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => MonitorError::Busy,
+            TrySendError::Disconnected(_) => MonitorError::Gone,
+        })
+    }
+
+    /// Sends a command that has an answer, and waits for it.
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, MonitorError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply))?;
+        answer.await.map_err(|_| MonitorError::Gone)
+    }
+
+    /// Ends the loop: what waits in the intake is still counted, the last snapshot written.
+    pub(crate) fn stop(&self) {
+        // A full queue of commands empties by itself; the loop always reads on.
+        if self.commands.send(Command::Stop).is_err() {
+            return;
+        }
+        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the monitor's thread ended in a panic");
+        }
+    }
+}
+
+struct MonitorLoop {
+    engine: Engine,
+    intake: Arc<Intake>,
+    snapshots: SnapshotWriter,
+    settings: LoopSettings,
+    shared: Arc<Published>,
+}
+
+impl MonitorLoop {
+    fn run(&mut self, commands: &Receiver<Command>) {
+        let mut next_evaluation = Instant::now();
+        let mut next_snapshot = Instant::now() + self.settings.snapshot_every;
+        let mut rest = REST_BUSY;
+        loop {
+            let n_counted = self.drain();
+            let now = Instant::now();
+            if now >= next_evaluation {
+                self.evaluate();
+                next_evaluation = now + self.settings.evaluate_every;
+            }
+            if now >= next_snapshot {
+                self.snapshots.offer(self.engine.snapshot());
+                next_snapshot = now + self.settings.snapshot_every;
+            }
+            rest = match n_counted {
+                BATCH => Duration::ZERO,
+                0 => (rest * 2).clamp(REST_BUSY, REST_IDLE),
+                _ => REST_BUSY,
+            };
+            match commands.recv_timeout(rest) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        while self.drain() > 0 {}
+        self.evaluate();
+        self.snapshots.finish(self.engine.snapshot());
+    }
+
+    /// Counts up to [`BATCH`] exchanges; a panic costs that one exchange.
+    fn drain(&mut self) -> usize {
+        for n_counted in 0..BATCH {
+            let Some(exchange) = self.intake.pop() else { return n_counted };
+            if catch_unwind(AssertUnwindSafe(|| self.engine.observe(&exchange))).is_err() {
+                self.shared.panics.fetch_add(1, Ordering::Relaxed);
+                self.intake.count_drop(&exchange.model, "panic");
+                tracing::error!(model = %exchange.model, "counting an exchange panicked; it is dropped");
+            }
+        }
+        BATCH
+    }
+
+    fn evaluate(&mut self) {
+        let start = Instant::now();
+        let readings = self.engine.readings(now_ms());
+        self.shared.readings.store(Arc::new(readings));
+        self.shared.beat_ms.store(now_ms(), Ordering::Relaxed);
+        self.shared.memory_bytes.store(self.engine.memory_bytes() as u64, Ordering::Relaxed);
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.evaluation_us.store(micros, Ordering::Relaxed);
+    }
+
+    /// Carries a command out. An asker that has gone away is not an error.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Configure(specs) => self.engine.configure(specs),
+            Command::SetActive { model, version } => self.engine.set_active(&model, &version),
+            Command::Records { records, reply } => drop(reply.send(self.count_records(&records))),
+            Command::Histograms { model, version, lane, tenant, reply } => {
+                drop(reply.send(self.engine.histograms(&model, &version, lane, &tenant)));
+            }
+            Command::Profile { model, reply } => drop(reply.send(self.engine.profile(&model))),
+            Command::BeginDrill { model, reply } => drop(reply.send(self.engine.begin_drill(&model).is_ok())),
+            Command::DrillRows { model, psi, rows, seed, reply } => {
+                drop(reply.send(self.engine.drill_rows(&model, psi, rows, seed)));
+            }
+            Command::EndDrill { model } => self.engine.end_drill(&model),
+            Command::Stop => {}
+        }
+    }
+
+    fn count_records(&mut self, records: &[Record]) -> Result<usize, String> {
+        for (index, record) in records.iter().enumerate() {
+            self.engine.observe_record(record).map_err(|error| format!("record {}: {error}", index + 1))?;
+        }
+        Ok(records.len())
+    }
+}

@@ -1,0 +1,67 @@
+//! Everything that runs, as the loops and the admin API see it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use config::Settings;
+use control::{HistoryQuery, HistoryReader, LatencyReading, StoreError};
+use gateway::Gateway;
+
+use crate::control_loop::Heartbeat;
+use crate::desk::Desk;
+use crate::drill::Drills;
+use crate::intake::Intake;
+use crate::monitor_loop::MonitorHandle;
+use crate::routing::Routing;
+
+/// The running parts, shared.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) monitor: Arc<MonitorHandle>,
+    pub(crate) routing: Arc<Routing>,
+    pub(crate) desk: Desk,
+    pub(crate) drill: Drills,
+    /// Latencies of the last horizon, as the rules saw them.
+    pub(crate) latency: ArcSwap<Vec<LatencyReading>>,
+    pub(crate) control_beat: Heartbeat,
+    pub(crate) started_ms: i64,
+    pub(crate) history_errors: AtomicU64,
+    /// Points not written because there are too many series.
+    pub(crate) history_dropped: AtomicU64,
+    /// Reads beside the writer, so that a long range never holds the rules up.
+    pub(crate) history: Mutex<Option<HistoryReader>>,
+    pub(crate) reload: ReloadState,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// How the last reading of the configuration file went.
+#[derive(Debug)]
+pub(crate) struct ReloadState {
+    pub(crate) last_ok: AtomicBool,
+    pub(crate) last_ok_ms: std::sync::atomic::AtomicI64,
+    pub(crate) reloads: AtomicU64,
+    pub(crate) message: ArcSwap<String>,
+    /// One reload at a time.
+    pub(crate) lock: tokio::sync::Mutex<()>,
+}
+
+impl Plane {
+    /// Points of the stored history.
+    pub(crate) fn history(&self, query: &HistoryQuery) -> Result<Vec<(i64, f64)>, StoreError> {
+        match &*self.history.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(reader) => reader.history(query),
+            None => self.desk.controller().store().history(query),
+        }
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+}

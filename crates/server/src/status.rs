@@ -1,0 +1,293 @@
+//! The running parts as JSON and as metrics.
+
+use std::sync::atomic::Ordering;
+
+use control::{Alert, Decision, Event, ModelStatus, Trigger};
+use serde_json::{Value, json};
+
+use crate::clock::{now_ms, rfc3339};
+use crate::exposition::{Format, Kind};
+use crate::metrics_page::{AlertMetrics, MetricsInput, ModelMetrics, render};
+use crate::plane::Plane;
+
+/// A control loop that has not run for this long is dead.
+const CONTROL_STUCK_MS: i64 = 10_000;
+
+/// What this build is.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit it was built from, when the build was told (`DRIFTLINE_REVISION`).
+pub(crate) const REVISION: &str = match option_env!("DRIFTLINE_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// Why the instance is not ready; empty when it is.
+pub(crate) fn problems(plane: &Plane) -> Vec<&'static str> {
+    [
+        (!plane.gateway.is_healthy(), "a thread of the data plane has died"),
+        (!plane.monitor.is_healthy(), "the monitor's loop has died or is stuck: drift is not measured"),
+        (
+            !plane.control_beat.is_alive(now_ms(), CONTROL_STUCK_MS),
+            "the control loop has died or is stuck: no rules, no rollback",
+        ),
+        (plane.stopping.load(Ordering::Relaxed), "the instance is shutting down"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, problem)| holds.then_some(problem))
+    .collect()
+}
+
+/// `GET /api/v1/status`.
+pub(crate) fn status(plane: &Plane) -> Value {
+    let settings = plane.settings();
+    let readings = plane.monitor.readings();
+    let (models, alerts) = {
+        let controller = plane.desk.controller();
+        (controller.models(), controller.alerts())
+    };
+    let models: Vec<Value> = models
+        .iter()
+        .map(|status| {
+            let configured = settings.models.iter().find(|m| m.name == status.model);
+            let read = readings.models.iter().find(|m| m.model == status.model);
+            let firing = alerts.iter().filter(|alert| alert.labels.get("model").is_some_and(|m| **m == *status.model));
+            let firing: Vec<&str> =
+                firing.filter(|alert| alert.state == control::AlertState::Firing).map(|alert| alert.name.as_str()).collect();
+            json!({
+                "model": status.model,
+                "active": status.active,
+                "stable": status.stable,
+                "configured_active": status.configured_active,
+                "versions": configured.map(|m| m.versions.clone()),
+                "shadow_percent": status.shadow_percent,
+                "auto_rollback": status.auto_rollback,
+                "state": status.state,
+                "mode": status.mode,
+                "drill": status.drill,
+                "blocked": status.blocked,
+                "rollbacks_in_period": status.rollbacks_in_period,
+                "pending_decision": status.pending.as_ref().map(decision),
+                "last_decision": status.last.as_ref().map(decision),
+                "cooldown_until": status.cooldown_until_ms.map(rfc3339),
+                "alerts_firing": firing,
+                "reference": read.map(|m| &m.reference),
+                "rows": read.map(|m| m.rows),
+                "latency": plane.latency.load().iter().filter(|l| l.model == status.model).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "version": VERSION,
+        "revision": REVISION,
+        "started_at": rfc3339(plane.started_ms),
+        "uptime_seconds": (now_ms() - plane.started_ms).max(0) / 1000,
+        "listen": plane.gateway.local_addr().to_string(),
+        "ready": problems(plane).is_empty(),
+        "problems": problems(plane),
+        "configuration": {
+            "file": plane.config_file.as_ref().map(|file| file.display().to_string()),
+            "last_reload_ok": plane.reload.last_ok.load(Ordering::Relaxed),
+            "message": plane.reload.message.load().as_str(),
+        },
+        "drill_enabled": settings.drill.enabled,
+        "models": models,
+    })
+}
+
+/// One alert of `GET /api/v1/alerts`.
+pub(crate) fn alert(alert: &Alert) -> Value {
+    json!({
+        "alert": alert.name,
+        "severity": alert.severity.as_str(),
+        "state": alert.state,
+        "since": rfc3339(alert.since_ms),
+        "value": alert.value,
+        "labels": alert.labels,
+        "tenants": alert.tenants,
+        "tenants_red": alert.tenants_red,
+        "n": alert.n,
+        "stale": alert.stale,
+        "annotations": alert.annotations,
+        "fingerprint": alert.fingerprint,
+    })
+}
+
+/// One event of `GET /api/v1/events`.
+pub(crate) fn event(event: &Event) -> Value {
+    json!({
+        "id": event.id,
+        "at": rfc3339(event.at_ms),
+        "kind": event.kind.as_str(),
+        "model": event.model,
+        "actor": event.actor,
+        "reason": event.reason,
+        "data": event.data,
+    })
+}
+
+/// A decision, with what it rests on.
+pub(crate) fn decision(decision: &Decision) -> Value {
+    json!({
+        "id": decision.id,
+        "at": rfc3339(decision.at_ms),
+        "kind": decision.kind.as_str(),
+        "trigger": decision.trigger.as_str(),
+        "model": decision.change.model,
+        "from": decision.change.from,
+        "to": decision.change.to,
+        "actor": decision.actor,
+        "reason": decision.reason,
+        "state": decision.state.as_str(),
+        "detail": decision.detail,
+        "applied_at": decision.applied_at_ms.map(rfc3339),
+        "evidence": decision.evidence,
+    })
+}
+
+/// `GET /metrics`.
+pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
+    let readings = plane.monitor.readings();
+    let settings = plane.settings();
+    let (models, alerts) = {
+        let controller = plane.desk.controller();
+        let models =
+            controller.models().iter().map(|status| model_metrics(status, &controller, &settings)).collect();
+        let alerts =
+            controller.alert_states().into_iter().map(|(alert, model, severity, state)| AlertMetrics {
+                alert,
+                model: model.to_string(),
+                severity: severity.as_str(),
+                state: state.number(),
+            });
+        (models, alerts.collect())
+    };
+    let input = MetricsInput {
+        gateway: plane.gateway.snapshot(),
+        readings: &readings,
+        models,
+        alerts,
+        dropped: dropped(plane),
+        own: own_figures(plane),
+        version: VERSION,
+        revision: REVISION,
+    };
+    render(&input, format)
+}
+
+fn model_metrics(
+    status: &ModelStatus,
+    controller: &control::Controller,
+    settings: &config::Settings,
+) -> ModelMetrics {
+    let versions = settings.models.iter().find(|m| m.name == status.model).map(|m| &m.versions);
+    ModelMetrics {
+        model: status.model.to_string(),
+        versions: versions
+            .map(|versions| versions.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        active: status.active.to_string(),
+        shadow_percent: status.shadow_percent,
+        auto_rollback: status.auto_rollback,
+        tenants_red: controller.tenants_red(&status.model),
+        rollbacks: rollbacks(controller, &status.model),
+    }
+}
+
+fn rollbacks(controller: &control::Controller, model: &str) -> Vec<(&'static str, u64)> {
+    let totals = controller.rollbacks_total();
+    Trigger::ALL
+        .into_iter()
+        .map(|trigger| (trigger.as_str(), totals.get(&(model.to_owned(), trigger)).copied().unwrap_or(0)))
+        .collect()
+}
+
+fn dropped(plane: &Plane) -> Vec<(String, String, u64)> {
+    let intake =
+        plane.intake.dropped().into_iter().map(|(model, reason, count)| (model, reason.to_owned(), count));
+    let readings = plane.monitor.readings();
+    let decoded = readings.models.iter().flat_map(|model| {
+        model.dropped.iter().map(|(reason, count)| (model.model.to_string(), (*reason).to_owned(), *count))
+    });
+    intake.chain(decoded).collect()
+}
+
+/// The process's own figures: name, kind, help, value.
+fn own_figures(plane: &Plane) -> Vec<(&'static str, Kind, &'static str, f64)> {
+    use Kind::{Counter, Gauge};
+    let gateway = plane.gateway.snapshot();
+    let refused: u64 = gateway.refused.iter().map(|(_, count)| count).sum();
+    let reload = &plane.reload;
+    vec![
+        ("driftline_intake_depth", Gauge, "Exchanges waiting to be observed.", plane.intake.len() as f64),
+        (
+            "driftline_intake_capacity",
+            Gauge,
+            "Places for exchanges that wait.",
+            plane.intake.capacity() as f64,
+        ),
+        ("driftline_intake_bytes", Gauge, "Bytes held by exchanges that wait.", plane.intake.bytes() as f64),
+        (
+            "driftline_monitor_memory_bytes",
+            Gauge,
+            "Estimate of what windows and references hold.",
+            plane.monitor.memory_bytes() as f64,
+        ),
+        (
+            "driftline_evaluation_microseconds",
+            Gauge,
+            "Time of the last evaluation of every window.",
+            plane.monitor.evaluation_us() as f64,
+        ),
+        (
+            "driftline_panics_total",
+            Counter,
+            "Panics that were caught.",
+            (gateway.panics + plane.monitor.panics()) as f64,
+        ),
+        ("driftline_connections", Gauge, "Open client connections.", gateway.connections as f64),
+        ("driftline_refused_total", Counter, "Requests refused by the gateway itself.", refused as f64),
+        (
+            "driftline_unrouted_total",
+            Counter,
+            "Requests that no model's route took.",
+            gateway.unrouted as f64,
+        ),
+        (
+            "driftline_history_errors_total",
+            Counter,
+            "Points of the history that could not be written.",
+            plane.history_errors.load(Ordering::Relaxed) as f64,
+        ),
+        (
+            "driftline_history_dropped_total",
+            Counter,
+            "Points not kept because there are too many series.",
+            plane.history_dropped.load(Ordering::Relaxed) as f64,
+        ),
+        (
+            "driftline_journal_errors_total",
+            Counter,
+            "Journal entries that could not be written.",
+            plane.desk.journal_errors() as f64,
+        ),
+        (
+            "driftline_config_reloads_total",
+            Counter,
+            "Configurations put in force since the start.",
+            reload.reloads.load(Ordering::Relaxed) as f64,
+        ),
+        (
+            "driftline_config_last_reload_successful",
+            Gauge,
+            "0 when the configuration file has problems.",
+            f64::from(u8::from(reload.last_ok.load(Ordering::Relaxed))),
+        ),
+        (
+            "driftline_uptime_seconds",
+            Gauge,
+            "Time since the start.",
+            (now_ms() - plane.started_ms).max(0) as f64 / 1000.0,
+        ),
+    ]
+}
