@@ -7,22 +7,22 @@ use std::io;
 #[non_exhaustive]
 pub enum Error {
     /// The file could not be opened.
-    #[error("cannot open `{file}`: {source}\nhint: {hint}")]
+    #[error("cannot open `{file}`: {cause}\nhint: {hint}")]
     Open {
         /// The file as it was named.
         file: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
         /// What to do.
         hint: &'static str,
     },
     /// The file could not be read to its end.
-    #[error("cannot read `{file}`: {source}")]
+    #[error("cannot read `{file}`: {cause}")]
     Read {
         /// The file as it was named.
         file: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Neither name nor content tell the format.
     #[error("`{file}`: {what}\nhint: {hint}")]

@@ -94,8 +94,8 @@ impl Table {
             return Self::from_reader("standard input", &mut io::stdin().lock());
         }
         let name = path.display().to_string();
-        let handle = File::open(path).map_err(|source| open_error(&name, source))?;
-        let is_file = handle.metadata().map_err(|source| open_error(&name, source))?;
+        let handle = File::open(path).map_err(|cause| open_error(&name, cause))?;
+        let is_file = handle.metadata().map_err(|cause| open_error(&name, cause))?;
         if is_file.is_dir() {
             return Err(Error::Format { file: name, what: "is a folder".to_owned(), hint: "name one file" });
         }
@@ -112,14 +112,14 @@ impl Table {
     /// # Errors
     /// As [`Self::open`].
     pub fn from_reader(name: &str, reader: &mut dyn Read) -> Result<Self, Error> {
-        let read_error = |source| Error::Read { file: name.to_owned(), source };
+        let read_error = |cause| Error::Read { file: name.to_owned(), cause };
         let mut spool = tempfile::tempfile().map_err(read_error)?;
         io::copy(reader, &mut spool).map_err(read_error)?;
         Self::from_file(name.to_owned(), spool)
     }
 
     fn from_file(name: String, mut handle: File) -> Result<Self, Error> {
-        let read_error = |source| Error::Read { file: name.clone(), source };
+        let read_error = |cause| Error::Read { file: name.clone(), cause };
         let n_bytes = handle.metadata().map_err(read_error)?.len();
         handle.seek(SeekFrom::Start(0)).map_err(read_error)?;
         let head = read_head(&mut handle).map_err(read_error)?;
@@ -339,11 +339,11 @@ fn recognise(name: &str, head: Head) -> Result<Format, Error> {
     }
 }
 
-fn open_error(name: &str, source: io::Error) -> Error {
-    let hint = match source.kind() {
+fn open_error(name: &str, cause: io::Error) -> Error {
+    let hint = match cause.kind() {
         io::ErrorKind::NotFound => "check the path; it is relative to the current folder",
         io::ErrorKind::PermissionDenied => "check who may read the file",
         _ => "the file must be readable",
     };
-    Error::Open { file: name.to_owned(), source, hint }
+    Error::Open { file: name.to_owned(), cause, hint }
 }

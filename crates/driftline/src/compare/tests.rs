@@ -214,6 +214,74 @@ fn outputs_look_right() {
     assert!(!html.contains("<script") && !html.contains("http"), "self-contained");
 }
 
+// === the published cases ===
+
+const CASES: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/public.json"));
+
+/// A case's column as CSV, one cell a line: `inf` and `-inf`, an empty cell for a missing value.
+fn case_csv(values: &serde_json::Value) -> String {
+    let cell = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.replace("Infinity", "inf"),
+        number => number.to_string(),
+    };
+    column("x", values.as_array().unwrap().iter().map(cell))
+}
+
+fn case_json(values: &serde_json::Value) -> String {
+    let lines = values.as_array().unwrap().iter().map(|value| format!("{{\"x\":{value}}}\n"));
+    lines.collect()
+}
+
+fn check_case(what: &str, report: &Report, case: &serde_json::Value, binning: &str) {
+    let expected = &case["expected"];
+    let feature = &report.features[0];
+    assert_eq!(feature.kind.as_str(), case["type"].as_str().unwrap(), "{what}");
+    let distances = if feature.kind.as_str() == "categorical" { "categorical" } else { binning };
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert_close(what, feature.psi, number(&expected[distances]["psi"]));
+    let js_error = (feature.js_divergence - number(&expected[distances]["js_divergence"])).abs();
+    assert!(js_error < 1e-9 * feature.js_divergence + 1e-15, "{what}");
+    assert_close(what, feature.missing_current, number(&expected["missing_current"]));
+    if feature.kind.as_str() == "numeric" {
+        assert_close(what, feature.ks.unwrap(), number(&expected["ks"]));
+        assert_close(what, feature.wasserstein.unwrap(), number(&expected["wasserstein"]));
+        let (got, expected) = (feature.ks_p_value.unwrap(), number(&expected["ks_p_value"]));
+        assert!((got - expected).abs() <= 1e-6 * expected + 1e-300, "{what}: {got} is not {expected}");
+    }
+}
+
+#[test]
+fn published_cases_match_numpy() {
+    let cases: serde_json::Value = serde_json::from_str(CASES).unwrap();
+    let cases = cases["cases"].as_array().unwrap();
+    assert!(cases.len() >= 26);
+    let folder = Folder::new();
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let bins = case["bins"].to_string();
+        for (extension, write) in
+            [("csv", case_csv as fn(&serde_json::Value) -> String), ("jsonl", case_json)]
+        {
+            // CSV cannot tell an empty text from a missing value.
+            if extension == "csv" && name == "cat, unicode" {
+                continue;
+            }
+            let reference = folder.file(&format!("ref.{extension}"), write(&case["reference"]));
+            let current = folder.file(&format!("cur.{extension}"), write(&case["current"]));
+            for (binning, key) in [("equal-width", "equal_width"), ("quantile", "quantile")] {
+                let args = args(&reference, &current, &["--bins", &bins, "--binning", binning]);
+                check_case(
+                    &format!("{name} {extension} {key}"),
+                    &measure::compare(&args).unwrap(),
+                    case,
+                    key,
+                );
+            }
+        }
+    }
+}
+
 // === small files ===
 
 fn column(name: &str, values: impl Iterator<Item = impl ToString>) -> String {

@@ -148,21 +148,20 @@ fn shortened(slots: &[Slot]) -> Vec<Slot> {
     if slots.len() <= BARS_MAX {
         return slots.to_vec();
     }
-    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.reference + slot.current).collect();
-    sizes.sort_unstable_by(|a, b| b.cmp(a));
-    let least = sizes.get(BARS_MAX - 2).copied().unwrap_or(0);
+    let mut by_size: Vec<usize> = (0..slots.len()).collect();
+    by_size.sort_by_key(|at| slots.get(*at).map(|slot| std::cmp::Reverse(slot.reference + slot.current)));
+    let largest: std::collections::HashSet<usize> = by_size.into_iter().take(BARS_MAX - 1).collect();
     let mut kept: Vec<Slot> = Vec::with_capacity(BARS_MAX);
     let mut rest = Slot { label: String::new(), reference: 0, current: 0 };
-    let mut n_rest = 0;
-    for slot in slots {
-        if slot.reference + slot.current >= least && kept.len() < BARS_MAX - 1 {
+    for (at, slot) in slots.iter().enumerate() {
+        if largest.contains(&at) {
             kept.push(slot.clone());
         } else {
             rest.reference += slot.reference;
             rest.current += slot.current;
-            n_rest += 1;
         }
     }
+    let n_rest = slots.len() - kept.len();
     rest.label = format!("{n_rest} others");
     kept.push(rest);
     kept
@@ -226,10 +225,12 @@ mod tests {
 
     #[test]
     fn many_categories_become_few_bars_that_still_add_up() {
-        let slots: Vec<Slot> =
-            (0..100).map(|i| Slot { label: format!("k{i}"), reference: i, current: 2 * i }).collect();
+        let mut slots: Vec<Slot> =
+            (0..99).map(|i| Slot { label: format!("k{i}"), reference: 1, current: 2 }).collect();
+        slots.push(Slot { label: "other".to_owned(), reference: 0, current: 900 });
         let bars = shortened(&slots);
         assert_eq!((bars.len(), bars[BARS_MAX - 1].label.as_str()), (BARS_MAX, "77 others"));
-        assert_eq!(bars.iter().map(|bar| bar.reference).sum::<u64>(), 4950);
+        assert_eq!(bars[BARS_MAX - 2].label, "other", "the largest is among those kept");
+        assert_eq!(bars.iter().map(|bar| bar.reference).sum::<u64>(), 99);
     }
 }

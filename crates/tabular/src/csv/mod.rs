@@ -79,7 +79,7 @@ pub(crate) fn first_pass(
 }
 
 fn open(file: &str, handle: &File, tabs: bool) -> Result<(Records<File>, Vec<String>), Error> {
-    let read_error = |source| Error::Read { file: file.to_owned(), source };
+    let read_error = |cause| Error::Read { file: file.to_owned(), cause };
     let mut handle = handle.try_clone().map_err(read_error)?;
     handle.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let start = sniff(&mut handle).map_err(read_error)?;

@@ -190,7 +190,7 @@ impl<R: Read> Records<R> {
 
     fn line_error(&self, error: LineError) -> Error {
         match error {
-            LineError::Io(source) => Error::Read { file: self.file.clone(), source },
+            LineError::Io(cause) => Error::Read { file: self.file.clone(), cause },
             LineError::TooLong => Error::Line {
                 file: self.file.clone(),
                 line: self.lines.line(),

@@ -27,7 +27,7 @@ struct Objects {
 
 impl Objects {
     fn open(file: &str, handle: &File) -> Result<Self, Error> {
-        let read_error = |source| Error::Read { file: file.to_owned(), source };
+        let read_error = |cause| Error::Read { file: file.to_owned(), cause };
         let mut handle = handle.try_clone().map_err(read_error)?;
         handle.seek(SeekFrom::Start(0)).map_err(read_error)?;
         Ok(Self { file: file.to_owned(), lines: Lines::new(handle) })
@@ -39,7 +39,7 @@ impl Objects {
             let line = match self.lines.next_line() {
                 Ok(Some(line)) => strip_terminator(line),
                 Ok(None) => return Ok(false),
-                Err(LineError::Io(source)) => return Err(Error::Read { file: self.file.clone(), source }),
+                Err(LineError::Io(cause)) => return Err(Error::Read { file: self.file.clone(), cause }),
                 Err(LineError::TooLong) => {
                     return Err(self.error("the line is longer than 16 MiB".to_owned(), HINT_OBJECT));
                 }

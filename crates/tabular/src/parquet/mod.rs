@@ -54,7 +54,7 @@ impl ParquetFile {
             what,
             hint: HINT_FILE,
         };
-        let handle = handle.try_clone().map_err(|source| Error::Read { file: file.to_owned(), source })?;
+        let handle = handle.try_clone().map_err(|cause| Error::Read { file: file.to_owned(), cause })?;
         let reader = SerializedFileReader::new(handle).map_err(|error| broken(describe(&error)))?;
         let metadata = reader.metadata().file_metadata();
         let n_rows =
