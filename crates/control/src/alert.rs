@@ -1,0 +1,271 @@
+//! What an alert is, and the words it comes with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::Subject;
+use crate::policy::{Condition, Policy, Rule, Severity};
+
+/// Where an alert stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// The condition does not hold.
+    #[default]
+    Inactive,
+    /// It holds, not yet for long enough.
+    Pending,
+    /// It has held for long enough.
+    Firing,
+}
+
+impl AlertState {
+    /// The value of the metric `driftline_alert_state`: 0, 1 or 2.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Inactive => 0,
+            Self::Pending => 1,
+            Self::Firing => 2,
+        }
+    }
+}
+
+/// One alert about one model's version and, for drift, feature.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alert {
+    /// Name of the rule.
+    pub name: String,
+    /// Severity of the rule.
+    pub severity: Severity,
+    /// `alertname`, `severity`, `model`, `version` and, for drift, `feature`.
+    pub labels: BTreeMap<String, String>,
+    /// Where it stands.
+    pub state: AlertState,
+    /// Since when it has been in this state, unix milliseconds.
+    pub since_ms: i64,
+    /// PSI of the worst red tenant, or p95 in milliseconds, when it last held.
+    pub value: f64,
+    /// Rows behind `value`.
+    pub n: u64,
+    /// Red tenants, at most 50; empty where no request names a tenant.
+    pub tenants: Vec<String>,
+    /// How many tenants are red.
+    pub tenants_red: usize,
+    /// Whether there is no data now: the state is the last one known.
+    pub stale: bool,
+    /// Texts for people.
+    pub annotations: Annotations,
+    /// Sixteen hexadecimal digits over the labels, the same as Alertmanager computes.
+    pub fingerprint: String,
+}
+
+/// Texts for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotations {
+    /// One line.
+    pub summary: String,
+    /// What it means.
+    pub description: String,
+    /// What to do.
+    pub runbook_url: String,
+    /// Where to look, if the policy knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dashboard_url: Option<String>,
+}
+
+/// What happened to an alert in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertTransition {
+    /// The condition began to hold.
+    Pending,
+    /// It has held for long enough.
+    Firing,
+    /// It fired and does not hold any more.
+    Resolved,
+    /// It was pending and never fired.
+    Cancelled,
+}
+
+/// A change of an alert's state, with the alert as it is after it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertChange {
+    /// What happened.
+    pub transition: AlertTransition,
+    /// The alert.
+    pub alert: Alert,
+}
+
+/// The labels of a rule's alert about a subject.
+pub(crate) fn labels(rule: &str, severity: Severity, subject: &Subject) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        ("alertname".to_owned(), rule.to_owned()),
+        ("severity".to_owned(), severity.as_str().to_owned()),
+        ("model".to_owned(), subject.model.to_string()),
+        ("version".to_owned(), subject.version.to_string()),
+    ]);
+    if let Some(feature) = &subject.feature {
+        labels.insert("feature".to_owned(), feature.to_string());
+    }
+    labels
+}
+
+/// FNV-1a over sorted names and values, each followed by 0xff: what Prometheus and Alertmanager call the fingerprint.
+pub(crate) fn fingerprint(labels: &BTreeMap<String, String>) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for (name, value) in labels {
+        for byte in name.bytes().chain([0xff]).chain(value.bytes()).chain([0xff]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
+}
+
+/// What the texts are filled with: values inside, template variables in the exported rules.
+pub(crate) struct Fill<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) feature: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// The texts of a rule.
+pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Annotations {
+    let Fill { model, version, feature, value } = fill;
+    let held = duration(rule.for_ms);
+    let (summary, description) = match rule.condition {
+        Condition::Psi { above, up_to } => {
+            let range = match up_to {
+                None => format!("above {above}"),
+                Some(up_to) => format!("above {above} and at most {up_to}"),
+            };
+            (
+                format!("`{model}` {version}: PSI of `{feature}` is {value}"),
+                format!(
+                    "`{feature}` of `{model}` {version} differs from its baseline: PSI {value}, {range} for {held}."
+                ),
+            )
+        }
+        Condition::LatencyP95Above(limit_ms) => (
+            format!("`{model}` {version}: p95 is {value} ms"),
+            format!(
+                "95 % of answers of `{model}` {version} take up to {value} ms, above {limit_ms} ms for {held}."
+            ),
+        ),
+    };
+    Annotations {
+        summary,
+        description,
+        runbook_url: format!("{}{}", policy.runbook_base_url, kebab(&rule.name)),
+        dashboard_url: policy.dashboard_url.clone(),
+    }
+}
+
+/// The texts of an alert that is there, red tenants named.
+pub(crate) fn annotations_of(
+    policy: &Policy,
+    rule: &Rule,
+    subject: &Subject,
+    value: f64,
+    tenants: &[String],
+    tenants_red: usize,
+) -> Annotations {
+    let value = match rule.condition {
+        Condition::Psi { .. } => format!("{value:.3}"),
+        Condition::LatencyP95Above(_) => format!("{value:.0}"),
+    };
+    let feature: Arc<str> = subject.feature.clone().unwrap_or_else(|| "".into());
+    let fill = Fill { model: &subject.model, version: &subject.version, feature: &feature, value: &value };
+    let mut texts = annotations(policy, rule, &fill);
+    if !tenants.is_empty() {
+        let more = if tenants_red > tenants.len() { " and more" } else { "" };
+        texts.description.push_str(&format!(" Red tenants ({tenants_red}): {}{more}.", tenants.join(", ")));
+    }
+    texts
+}
+
+/// `FeaturePSIHigh` as `feature-psi-high`.
+pub(crate) fn kebab(name: &str) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    let mut out = String::with_capacity(name.len() + 4);
+    for (idx, &c) in chars.iter().enumerate() {
+        let after_lower = idx > 0 && !chars[idx - 1].is_uppercase();
+        let word_starts = idx > 0 && chars.get(idx + 1).is_some_and(|next| next.is_lowercase());
+        if c.is_uppercase() && (after_lower || word_starts) && idx > 0 {
+            out.push('-');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+/// Milliseconds as Prometheus writes durations: `90s`, `5m`, `1500ms`.
+pub(crate) fn duration(ms: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    match UNITS.iter().find(|(unit, _)| ms.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::policy;
+
+    #[test]
+    fn names_become_kebab_case() {
+        for (name, expected) in [
+            ("FeaturePSIHigh", "feature-psi-high"),
+            ("FeaturePSICritical", "feature-psi-critical"),
+            ("PSIAmber", "psi-amber"),
+            ("LatencySpike", "latency-spike"),
+            ("P95High", "p95-high"),
+            ("", ""),
+        ] {
+            assert_eq!(kebab(name), expected);
+        }
+    }
+
+    #[test]
+    fn durations_are_prometheus_durations() {
+        for (ms, expected) in [
+            (0, "0s"),
+            (60_000, "1m"),
+            (90_000, "90s"),
+            (1_500, "1500ms"),
+            (86_400_000, "1d"),
+            (7_200_000, "2h"),
+        ] {
+            assert_eq!(duration(ms), expected);
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_is_fnv_1a_over_sorted_labels() {
+        assert_eq!(fingerprint(&BTreeMap::new()), "cbf29ce484222325");
+        let one = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let other = BTreeMap::from([("ab".to_owned(), String::new())]);
+        assert_ne!(fingerprint(&one), fingerprint(&other));
+    }
+
+    #[test]
+    fn the_texts_name_what_is_wrong() {
+        let policy = policy();
+        let subject = Subject { model: "fraud".into(), version: "v2".into(), feature: Some("amount".into()) };
+        let tenants = ["a".to_owned(), "b".to_owned()];
+        let texts = annotations_of(&policy, &policy.rules[1], &subject, 0.3456, &tenants, 3);
+        assert_eq!(texts.summary, "`fraud` v2: PSI of `amount` is 0.346");
+        assert_eq!(
+            texts.description,
+            "`amount` of `fraud` v2 differs from its baseline: PSI 0.346, above 0.3 for 2m. \
+             Red tenants (3): a, b and more."
+        );
+        assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/feature-psi-critical");
+    }
+}

@@ -1,0 +1,197 @@
+//! Whatever happens, in whatever order: what must always hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::Rig;
+use crate::controller::Controller;
+use crate::decision::{Decision, DecisionState};
+use crate::store::{Store, journal};
+use crate::testing::{drift, latency, policy};
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Readings for a version over some steps of 15 s.
+    Readings {
+        version: usize,
+        psi: f64,
+        p95_ms: f64,
+        stable_p95_ms: f64,
+        steps: u8,
+    },
+    /// The caller gets on with what is pending: applied, confirmed or failed.
+    Carry(u8),
+    Rollback,
+    Promote(usize),
+    Toggle(bool),
+    Health(bool),
+    Jump(i64),
+    Reload,
+    /// The process dies; another one opens the folder.
+    Restart,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let readings =
+        (0..3usize, prop_oneof![Just(0.0), Just(0.25), Just(0.4)], prop_oneof![Just(50.0), Just(900.0)])
+            .prop_flat_map(|(version, psi, p95_ms)| {
+                (prop_oneof![4 => Just(50.0), 1 => Just(900.0)], 1..40u8).prop_map(
+                    move |(stable_p95_ms, steps)| Op::Readings { version, psi, p95_ms, stable_p95_ms, steps },
+                )
+            });
+    prop_oneof![
+        8 => readings,
+        6 => (0..3u8).prop_map(Op::Carry),
+        1 => Just(Op::Rollback),
+        3 => (0..3usize).prop_map(Op::Promote),
+        2 => any::<bool>().prop_map(Op::Toggle),
+        1 => any::<bool>().prop_map(Op::Health),
+        1 => prop_oneof![Just(-86_400_000i64), Just(7_200_000), Just(-1), Just(1_800_000)].prop_map(Op::Jump),
+        1 => Just(Op::Reload),
+        1 => Just(Op::Restart),
+    ]
+}
+
+const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
+
+/// What is watched from outside.
+#[derive(Default)]
+struct Watch {
+    answered: BTreeSet<String>,
+    automatic: usize,
+    stable_ok: bool,
+}
+
+impl Watch {
+    fn decided(&mut self, decision: &Decision, before: &Controller) {
+        assert_eq!(decision.state, DecisionState::Intended);
+        assert_eq!(&*decision.change.to, "v1");
+        assert_ne!(decision.change.from, decision.change.to);
+        assert!(
+            !before
+                .models()
+                .iter()
+                .any(|model| { model.pending.as_ref().is_some_and(|pending| pending.id != decision.id) })
+        );
+        assert!(self.stable_ok, "never to a version known to be in trouble");
+        let alerts = decision.evidence["alerts"].as_array().expect("is a list");
+        let about_clients = |alert: &&serde_json::Value| alert["labels"]["version"] == *decision.change.from;
+        let mut news = false;
+        for alert in alerts.iter().filter(about_clients) {
+            news |= self.answered.insert(format!("{} {}", alert["fingerprint"], alert["since_ms"]));
+        }
+        assert!(news, "a second rollback for the same episodes");
+        for alert in alerts {
+            self.answered.insert(format!("{} {}", alert["fingerprint"], alert["since_ms"]));
+        }
+        self.automatic += 1;
+    }
+}
+
+/// The journal's own account of which version clients get.
+fn replay(controller: &Controller) -> String {
+    let decisions: Vec<(String, Option<i64>)> = controller
+        .store()
+        .read("replay", |conn| {
+            conn.prepare("SELECT \"to\", applied_at FROM decisions ORDER BY id")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+        .expect("reads");
+    let applied = decisions.into_iter().filter(|(_, applied_at)| applied_at.is_some());
+    applied.map(|(to, _)| to).next_back().unwrap_or_else(|| "v2".to_owned())
+}
+
+fn readings_op(rig: &mut Rig, watch: &mut Watch, op: &Op) {
+    let Op::Readings { version, psi, p95_ms, stable_p95_ms, steps } = op else { return };
+    let version = VERSIONS[*version];
+    for _ in 0..*steps {
+        rig.now += 15_000;
+        let readings = drift(rig.now, version, *psi);
+        let slow = [latency(version, Some(*p95_ms)), latency("v1", Some(*stable_p95_ms))];
+        let latency = if version == "v1" { &slow[1..] } else { &slow[..] };
+        let step = rig.controller.step(rig.now, &readings, latency);
+        assert!(step.errors.is_empty());
+        assert!(step.decisions.len() <= 1);
+        for decision in &step.decisions {
+            watch.decided(decision, &rig.controller);
+            let firing = rig.controller.alerts().into_iter().filter(|alert| {
+                alert.name == "LatencySpike"
+                    && alert.state == crate::alert::AlertState::Firing
+                    && alert.labels["version"] == "v1"
+            });
+            assert_eq!(firing.count(), 0, "never to a version that is slow itself");
+        }
+    }
+}
+
+fn carry(rig: &mut Rig, how: u8) {
+    let Some(pending) = rig.controller.models()[0].pending.clone() else { return };
+    let done = match how {
+        0 => rig.controller.applied(pending.id, rig.now),
+        1 => rig.controller.confirmed(pending.id, rig.now),
+        _ => rig.controller.failed(pending.id, "it could not be", rig.now),
+    };
+    done.expect("was pending");
+}
+
+fn apply(mut rig: Rig, watch: &mut Watch, op: &Op) -> Rig {
+    let now = rig.now;
+    match op {
+        Op::Readings { .. } => readings_op(&mut rig, watch, op),
+        Op::Carry(how) => carry(&mut rig, *how),
+        Op::Rollback => drop(rig.controller.rollback("fraud", "ada", "by hand", now)),
+        Op::Promote(version) => {
+            drop(rig.controller.promote("fraud", Some(VERSIONS[*version]), "ada", "by hand", now));
+        }
+        Op::Toggle(enabled) => {
+            let was = rig.controller.models()[0].auto_rollback;
+            rig.controller.set_auto_rollback("fraud", *enabled, "ada", now).expect("is known");
+            if *enabled && !was {
+                watch.automatic = 0;
+            }
+        }
+        Op::Health(healthy) => {
+            watch.stable_ok = *healthy;
+            rig.controller.set_version_health("fraud", "v1", *healthy);
+        }
+        Op::Jump(ms) => rig.now += ms,
+        Op::Reload => drop(rig.controller.configure(policy(), now).expect("is taken")),
+        Op::Restart => {
+            let before = rig.controller.models()[0].clone();
+            let Rig { controller, .. } = rig;
+            let store: Store = controller.into_store();
+            let (mut controller, resume) = Controller::open(store, policy(), now).expect("opens");
+            assert_eq!(resume, before.pending.iter().cloned().collect::<Vec<_>>());
+            assert_eq!(controller.models()[0].active, before.active);
+            controller.set_version_health("fraud", "v1", watch.stable_ok);
+            rig = Rig { controller, now };
+        }
+    }
+    rig
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_must_always_hold(ops in prop::collection::vec(op(), 1..60)) {
+        let mut rig = Rig::new();
+        let mut watch = Watch { stable_ok: true, ..Watch::default() };
+        let mut states: BTreeMap<i64, DecisionState> = BTreeMap::new();
+        for op in &ops {
+            rig = apply(rig, &mut watch, op);
+            let model = rig.controller.models()[0].clone();
+            // The period (a day) is longer than any sequence here.
+            prop_assert!(watch.automatic <= 3, "{} automatic rollbacks", watch.automatic);
+            prop_assert_eq!(replay(&rig.controller), &*model.active, "the journal explains it");
+            let open = rig.controller.store().read("read", journal::open).expect("reads");
+            prop_assert_eq!(open, Vec::from_iter(model.pending.clone()), "one direction at a time");
+            for decision in model.pending.iter().chain(&model.last) {
+                let was = states.insert(decision.id, decision.state);
+                prop_assert!(was.is_none_or(|was| was.is_open() || was == decision.state), "done is done");
+            }
+        }
+    }
+}

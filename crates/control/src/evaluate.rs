@@ -1,0 +1,454 @@
+//! Which rules hold now. Pure: readings in, outcomes out.
+//!
+//! An outcome has three values. A rule *holds* for a subject, or it is *clear*, or nothing is said about the subject at
+//! all: too few requests, no reference yet, not a number, no traffic. Silence neither starts nor ends an alert, so a
+//! restart (empty windows) or a quiet night can't do either.
+//!
+//! # Drift
+//! A tenant is red for a feature when its PSI satisfies the rule, its window holds more than `min_requests` requests, and
+//! the reading is not inconclusive. Where requests name tenants, the rule holds when as many tenants are red as the policy
+//! wants, or all of them if there are fewer. Where none is named, the total (`all`) is judged. Only the prod lane against
+//! the baseline is looked at: what happens to copies moves no traffic.
+//!
+//! # Latency
+//! The p95 of the prod lane over the horizon.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use monitor::{ModelReadings, Readings, ReferenceKind, Verdict, WindowReadings};
+use record::Lane;
+use serde::{Deserialize, Serialize};
+
+use crate::latency::LatencyReading;
+use crate::policy::{Condition, Policy, Severity};
+
+/// The tenant that stands for the total.
+pub(crate) const TENANT_ALL: &str = "all";
+
+/// A version whose newest request is older than this has no traffic to judge, milliseconds.
+pub(crate) const TRAFFIC_HORIZON_MS: i64 = 15 * 60_000;
+
+/// Names kept per condition; the number of red tenants is exact whatever this is.
+const TENANT_NAMES_MAX: usize = 50;
+
+/// What a condition is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subject {
+    /// The model.
+    pub model: Arc<str>,
+    /// The version that answered.
+    pub version: Arc<str>,
+    /// The feature, for drift.
+    pub feature: Option<Arc<str>>,
+}
+
+/// A rule's condition that holds now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holding {
+    /// Index into [`Policy::rules`].
+    pub rule: usize,
+    /// What it is about.
+    pub subject: Subject,
+    /// PSI of the worst red tenant, or p95 in milliseconds.
+    pub value: f64,
+    /// Red tenants, at most 50 of them, in the order of the readings; empty where no request names a tenant.
+    pub tenants: Vec<String>,
+    /// How many tenants are red.
+    pub tenants_red: usize,
+    /// Rows behind `value`: of the feature's window, or requests in the latency horizon.
+    pub n: u64,
+}
+
+/// What the rules say about one set of readings. A subject in neither list has no data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Conditions that hold.
+    pub holding: Vec<Holding>,
+    /// Conditions that were judged and do not hold: index of the rule and subject.
+    pub clear: Vec<(usize, Subject)>,
+    /// Per model: tenants red for any feature by the mildest drift rule of severity warning or above.
+    pub tenants_red: BTreeMap<Arc<str>, usize>,
+}
+
+/// Judges every rule of the policy. Models that the policy does not know are left out.
+pub fn evaluate(policy: &Policy, readings: &Readings, latency: &[LatencyReading]) -> Evaluation {
+    let mut evaluation = Evaluation::default();
+    let rules = PsiRules::of(policy);
+    for model in &readings.models {
+        if policy.models.iter().any(|known| known.name == model.model) {
+            judge_drift(policy, &rules, model, readings.at_ms, &mut evaluation);
+        }
+    }
+    for reading in latency {
+        if reading.lane == Lane::Prod && policy.models.iter().any(|known| known.name == reading.model) {
+            judge_latency(policy, reading, &mut evaluation);
+        }
+    }
+    evaluation
+}
+
+/// One drift rule.
+#[derive(Clone, Copy)]
+struct PsiRule {
+    idx: usize,
+    above: f64,
+    up_to: Option<f64>,
+}
+
+impl PsiRule {
+    fn holds(self, psi: f64) -> bool {
+        psi > self.above && self.up_to.is_none_or(|up_to| psi <= up_to)
+    }
+}
+
+/// The drift rules of a policy.
+struct PsiRules {
+    rules: Vec<PsiRule>,
+    /// The lowest threshold of severity warning or above.
+    alert_above: Option<f64>,
+}
+
+impl PsiRules {
+    fn of(policy: &Policy) -> Self {
+        let mut alert_above: Option<f64> = None;
+        let mut rules = Vec::new();
+        for (idx, rule) in policy.rules.iter().enumerate() {
+            if let Condition::Psi { above, up_to } = rule.condition {
+                rules.push(PsiRule { idx, above, up_to });
+                if rule.severity >= Severity::Warning {
+                    alert_above = Some(alert_above.map_or(above, |lowest| lowest.min(above)));
+                }
+            }
+        }
+        Self { rules, alert_above }
+    }
+}
+
+/// Red tenants of one feature by one rule.
+#[derive(Default)]
+struct Red {
+    count: usize,
+    names: Vec<String>,
+    worst: f64,
+    n: u64,
+}
+
+impl Red {
+    fn add(&mut self, tenant: &str, psi: f64, n: u64) {
+        if self.count == 0 || psi > self.worst {
+            (self.worst, self.n) = (psi, n);
+        }
+        self.count += 1;
+        if self.names.len() < TENANT_NAMES_MAX {
+            self.names.push(tenant.to_owned());
+        }
+    }
+}
+
+/// What the windows of one version say about one feature.
+struct FeatureTally {
+    feature: Arc<str>,
+    /// PSI and rows of the total, when they may be judged.
+    total: Option<(f64, u64)>,
+    /// Tenants that may be judged.
+    judged: usize,
+    /// One entry per drift rule.
+    red: Vec<Red>,
+}
+
+/// What the windows of one version say.
+#[derive(Default)]
+struct VersionTally {
+    last_at_ms: i64,
+    /// Tenants with a window, judged or not.
+    tenants: usize,
+    features: Vec<FeatureTally>,
+    index: HashMap<Arc<str>, usize>,
+}
+
+impl VersionTally {
+    /// The feature's entry. Windows list features in one order, so `hint` mostly finds it without a search.
+    fn feature(&mut self, feature: &Arc<str>, hint: usize, rules: usize) -> &mut FeatureTally {
+        let known = self.features.get(hint).is_some_and(|tally| tally.feature == *feature);
+        let idx = if known {
+            hint
+        } else {
+            *self.index.entry(Arc::clone(feature)).or_insert_with(|| {
+                let red = std::iter::repeat_with(Red::default).take(rules).collect();
+                self.features.push(FeatureTally {
+                    feature: Arc::clone(feature),
+                    total: None,
+                    judged: 0,
+                    red,
+                });
+                self.features.len() - 1
+            })
+        };
+        &mut self.features[idx]
+    }
+
+    /// Counts one window in. Adds its tenant to `red_tenants` when a feature is above the alert's threshold.
+    fn add<'a>(
+        &mut self,
+        window: &'a WindowReadings,
+        rules: &PsiRules,
+        min_requests: u64,
+        red_tenants: &mut BTreeSet<&'a str>,
+    ) {
+        let tenant: &str = &window.tenant;
+        self.last_at_ms = self.last_at_ms.max(window.last_at_ms);
+        self.tenants += usize::from(tenant != TENANT_ALL);
+        let baseline = window.features.iter().filter(|one| one.reference == ReferenceKind::Baseline);
+        for (hint, reading) in baseline.enumerate() {
+            let tally = self.feature(&reading.feature, hint, rules.rules.len());
+            if window.requests <= min_requests
+                || reading.verdict == Verdict::Inconclusive
+                || !reading.psi.is_finite()
+            {
+                continue;
+            }
+            if tenant == TENANT_ALL {
+                tally.total = Some((reading.psi, reading.n));
+                continue;
+            }
+            tally.judged += 1;
+            for (rule, red) in rules.rules.iter().zip(&mut tally.red) {
+                if rule.holds(reading.psi) {
+                    red.add(tenant, reading.psi, reading.n);
+                }
+            }
+            if rules.alert_above.is_some_and(|above| reading.psi > above) {
+                red_tenants.insert(tenant);
+            }
+        }
+    }
+}
+
+fn judge_drift(
+    policy: &Policy,
+    rules: &PsiRules,
+    model: &ModelReadings,
+    at_ms: i64,
+    evaluation: &mut Evaluation,
+) {
+    let mut versions: BTreeMap<&Arc<str>, VersionTally> = BTreeMap::new();
+    let fresh = versions_with_traffic(model, at_ms);
+    let mut red_tenants = BTreeSet::new();
+    for window in &model.windows {
+        if window.lane == Lane::Prod && fresh.contains(&window.version) {
+            versions.entry(&window.version).or_default().add(
+                window,
+                rules,
+                policy.min_requests,
+                &mut red_tenants,
+            );
+        }
+    }
+    evaluation.tenants_red.insert(Arc::clone(&model.model), red_tenants.len());
+    for (version, mut tally) in versions {
+        let wanted = policy.tenants_red.max(1).min(tally.tenants);
+        let tenants = tally.tenants;
+        for feature in &mut tally.features {
+            let subject = Subject {
+                model: Arc::clone(&model.model),
+                version: Arc::clone(version),
+                feature: Some(Arc::clone(&feature.feature)),
+            };
+            judge_feature(rules, feature, tenants, wanted, &subject, evaluation);
+        }
+    }
+}
+
+/// Versions whose prod lane has had a request within the horizon.
+fn versions_with_traffic(model: &ModelReadings, at_ms: i64) -> BTreeSet<&Arc<str>> {
+    let start = at_ms.saturating_sub(TRAFFIC_HORIZON_MS);
+    let recent = |window: &&Arc<WindowReadings>| window.lane == Lane::Prod && window.last_at_ms >= start;
+    model.windows.iter().filter(recent).map(|window| &window.version).collect()
+}
+
+fn judge_feature(
+    rules: &PsiRules,
+    feature: &mut FeatureTally,
+    tenants: usize,
+    wanted: usize,
+    subject: &Subject,
+    evaluation: &mut Evaluation,
+) {
+    for (rule, red) in rules.rules.iter().zip(&mut feature.red) {
+        if tenants == 0 {
+            match feature.total {
+                Some((psi, n)) if rule.holds(psi) => evaluation.holding.push(Holding {
+                    rule: rule.idx,
+                    subject: subject.clone(),
+                    value: psi,
+                    tenants: Vec::new(),
+                    tenants_red: 0,
+                    n,
+                }),
+                Some(_) => evaluation.clear.push((rule.idx, subject.clone())),
+                None => {}
+            }
+        } else if red.count >= wanted {
+            evaluation.holding.push(Holding {
+                rule: rule.idx,
+                subject: subject.clone(),
+                value: red.worst,
+                tenants: std::mem::take(&mut red.names),
+                tenants_red: red.count,
+                n: red.n,
+            });
+        } else if feature.judged >= wanted || red.count + (tenants - feature.judged.min(tenants)) < wanted {
+            // Enough tenants were judged, or those that were not could not make up the number anyway.
+            evaluation.clear.push((rule.idx, subject.clone()));
+        }
+    }
+}
+
+fn judge_latency(policy: &Policy, reading: &LatencyReading, evaluation: &mut Evaluation) {
+    let Some(p95_ms) = reading.p95_ms.filter(|p95_ms| p95_ms.is_finite() && reading.requests > 0) else {
+        return;
+    };
+    for (rule, settings) in policy.rules.iter().enumerate() {
+        let Condition::LatencyP95Above(limit_ms) = settings.condition else { continue };
+        let subject = Subject {
+            model: Arc::clone(&reading.model),
+            version: Arc::clone(&reading.version),
+            feature: None,
+        };
+        if p95_ms > limit_ms {
+            evaluation.holding.push(Holding {
+                rule,
+                subject,
+                value: p95_ms,
+                tenants: Vec::new(),
+                tenants_red: 0,
+                n: reading.requests,
+            });
+        } else {
+            evaluation.clear.push((rule, subject));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{latency, policy, reading, readings, window};
+
+    /// Rules that hold, by name.
+    fn holding(windows: Vec<WindowReadings>) -> Vec<String> {
+        let policy = policy();
+        let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
+        evaluation.holding.iter().map(|held| policy.rules[held.rule].name.clone()).collect()
+    }
+
+    fn tenants(psis: &[(u64, f64)]) -> Vec<WindowReadings> {
+        let one = |(idx, (requests, psi)): (usize, &(u64, f64))| {
+            window("v2", &format!("t{idx}"), *requests, &[("amount", *psi)])
+        };
+        psis.iter().enumerate().map(one).collect()
+    }
+
+    #[test]
+    fn without_tenants_the_total_is_judged() {
+        let total = |requests, psi| vec![window("v2", "all", requests, &[("amount", psi)])];
+        assert_eq!(holding(total(101, 0.31)), ["FeaturePSIHigh", "FeaturePSICritical"]);
+        assert_eq!(holding(total(101, 0.3)), ["FeaturePSIHigh"]);
+        assert_eq!(holding(total(101, 0.2)), ["PSIAmber"]);
+        assert_eq!(holding(total(101, 0.1)), [""; 0]);
+        assert_eq!(holding(total(100, 0.9)), [""; 0], "100 requests are not more than 100");
+        assert_eq!(holding(total(101, f64::NAN)), [""; 0]);
+        assert_eq!(holding(total(101, f64::INFINITY)), [""; 0]);
+    }
+
+    #[test]
+    fn tenants_make_a_quorum() {
+        let all = window("v2", "all", 900, &[("amount", 0.9)]);
+        let with_all = |tenants: Vec<WindowReadings>| [vec![all.clone()], tenants].concat();
+        assert_eq!(holding(with_all(tenants(&[(500, 0.25), (500, 0.25), (500, 0.0)]))), [""; 0]);
+        assert_eq!(
+            holding(with_all(tenants(&[(500, 0.25), (500, 0.25), (500, 0.21), (9, 0.0)]))),
+            ["FeaturePSIHigh"]
+        );
+        assert_eq!(
+            holding(with_all(tenants(&[(500, 0.25), (500, 0.25)]))),
+            ["FeaturePSIHigh"],
+            "both of two"
+        );
+        assert_eq!(
+            holding(with_all(tenants(&[(500, 0.25), (50, 0.25)]))),
+            [""; 0],
+            "one has too few requests"
+        );
+        assert_eq!(holding(with_all(tenants(&[(500, 0.25)]))), ["FeaturePSIHigh"], "all of one");
+    }
+
+    #[test]
+    fn red_tenants_of_different_features_do_not_add_up_to_a_quorum_but_are_counted() {
+        let windows = vec![
+            window("v2", "a", 500, &[("amount", 0.5), ("age", 0.0)]),
+            window("v2", "b", 500, &[("amount", 0.5), ("age", 0.0)]),
+            window("v2", "c", 500, &[("age", 0.5), ("amount", 0.0)]),
+        ];
+        let evaluation = evaluate(&policy(), &readings(1_000, windows), &[]);
+        assert!(evaluation.holding.is_empty());
+        assert_eq!(evaluation.tenants_red.get("fraud"), Some(&3));
+    }
+
+    #[test]
+    fn the_shadow_lane_and_the_other_reference_move_nothing() {
+        let mut shadow = window("v2", "all", 500, &[("amount", 0.9)]);
+        shadow.lane = Lane::Shadow;
+        let mut against_prod = window("v2", "all", 500, &[]);
+        against_prod.features =
+            vec![monitor::FeatureReading { reference: ReferenceKind::Prod, ..reading("amount", 0.9) }];
+        assert_eq!(holding(vec![shadow, against_prod]), [""; 0]);
+    }
+
+    #[test]
+    fn silence_is_neither_true_nor_false() {
+        let policy = policy();
+        let silent = |windows| {
+            let evaluation = evaluate(&policy, &readings(TRAFFIC_HORIZON_MS * 2, windows), &[]);
+            evaluation.holding.is_empty() && evaluation.clear.is_empty()
+        };
+        let fresh = |mut window: WindowReadings| {
+            window.last_at_ms = TRAFFIC_HORIZON_MS * 2;
+            window
+        };
+        assert!(silent(vec![fresh(window("v2", "all", 50, &[("amount", 0.0)]))]), "too few requests");
+        let mut unsure = fresh(window("v2", "all", 500, &[("amount", 0.0)]));
+        unsure.features[0].verdict = Verdict::Inconclusive;
+        assert!(silent(vec![unsure]), "inconclusive");
+        assert!(silent(vec![window("v2", "all", 500, &[("amount", 0.9)])]), "no traffic for long");
+        assert!(!silent(vec![fresh(window("v2", "all", 500, &[("amount", 0.0)]))]), "judged");
+        let few: Vec<_> =
+            tenants(&[(50, 0.0), (50, 0.0), (500, 0.3), (500, 0.3)]).into_iter().map(fresh).collect();
+        let evaluation = evaluate(&policy, &readings(TRAFFIC_HORIZON_MS * 2, few), &[]);
+        assert!(evaluation.clear.iter().all(|(rule, _)| policy.rules[*rule].name != "FeaturePSIHigh"));
+    }
+
+    #[test]
+    fn many_quiet_tenants_do_not_hide_that_the_busy_ones_are_well() {
+        let mut psis = vec![(500, 0.01); 3];
+        psis.extend(vec![(5, 0.9); 50]);
+        let evaluation = evaluate(&policy(), &readings(1_000, tenants(&psis)), &[]);
+        assert!(evaluation.holding.is_empty());
+        assert_eq!(evaluation.clear.len(), 3, "one per drift rule");
+    }
+
+    #[test]
+    fn latency_is_judged_on_the_prod_lane_only() {
+        let policy = policy();
+        let shadow = LatencyReading { lane: Lane::Shadow, ..latency("v2", Some(900.0)) };
+        let evaluation = evaluate(
+            &policy,
+            &readings(0, vec![]),
+            &[latency("v2", Some(500.1)), latency("v1", Some(500.0)), latency("v0", None), shadow],
+        );
+        assert_eq!(evaluation.holding.len(), 1);
+        assert_eq!(&*evaluation.holding[0].subject.version, "v2");
+        assert_eq!(evaluation.clear.len(), 1);
+    }
+}

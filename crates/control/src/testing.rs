@@ -1,0 +1,95 @@
+//! Readings, policies and stores for tests.
+
+use std::sync::Arc;
+
+use monitor::{
+    FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict, WindowReadings,
+};
+use record::Lane;
+
+use crate::latency::LatencyReading;
+use crate::policy::{ModelPolicy, Policy, RollbackMode};
+
+/// The default rules over the model `fraud`: `v2` active, `v1` stable.
+pub(crate) fn policy() -> Policy {
+    Policy {
+        rules: Policy::default_rules(),
+        min_requests: 100,
+        tenants_red: 3,
+        latency_horizon_ms: 60_000,
+        models: vec![model("fraud")],
+        runbook_base_url: "https://runbooks.example/driftline/".to_owned(),
+        dashboard_url: None,
+    }
+}
+
+pub(crate) fn model(name: &str) -> ModelPolicy {
+    ModelPolicy {
+        name: name.into(),
+        versions: vec!["v1".into(), "v2".into(), "v3".into()],
+        active: "v2".into(),
+        stable: "v1".into(),
+        shadow: Some("v3".into()),
+        shadow_percent: 5.0,
+        mode: RollbackMode::Automatic,
+        cooldown_ms: 600_000,
+        max_rollbacks: 3,
+        max_rollbacks_per_ms: 86_400_000,
+    }
+}
+
+pub(crate) fn reading(feature: &str, psi: f64) -> FeatureReading {
+    FeatureReading {
+        feature: feature.into(),
+        reference: ReferenceKind::Baseline,
+        n: 1_000,
+        reference_n: 1_000,
+        psi,
+        js_divergence: psi / 10.0,
+        psi_critical: 0.05,
+        psi_noise: 0.01,
+        verdict: if psi > 0.05 { Verdict::Fail } else { Verdict::Pass },
+    }
+}
+
+/// A prod window whose newest row is at 0.
+pub(crate) fn window(version: &str, tenant: &str, requests: u64, features: &[(&str, f64)]) -> WindowReadings {
+    WindowReadings {
+        version: version.into(),
+        lane: Lane::Prod,
+        tenant: tenant.into(),
+        requests,
+        last_at_ms: 0,
+        features: features.iter().map(|(feature, psi)| reading(feature, *psi)).collect(),
+    }
+}
+
+pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
+    let model = ModelReadings {
+        model: "fraud".into(),
+        reference: ReferenceState::Ready { source: "profile", rows: 1_000, features: 1, at_ms: 0 },
+        windows: windows.into_iter().map(Arc::new).collect(),
+        dropped: Default::default(),
+        rows: 0,
+    };
+    Readings { at_ms, models: vec![model] }
+}
+
+/// Readings at `at_ms` of one version's feature `amount` in the total.
+pub(crate) fn drift(at_ms: i64, version: &str, psi: f64) -> Readings {
+    let mut window = window(version, "all", 1_000, &[("amount", psi)]);
+    window.last_at_ms = at_ms;
+    readings(at_ms, vec![window])
+}
+
+pub(crate) fn latency(version: &str, p95_ms: Option<f64>) -> LatencyReading {
+    LatencyReading {
+        model: "fraud".into(),
+        version: version.into(),
+        lane: Lane::Prod,
+        requests: if p95_ms.is_some() { 100 } else { 0 },
+        p50_ms: p95_ms,
+        p95_ms,
+        p99_ms: p95_ms,
+    }
+}
