@@ -19,6 +19,7 @@ use clap::{Args, ValueEnum};
 use crate::report;
 
 pub(crate) use rule::FailOn;
+pub(crate) use source::show_progress;
 
 /// Output of `compare`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

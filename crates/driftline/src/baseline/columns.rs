@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use tabular::{Batch, ColumnKind, ReadAs, Table, Want};
 
+use crate::compare::show_progress;
+
 /// A column of the profile.
 #[derive(Debug)]
 pub(super) struct Column {
@@ -29,6 +31,7 @@ pub(super) fn open(paths: &[PathBuf], exclude: &[String], notes: &mut Vec<String
     let mut merged: Vec<(String, bool, bool)> = Vec::new();
     for path in paths {
         let mut table = Table::open(path)?;
+        show_progress(&mut table);
         let name = table.name().to_owned();
         let schema = table.schema()?;
         for column in &schema.columns {

@@ -61,6 +61,14 @@ impl Sample {
         }
     }
 
+    /// Different texts so far; 0 for numbers.
+    pub(super) fn n_distinct_texts(&self) -> usize {
+        match self {
+            Self::Numbers(_) => 0,
+            Self::Texts(texts) => texts.counts.len(),
+        }
+    }
+
     /// Counts per slot of `bins`, `missing` last.
     pub(super) fn count(&self, bins: &Bins) -> Vec<u64> {
         let mut counts = vec![0_u64; bins.slots()];

@@ -12,6 +12,8 @@ use tabular::{ColumnKind, ReadAs, Schema, Table, Want};
 
 use super::sample::Sample;
 
+/// Different texts a column may have before it is refused: it can only be an identifier, and each costs memory.
+const DISTINCT_TEXTS_MAX: usize = 2_000_000;
 /// Larger profiles are refused: 20 000 features are some megabytes.
 const PROFILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -115,6 +117,7 @@ pub(super) struct DataFile {
 impl DataFile {
     fn open(path: &Path) -> Result<Self> {
         let mut table = Table::open(path)?;
+        // A columnar file is passed through once a column: too short for a bar each.
         if !table.format().is_columnar() {
             show_progress(&mut table);
         }
@@ -150,7 +153,14 @@ impl DataFile {
         }
         let mut scan = self.table.scan(&wants)?;
         while let Some(batch) = scan.next_batch()? {
-            samples.iter_mut().zip(batch.columns()).for_each(|((_, sample), column)| sample.add(column));
+            for ((name, sample), column) in samples.iter_mut().zip(batch.columns()) {
+                sample.add(column);
+                if sample.n_distinct_texts() > DISTINCT_TEXTS_MAX {
+                    bail!(
+                        "column `{name}` has more than {DISTINCT_TEXTS_MAX} different texts\nhint: an identifier? leave it out with --exclude {name}"
+                    );
+                }
+            }
         }
         for (name, mut sample) in samples {
             sample.finish();
@@ -160,7 +170,7 @@ impl DataFile {
     }
 }
 
-/// A progress bar over the file's bytes, on a terminal only.
+/// A progress bar over each pass through the file, on a terminal only.
 pub(crate) fn show_progress(table: &mut Table) {
     if !std::io::stderr().is_terminal() {
         return;
