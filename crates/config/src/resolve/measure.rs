@@ -1,0 +1,224 @@
+//! How a model is measured: bodies, reference, window, tenants.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use monitor::profile::Profile;
+use monitor::{ModelSpec, ReferenceSpec, TenantSpec};
+use record::{DecoderSpec, Extract};
+use stats::{BinningRule, RangeRule};
+
+use crate::raw::{
+    Baseline, Binning, BinningRange, BinningType, File, Model, Prediction, Tenant, default_learn,
+};
+use crate::resolve::{Context, files};
+use crate::suggest::did_you_mean;
+use crate::text::{FileName, PathText};
+use crate::yaml::Cursor;
+
+/// Largest profile file: 10 000 features of 250 bins stay far below.
+const PROFILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Longest name of a feature or tenant, in bytes.
+const LABEL_BYTES_MAX: usize = 256;
+
+/// Resolves all models.
+pub(crate) fn resolve(file: &File, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec<ModelSpec> {
+    file.models.iter().map(|(name, model)| one(file, name, model, &at.key(name), context)).collect()
+}
+
+fn one(file: &File, name: &str, model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> ModelSpec {
+    let reference = reference(model, at, context);
+    let window = model.window.detail();
+    let (include, exclude) = features(model, at, context);
+    if let ReferenceSpec::Profile { profile, .. } = &reference {
+        check_known(&include, profile, at, context);
+    }
+    ModelSpec {
+        name: name.into(),
+        decoder: decoder(model, &reference),
+        binning: binning(&model.binning, at, context),
+        window: window.size,
+        min_requests: min_requests(file, model, at, context),
+        alpha: window.significance,
+        tenants: tenants(file, model, at, context),
+        limits: file.limits.windows(),
+        reference,
+        include,
+        exclude,
+    }
+}
+
+fn decoder(model: &Model, reference: &ReferenceSpec) -> DecoderSpec {
+    let extract = |(name, path): (&str, &PathText)| Extract { name: name.to_owned(), path: path.0.clone() };
+    let features = model.features.as_ref().and_then(|features| features.detail().paths);
+    let predictions = match &model.prediction {
+        None => Vec::new(),
+        Some(Prediction::Path(path)) => vec![Extract { name: "prediction".to_owned(), path: path.0.clone() }],
+        Some(Prediction::Paths(paths)) => paths.iter().map(extract).collect(),
+    };
+    DecoderSpec {
+        protocol: model.protocol.into(),
+        features: features.iter().flat_map(|paths| paths.iter().map(extract)).collect(),
+        predictions,
+        column_names: match reference {
+            ReferenceSpec::Profile { profile, .. } => {
+                profile.features.iter().map(|feature| feature.name.clone()).collect()
+            }
+            ReferenceSpec::Learn { .. } | ReferenceSpec::PreviousWindow => Vec::new(),
+        },
+        ..DecoderSpec::default()
+    }
+}
+
+fn reference(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> ReferenceSpec {
+    let at = at.key("baseline");
+    let profile =
+        |name: &FileName, learn: usize, at: &Cursor<'_>, context: &mut Context<'_, '_>| match profile(
+            name, at, context,
+        ) {
+            Some(profile) => ReferenceSpec::Profile { profile: Arc::new(profile), learn },
+            None => ReferenceSpec::Learn { rows: learn },
+        };
+    match &model.baseline {
+        None => ReferenceSpec::Learn { rows: default_learn() },
+        Some(Baseline::PreviousWindow(_)) => ReferenceSpec::PreviousWindow,
+        Some(Baseline::File(name)) => profile(name, default_learn(), &at, context),
+        Some(Baseline::Detail(detail)) => match &detail.file {
+            Some(name) => profile(name, detail.learn, &at.key("file"), context),
+            None => ReferenceSpec::Learn { rows: detail.learn },
+        },
+    }
+}
+
+fn profile(name: &FileName, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<Profile> {
+    let path = files::located(name, context);
+    let content = match files::read_regular(&path, PROFILE_BYTES_MAX) {
+        Ok(content) => content,
+        Err(problem) => {
+            files::report(&problem, &path, at, context);
+            return None;
+        }
+    };
+    match Profile::from_json(&content) {
+        Ok(profile) if profile.features.is_empty() => {
+            context.sink.error(at, "the profile has no feature").hint(remake(&path));
+            None
+        }
+        Ok(profile) => Some(profile),
+        Err(error) => {
+            context.sink.error(at, format!("not a reference profile: {error}")).hint(remake(&path));
+            None
+        }
+    }
+}
+
+fn remake(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("make it with `driftline baseline DATA.csv -o {}`", crate::yaml::shorten(&name))
+}
+
+fn binning(raw: &Binning, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> BinningRule {
+    match raw.kind {
+        BinningType::Quantile => {
+            if raw.range.is_some() {
+                let message = "`range` has no meaning with bins by quantile";
+                context
+                    .sink
+                    .error(&at.key("binning").key("range"), message)
+                    .hint("take it out, or use `type: equal-width`");
+            }
+            BinningRule::Quantile { bins: raw.bins }
+        }
+        BinningType::EqualWidth => BinningRule::EqualWidth {
+            bins: raw.bins,
+            range: match raw.range {
+                None | Some(BinningRange::Minmax) => RangeRule::MinMax,
+                Some(BinningRange::Quantile) => RangeRule::Quantile,
+                Some(BinningRange::Iqr) => RangeRule::Iqr,
+            },
+        },
+    }
+}
+
+/// Requests a window must exceed to judge; a window that can never hold more is refused.
+fn min_requests(file: &File, model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> u64 {
+    let window = model.window.detail();
+    let min_requests = window.min_requests.unwrap_or(file.alerts.min_requests);
+    if window.size as u64 <= min_requests {
+        let message = format!(
+            "a window of {} requests never holds more than {min_requests}, so it never judges",
+            window.size
+        );
+        let hint = "make the window larger or `min_requests` smaller";
+        context.sink.error(&at.key("window"), message).hint(hint);
+    }
+    min_requests
+}
+
+fn tenants(file: &File, model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> TenantSpec {
+    let Tenant::Detail(detail) = &model.tenant else {
+        return TenantSpec { limit: file.limits.tenants, pinned: Vec::new() };
+    };
+    let at = at.key("tenant").key("pinned");
+    check_labels(&detail.pinned, "tenant", &at, context);
+    for (index, tenant) in detail.pinned.iter().enumerate() {
+        if tenant == "all" || tenant == "other" {
+            let message = format!("`{tenant}` is not a tenant's name: Driftline uses it itself");
+            context.sink.error(&at.item(index), message);
+        }
+    }
+    let limit = detail.limit.unwrap_or(file.limits.tenants);
+    if detail.pinned.len() > limit {
+        let message =
+            format!("{} tenants are pinned but only {limit} get windows of their own", detail.pinned.len());
+        context.sink.error(&at, message).hint("raise `limit`");
+    }
+    TenantSpec { limit, pinned: detail.pinned.clone() }
+}
+
+fn features(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> (Vec<String>, Vec<String>) {
+    let Some(raw) = &model.features else { return (Vec::new(), Vec::new()) };
+    let at = at.key("features");
+    let detail = raw.detail();
+    let include_at = if at.key("include").is_set() { at.key("include") } else { at.clone() };
+    check_labels(&detail.include, "feature", &include_at, context);
+    check_labels(&detail.exclude, "feature", &at.key("exclude"), context);
+    for (index, name) in detail.exclude.iter().enumerate() {
+        if detail.include.contains(name) {
+            let below = at.key("exclude").item(index);
+            let message = format!("feature `{}` is both included and excluded", below.shown(name));
+            context.sink.error(&below, message).hint("keep it in one of the two");
+        }
+    }
+    (detail.include, detail.exclude)
+}
+
+/// Warns of features that the profile does not know: they are learned from traffic, which is seldom meant.
+fn check_known(include: &[String], profile: &Profile, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    let at = at.key("features");
+    let at = if at.key("include").is_set() { at.key("include") } else { at };
+    for (index, name) in include.iter().enumerate() {
+        if profile.feature(name).is_none() && name != "prediction" && !name.starts_with("prediction.") {
+            let below = at.item(index);
+            let hint = did_you_mean(name, profile.features.iter().map(|feature| feature.name.as_str()));
+            let message =
+                format!("the baseline has no feature `{}`: it is learned from traffic", below.shown(name));
+            context.sink.warning(&below, message).maybe_hint(hint);
+        }
+    }
+}
+
+/// Checks names that end in labels: not empty, not twice, not too long, nothing invisible.
+fn check_labels(names: &[String], what: &str, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    for (index, name) in names.iter().enumerate() {
+        let below = at.item(index);
+        if name.is_empty() || name.len() > LABEL_BYTES_MAX || name.chars().any(char::is_control) {
+            let message =
+                format!("expected the name of a {what}: 1 to {LABEL_BYTES_MAX} bytes, no control characters");
+            context.sink.error(&below, message);
+        } else if names[..index].contains(name) {
+            context.sink.error(&below, format!("{what} `{}` is named twice", below.shown(name)));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! A model's versions, and who gets which.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use gateway::{ModelRoute, SampleBy, Shadow, Upstream, Version};
+
+use crate::raw::{self, File, Model, OneOrMore, Tenant};
+use crate::resolve::{Context, files, routes};
+use crate::settings::{ModelSettings, ShadowSettings};
+use crate::suggest::did_you_mean_or_list;
+use crate::yaml::Cursor;
+
+/// Where this instance listens itself.
+pub(crate) struct OwnAddresses {
+    pub(crate) traffic: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// Every model, seen by the gateway and by the admin side.
+pub(crate) struct Models {
+    pub(crate) routes: Vec<ModelRoute>,
+    pub(crate) settings: Vec<ModelSettings>,
+}
+
+/// Resolves all models.
+pub(crate) fn resolve(
+    file: &File,
+    at: &Cursor<'_>,
+    own: &OwnAddresses,
+    context: &mut Context<'_, '_>,
+) -> Models {
+    let mut models = Models { routes: Vec::new(), settings: Vec::new() };
+    for (name, model) in file.models.iter() {
+        let below = at.key(name);
+        let route = one(name, model, &below, own, context);
+        let settings = describe(file, model, &route);
+        models.routes.push(route);
+        models.settings.push(settings);
+    }
+    let matches: Vec<_> = models.routes.iter().map(|route| route.matches.clone()).collect();
+    routes::check_reachable(&file.models, &matches, at, context);
+    models
+}
+
+fn one(
+    name: &str,
+    model: &Model,
+    at: &Cursor<'_>,
+    own: &OwnAddresses,
+    context: &mut Context<'_, '_>,
+) -> ModelRoute {
+    let versions = model.versions.iter().map(|(version, raw)| Version {
+        name: version.into(),
+        upstream: upstream(raw, &at.key("versions").key(version), own, context),
+    });
+    let versions: Vec<Version> = versions.collect();
+    let active = index_of(model, &model.active.0, &at.key("active"), context);
+    check_stable(model, at, context);
+    ModelRoute {
+        name: name.into(),
+        matches: routes::route(model, at, context),
+        versions,
+        split: split(model, active, at, context),
+        shadows: shadows(model, at, context),
+        tenant_header: match &model.tenant {
+            Tenant::None(_) => None,
+            Tenant::Header(header) => Some(header.0.clone()),
+            Tenant::Detail(detail) => Some(detail.header.0.clone()),
+        },
+        tap: true,
+        sticky_header: model.sticky.as_ref().map(|header| header.0.clone()),
+    }
+}
+
+fn describe(file: &File, model: &Model, route: &ModelRoute) -> ModelSettings {
+    let versions: Vec<Arc<str>> = route.versions.iter().map(|version| Arc::clone(&version.name)).collect();
+    let named = |name: &str| {
+        versions.iter().find(|version| &***version == name).cloned().unwrap_or_else(|| name.into())
+    };
+    ModelSettings {
+        name: Arc::clone(&route.name),
+        active: named(&model.active.0),
+        stable: named(&model.stable.as_ref().unwrap_or(&model.active).0),
+        split: route.split.clone(),
+        shadows: model
+            .shadow
+            .iter()
+            .flat_map(OneOrMore::as_slice)
+            .map(|shadow| ShadowSettings { version: named(&shadow.version.0), percent: shadow.percent })
+            .collect(),
+        auto_rollback: model.auto_rollback && file.rollback.enabled,
+        protocol: model.protocol.into(),
+        versions,
+    }
+}
+
+/// The place of a version; reports one that is not there.
+fn index_of(model: &Model, version: &str, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<usize> {
+    let index = model.versions.index_of(version);
+    if index.is_none() {
+        let hint =
+            did_you_mean_or_list(version, model.versions.iter().map(|(name, _)| name).collect::<Vec<_>>());
+        // A version named as a key (under `split`) is shown as written.
+        let shown = at.shown(version);
+        context.sink.error(at, format!("there is no version `{shown}` under `versions`")).maybe_hint(hint);
+    }
+    index
+}
+
+fn check_stable(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    let stable_at = at.key("stable");
+    let stable = model.stable.as_ref().unwrap_or(&model.active);
+    if model.stable.is_some() && index_of(model, &stable.0, &stable_at, context).is_none() {
+        return;
+    }
+    if *stable == model.active && model.auto_rollback {
+        let message = "`stable` and `active` are one version: a rollback has nowhere to go";
+        let hint = "name the version to go back to with `stable`, or set `auto_rollback: false`";
+        context.sink.warning(if stable_at.is_set() { &stable_at } else { at }, message).hint(hint);
+    }
+}
+
+fn upstream(
+    raw: &raw::Version,
+    at: &Cursor<'_>,
+    own: &OwnAddresses,
+    context: &mut Context<'_, '_>,
+) -> Upstream {
+    let detail = raw.detail();
+    let url_at = match raw {
+        raw::Version::Url(_) => at.clone(),
+        raw::Version::Detail(_) => at.key("url"),
+    };
+    for (address, what) in [(own.traffic, "listen"), (own.admin, "admin")] {
+        if is_own(&detail.url.0, address) {
+            let message = format!("this is Driftline's own `{what}` address: requests would go in a circle");
+            context.sink.error(&url_at, message).hint("give the model server's address");
+        }
+    }
+    if detail.ca_file.is_some() && detail.url.0.scheme_str() == Some("http") {
+        let message = "`ca_file` has no use with an `http://` URL";
+        context.sink.warning(&at.key("ca_file"), message).hint("write the URL with `https://`");
+    }
+    Upstream {
+        url: detail.url.0,
+        http2: detail.http2,
+        ca_file: detail.ca_file.map(|name| files::pem(&name, "CERTIFICATE", &at.key("ca_file"), context)),
+        connect_timeout: detail.connect_timeout.0,
+        answer_timeout: detail.timeout.0,
+        preserve_host: detail.preserve_host,
+    }
+}
+
+/// Whether a URL leads back to a listener of ours, as far as that can be told without looking names up.
+fn is_own(url: &http::Uri, own: SocketAddr) -> bool {
+    let default_port = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    if own.port() == 0 || url.port_u16().unwrap_or(default_port) != own.port() {
+        return false;
+    }
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_localhost = host.eq_ignore_ascii_case("localhost");
+    let ip: Option<IpAddr> = host.parse().ok();
+    let is_local = is_localhost || ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
+    match ip {
+        Some(ip) if ip == own.ip() => true,
+        _ => {
+            is_local
+                && (own.ip().is_unspecified()
+                    || (own.ip().is_loopback() && (is_localhost || ip.is_some_and(|ip| ip.is_unspecified()))))
+        }
+    }
+}
+
+fn split(
+    model: &Model,
+    active: Option<usize>,
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> Vec<(usize, u32)> {
+    let Some(split) = &model.split else { return vec![(active.unwrap_or(0), 1)] };
+    let (at, active_at) = (at.key("split"), at.key("active"));
+    let mut weights = Vec::new();
+    for (version, weight) in split.iter() {
+        if let (Some(index), 1..) = (index_of(model, version, &at.key(version), context), weight.0) {
+            weights.push((index, weight.0));
+        }
+    }
+    if split.iter().all(|(_, weight)| weight.0 == 0) {
+        context.sink.error(&at, "no version has a weight above 0: nobody would answer");
+    } else if active.is_some_and(|active| !weights.iter().any(|(index, _)| *index == active)) {
+        let message =
+            format!("the active version `{}` has no share of the `split`", active_at.shown(&model.active.0));
+        context.sink.error(&at, message).hint("give it a weight, or name another version `active`");
+    }
+    weights
+}
+
+fn shadows(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec<Shadow> {
+    let Some(raw) = &model.shadow else { return Vec::new() };
+    let at = at.key("shadow");
+    let mut shadows: Vec<Shadow> = Vec::new();
+    for (index, shadow) in raw.as_slice().iter().enumerate() {
+        let at = match raw {
+            OneOrMore::One(_) => at.clone(),
+            OneOrMore::More(_) => at.item(index),
+        };
+        let at_version = at.key("version");
+        let version = index_of(model, &shadow.version.0, &at_version, context);
+        if version.is_some() && shadows.iter().any(|earlier| Some(earlier.version) == version) {
+            context.sink.error(&at_version, "a version can be a shadow once").hint("add the percentages up");
+        }
+        if shadow.version == model.active && model.split.is_none() {
+            let message = "the shadow is the active version: it gets its own traffic twice";
+            context.sink.warning(&at_version, message).hint("name another version");
+        }
+        if matches!((&shadow.sample_by, &model.tenant), (raw::SampleBy::Tenant, Tenant::None(_))) {
+            let message = "`sample_by: tenant` needs a tenant, and `tenant` is `false`";
+            context.sink.error(&at.key("sample_by"), message).hint("name the header: `tenant: x-tenant-id`");
+        }
+        shadows.push(one_shadow(shadow, version.unwrap_or(0)));
+    }
+    shadows
+}
+
+fn one_shadow(raw: &raw::Shadow, version: usize) -> Shadow {
+    Shadow {
+        version,
+        percent: raw.percent,
+        sample_by: match &raw.sample_by {
+            raw::SampleBy::Random => SampleBy::Random,
+            raw::SampleBy::RequestId => SampleBy::RequestId,
+            raw::SampleBy::Tenant => SampleBy::Tenant,
+            raw::SampleBy::Header(header) => SampleBy::Header(header.0.clone()),
+        },
+        honour_mark: raw.honour_mark,
+        strip_credentials: raw.strip_credentials,
+        strip_headers: raw.strip_headers.iter().map(|header| header.0.clone()).collect(),
+        timeout: raw.timeout.0,
+        tap: raw.observe,
+        methods: raw.methods.iter().map(|method| method.0.clone()).collect(),
+    }
+}

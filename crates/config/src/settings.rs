@@ -1,0 +1,135 @@
+//! A configuration that is in order: plain values for the crates that work with them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::problem::Problem;
+
+/// A configuration that can be used, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the parts of the program take.
+    pub settings: Settings,
+    /// What works but is probably not meant, by line.
+    pub warnings: Vec<Problem>,
+}
+
+/// Everything that a running instance needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data plane's fixed part.
+    pub gateway: gateway::GatewayConfig,
+    /// Models as configured, in the order their routes are tried: `active` gets everything unless there is a `split`.
+    pub routes: Vec<gateway::ModelRoute>,
+    /// What the admin side tells about each model, in the same order.
+    pub models: Vec<ModelSettings>,
+    /// How each model is measured, in the same order.
+    pub monitor: Vec<monitor::ModelSpec>,
+    /// Rules, and what alerts may do.
+    pub policy: control::Policy,
+    /// The admin side.
+    pub admin: AdminSettings,
+    /// Where state lives.
+    pub store: StoreSettings,
+    /// From the tap to the readings.
+    pub observe: ObserveSettings,
+    /// Drills.
+    pub drill: DrillSettings,
+    /// The file it came from; `None` with command line flags.
+    pub file: Option<PathBuf>,
+}
+
+/// What the admin side tells about a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its versions, in the order written.
+    pub versions: Vec<Arc<str>>,
+    /// The version that answers clients.
+    pub active: Arc<str>,
+    /// The version that a rollback goes to.
+    pub stable: Arc<str>,
+    /// Configured shares of the real traffic: index into `versions` and weight, at least one.
+    pub split: Vec<(usize, u32)>,
+    /// Versions that get copies.
+    pub shadows: Vec<ShadowSettings>,
+    /// Whether critical alerts roll back when the instance starts for the first time.
+    pub auto_rollback: bool,
+    /// How bodies are read.
+    pub protocol: record::Protocol,
+}
+
+/// What the admin side tells about a shadow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShadowSettings {
+    /// The version that gets the copies.
+    pub version: Arc<str>,
+    /// Share of the requests that is copied, 0 to 100.
+    pub percent: f64,
+}
+
+/// The admin side.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    /// Address of metrics, API and dashboard. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// What changes need; `None` accepts them from loopback only.
+    pub token: Option<Secret>,
+    /// Further host names under which browsers may reach it, lower case, without port.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Where state lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Folder, relative to the working directory. Default `./driftline-data`.
+    pub folder: PathBuf,
+    /// How often windows are saved. Default 5 s.
+    pub snapshot_every: Duration,
+    /// How long series and audit trail are kept. Default 30 days.
+    pub keep_history: Duration,
+}
+
+/// From the tap to the readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObserveSettings {
+    /// Exchanges that may wait to be measured.
+    pub queue: usize,
+    /// Bytes they may hold.
+    pub queue_bytes: usize,
+    /// How often readings are computed and rules evaluated. Default 1 s.
+    pub evaluate_every: Duration,
+}
+
+/// Drills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrillSettings {
+    /// Whether drills are accepted. Default `false`.
+    pub enabled: bool,
+}
+
+/// A secret that cannot be printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for comparing and sending.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}

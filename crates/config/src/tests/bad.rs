@@ -1,0 +1,216 @@
+//! What is wrong with a file is said in full: complete messages, one snapshot per kind.
+
+use super::{parse, said, with};
+use crate::{Flags, from_flags};
+
+/// Compares with the stored messages; the cases stand in the messages already.
+macro_rules! snapshot {
+    ($said:expr) => {
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($said) })
+    };
+}
+
+/// Cases and what is said about them, for a snapshot.
+fn all(cases: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    for (name, text) in cases {
+        out += &format!("=== {name}\n{}\n\n", said(text));
+    }
+    out
+}
+
+/// A case that is a good model with more keys.
+fn model(name: &'static str, keys: &str) -> (&'static str, String) {
+    (name, with(keys))
+}
+
+/// A case that is a good file with more keys at the top.
+fn top(name: &'static str, keys: &str) -> (&'static str, String) {
+    (name, format!("{keys}\n{}", with("")))
+}
+
+/// A case that is a whole file.
+fn file(name: &'static str, text: &str) -> (&'static str, String) {
+    (name, text.to_owned())
+}
+
+#[test]
+fn not_yaml() {
+    snapshot!(all(&[
+        file("empty", ""),
+        file("only a comment", "# nothing\n"),
+        file("empty document", "---\n"),
+        file("a scalar", "hello\n"),
+        file("a list", "- a\n- b\n"),
+        file("tabs", "models:\n\tfraud: 1\n"),
+        file("unclosed bracket", "models: { fraud: [1, 2 }\n"),
+        file("unclosed quote", "models:\n  fraud: \"abc\n"),
+        file("bad indent", "models:\n  a: 1\n b: 2\n"),
+        file("two documents", "models: {}\n---\nmodels: {}\n"),
+        file("duplicate keys", "listen: 127.0.0.1:1\nmodels: {}\nlisten: 127.0.0.1:2\nmodels: {}\n"),
+        file("a version twice", &with("").replace("v2: http://b:2", "v1: http://b:2")),
+        file("merge key", "a: &a { x: 1 }\nmodels: { <<: *a }\n"),
+        file("tag", "models: !!map {}\n"),
+        file("list as key", "? [a, b]\n: c\n"),
+        file("unknown alias", "models: *none\n"),
+        file("deep", &"[".repeat(40)),
+        file("variable in flow", &with("shadow: { version: ${V}, percent: 1 }")),
+    ]));
+}
+
+#[test]
+fn not_what_the_schema_says() {
+    snapshot!(all(&[
+        file("no models", "listen: 127.0.0.1:8080\n"),
+        file("models empty", "models: {}\n"),
+        file("model empty", "models: { m: {} }\n"),
+        file("model without value", "models:\n  m:\n"),
+        top("unknown key", "lisen: 127.0.0.1:80"),
+        top("a key of later versions", "privacy: { hash: [user] }"),
+        model("unknown key of a model", "shaddow: { version: v2, percent: 5 }"),
+        model("unknown key of a shadow", "shadow: { version: v2, percentage: 5 }"),
+        model("key without value", "protocol:"),
+        model("percent", "shadow: { version: v2, percent: 100.5 }"),
+        model("percent not finite", "shadow: { version: v2, percent: .inf }"),
+        model("percent quoted", "shadow: { version: v2, percent: \"5\" }"),
+        model("percent text", "shadow: { version: v2, percent: some }"),
+        model("shadows", "shadow: []"),
+        model("sample_by", "shadow: { version: v2, percent: 1, sample_by: tennant }"),
+        model("sample_by header", "shadow: { version: v2, percent: 1, sample_by: { header: 'a b' } }"),
+        model("method", "shadow: { version: v2, percent: 1, methods: [post, TRACE] }"),
+        model("protocol", "protocol: kserve_v2"),
+        model("window number", "window: 9.5"),
+        model("window small", "window: 9"),
+        model("window kind", "window: [1]"),
+        model("bins", "binning: { bins: 201 }"),
+        model("tenant true", "tenant: true"),
+        model("JSON path", "prediction: $.a[*"),
+        model("bad bool", "auto_rollback: yes"),
+        model("route", "route: fraud"),
+        model("empty route", "route: {}"),
+        model("two route headers", "route: { header: { a: x, b: y } }"),
+        model("negative weight", "split: { v1: -1 }"),
+        top("port", "listen: 127.0.0.1:70000"),
+        top("only a port", "listen: 8080"),
+        top("name", "listen: myhost:80"),
+        top("duration without unit", "shutdown_grace: 5"),
+        top("duration zero", "alerts: { evaluate_every: 0s }"),
+        top("size", "limits: { capture_bytes: 1Mb, head_bytes: 12 }"),
+        top("negative", "limits: { connections: -5, tenants: 0 }"),
+        top("threshold", "alerts: { rules: { FeaturePSIHigh: { above: -1 }, PSIAmber: { above: .nan } } }"),
+        top("alert name", "alerts: { rules: { my-rule: { when: psi, above: 1 } } }"),
+        top("severity", "alerts: { rules: { FeaturePSIHigh: { severity: warn } } }"),
+        file("names", "models: { ../etc: { versions: { 'a b': http://a:1 }, active: x } }\n"),
+        file(
+            "URLs",
+            "models: { m: { versions: { a: ftp://x, b: http://, c: host:80, d: 'http://h:0', e: 'http://h?x' }, active: a } }\n"
+        ),
+    ]));
+}
+
+#[test]
+fn what_does_not_go_together() {
+    snapshot!(all(&[
+        file("active", "models: { m: { versions: { blue: http://a:1, green: http://b:1 }, active: geen, stable: red } }\n"),
+        file("stable left out", "models: { m: { versions: { v1: http://a:1 }, active: v1 } }\n"),
+        model("shadow version", "shadow: { version: v3, percent: 5 }"),
+        model("shadow is active", "shadow: { version: v1, percent: 5 }"),
+        model("shadow twice", "shadow: [{ version: v2, percent: 5 }, { version: v2, percent: 6 }]"),
+        model("split version", "split: { v1: 1, v9: 2 }"),
+        model("split zero", "split: { v1: 0, v2: 0 }"),
+        model("split without active", "split: { v2: 100 }"),
+        model("sample by no tenant", "tenant: false\nshadow: { version: v2, percent: 1, sample_by: tenant }"),
+        model("window never judges", "window: 100"),
+        model("window and its own minimum", "window: { size: 50, min_requests: 50 }"),
+        model("strip_prefix", "route: { host: a, strip_prefix: true }"),
+        model("range", "binning: { type: quantile, range: iqr }"),
+        model("features twice", "features: { include: [a, a, ''], exclude: [a] }"),
+        model("pinned", "tenant: { limit: 1, pinned: [all, acme] }"),
+        model("baseline missing", "baseline: none.json"),
+        model("baseline is no profile", "baseline: Cargo.toml"),
+        file("catch-all first", "
+models:
+  a: { versions: { v: http://a:1 }, active: v, auto_rollback: false }
+  b: { versions: { v: http://b:1 }, active: v, auto_rollback: false, route: /b }
+"),
+        file("same route", "
+models:
+  a: { versions: { v: http://a:1 }, active: v, auto_rollback: false, route: /x }
+  b: { versions: { v: http://b:1 }, active: v, auto_rollback: false, route: { path: /x/y, host: h } }
+"),
+        file("own address", "
+listen: 0.0.0.0:8080
+models: { m: { versions: { a: http://localhost:8080, b: http://127.0.0.1:9464, c: http://10.0.0.1:8080 }, active: a, stable: b } }
+"),
+        top("listen is admin", "listen: 0.0.0.0:9464"),
+        top("admin without token", "admin: 0.0.0.0:9464"),
+        top("unknown alert", "alerts: { rules: { FeaturePSIHi: { above: 1 }, Mine: { above: 1 } } }"),
+        top("new alert", "alerts: { rules: { Mine: { when: psi }, Yours: { when: latency_p95, above: 1, up_to: 2 } } }"),
+        top("empty band", "alerts: { rules: { PSIAmber: { above: 0.2 }, FeaturePSIHigh: { when: latency_p95 } } }"),
+        top("nothing critical", "alerts: { rules: { FeaturePSICritical: { enabled: false }, LatencySpike: { severity: info } } }"),
+        top("certificates", "tls: { cert_file: none.crt, key_file: Cargo.toml }"),
+    ]));
+}
+
+#[test]
+fn secrets_and_variables() {
+    let cases = [
+        top("short token", "auth: { token: Hidden-1 }"),
+        top("token with a space", "auth: { token: Hidden but long enough }"),
+        top("both", "auth: { token: Hidden-0123456789, token_file: Cargo.toml }"),
+        top("token file missing", "auth: { token_file: none }"),
+        top("token file is a folder", "auth: { token_file: src }"),
+        top("token file is no token", "auth: { token_file: Cargo.toml }"),
+        top("misspelt", "auth: { tokn: Hidden-0123456789 }"),
+        top("unknown key", "slck: Hidden-0123456789"),
+        top("wrong kind", "auth: [Hidden-0123456789]"),
+        top("wrong place", "token: Hidden-0123456789"),
+        top("beside a mistake", "auth: { token: Hidden-0123456789, tokens: Hidden, x: 1 }"),
+        file("not YAML", "auth:\n  token: \"Hidden\nmodels: {\n"),
+        file("block", "auth:\n  token: |\n    Hidden\n   Hidden\nmodels: {}\n"),
+        top("empty variable", "auth:\n  token: ${EMPTY}"),
+        top("user and password", "alerts: { dashboard_url: 'https://me:Hidden@host/' }"),
+        file(
+            "upstream with password",
+            "models: { m: { versions: { a: 'http://me:Hidden@host' }, active: b } }\n",
+        ),
+        top("unset", "listen: ${NONE}\nadmin: ${1A}"),
+        top("unclosed", "listen: ${NONE"),
+        top(
+            "content is never shown",
+            "listen: ${WORD}\ndrill: ${WORD}\nstore: { snapshot_every: \"${WORD}\" }",
+        ),
+        model(
+            "nor in what is checked later",
+            "shadow:\n  version: ${WORD}\n  percent: ${WORD}\nfeatures:\n  - ${WORD}\n  - ${WORD}",
+        ),
+        model("nor as a file", "baseline: ${WORD}"),
+    ];
+    let said = all(&cases);
+    assert!(!said.contains("Hidden"), "{said}");
+    snapshot!(said);
+}
+
+#[test]
+fn flags() {
+    let flags = Flags {
+        prod: "model:8080".to_owned(),
+        shadow: Some("http://b:2".to_owned()),
+        percent: Some(f64::NAN),
+        listen: Some(":80".to_owned()),
+        baseline: Some("none.json".into()),
+        ..Flags::default()
+    };
+    let wrong = from_flags(&flags, &|_| None).unwrap_err().to_string();
+    let lonely = Flags { prod: "http://a:1".to_owned(), percent: Some(5.0), ..Flags::default() };
+    let lonely = from_flags(&lonely, &|_| None).unwrap_err().to_string();
+    snapshot!(format!("{wrong}\n\n=== percent alone\n{lonely}"));
+}
+
+#[test]
+fn more_problems_than_anyone_reads_are_counted() {
+    let text: String = (0..250).map(|n| format!("k{n}: 1\n")).collect();
+    let problems = parse(&text).unwrap_err();
+    assert_eq!(problems.n_errors(), 251);
+    assert!(problems.to_string().ends_with("and 151 more problems"));
+}
