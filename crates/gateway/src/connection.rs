@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::exchange::{self, Client};
 use crate::framing::Framing;
-use crate::guard::{Activity, Deadlines, Guard, Socket};
+use crate::guard::{Activity, Busy, Deadlines, Guard, Socket};
 use crate::io::Stream;
 use crate::refusal::Refusal;
 use crate::worker::Ctx;
@@ -108,8 +108,8 @@ async fn serve(ctx: &Rc<Ctx>, tcp: TcpStream, peer: SocketAddr) -> io::Result<()
 async fn serve_http1(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Result<()> {
     let limits = &ctx.shared.limits;
     let service = service_fn(move |request: Request<Incoming>| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(exchange::serve(client, request).await) }
+        let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
+        async move { Ok::<_, Infallible>(exchange::serve(client, request, busy).await) }
     });
     let connection = http1::Builder::new()
         .max_headers(limits.head_fields)
@@ -163,8 +163,8 @@ async fn refuse(ctx: &Ctx, mut stream: Stream, refusal: Refusal) -> io::Result<(
 async fn serve_http2(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Result<()> {
     let limits = &ctx.shared.limits;
     let service = service_fn(move |request: Request<Incoming>| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(exchange::serve(client, request).await) }
+        let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
+        async move { Ok::<_, Infallible>(exchange::serve(client, request, busy).await) }
     });
     let connection = http2::Builder::new(ctx.exec.clone())
         .timer(TokioTimer::new())

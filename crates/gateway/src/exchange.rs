@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use crate::body::{AnswerBody, ForwardBody, ModelBody};
 use crate::clock;
 use crate::flight::{CopyHead, EndGuard, Flight, Seen};
-use crate::guard::Activity;
+use crate::guard::{Activity, Busy};
 use crate::headers::{self, Found};
 use crate::refusal::Refusal;
 use crate::route::CompiledModel;
@@ -32,15 +32,16 @@ pub(crate) struct Client {
 }
 
 /// Serves one request.
-pub(crate) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Response<AnswerBody> {
+pub(crate) async fn serve(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+    busy: Busy,
+) -> Response<AnswerBody> {
     let http2 = request.version() == Version::HTTP_2;
     let started = Instant::now();
-    let (request, end) = match admit(&client, request, started) {
+    let (request, end) = match admit(&client, request, busy, started) {
         Ok(admitted) => admitted,
-        Err(refusal) => {
-            client.activity.last.set(started.into());
-            return refuse(&client, refusal, http2);
-        }
+        Err(refusal) => return refuse(&client, refusal, http2),
     };
     match forward(request, &end).await {
         Ok(answer) => answer.give(end),
@@ -60,6 +61,7 @@ fn refuse(client: &Client, refusal: Refusal, http2: bool) -> Response<AnswerBody
 fn admit(
     client: &Rc<Client>,
     request: Request<Incoming>,
+    busy: Busy,
     started: Instant,
 ) -> Result<(Request<ForwardBody>, EndGuard), Refusal> {
     let (mut parts, body) = request.into_parts();
@@ -88,8 +90,7 @@ fn admit(
     let shadows = draw(chosen, &found, &parts.method, &parts.headers, &id);
     let seen = (chosen.route.tap || !shadows.is_empty()).then(|| see(chosen, &parts.headers, &id, &path));
 
-    let (ctx, activity) = (Rc::clone(&client.ctx), Rc::clone(&client.activity));
-    let flight = Flight::new(ctx, Rc::clone(&view), activity, (model, version), started, seen);
+    let flight = Flight::new(Rc::clone(&client.ctx), Rc::clone(&view), busy, (model, version), started, seen);
     if flight.seen.is_some() {
         flight.request.borrow_mut().begin(&parts.headers);
     }

@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use crate::body::Captured;
-use crate::guard::Activity;
+use crate::guard::Busy;
 use crate::refusal::Refusal;
 use crate::route::{CompiledModel, CompiledVersion};
 use crate::spec::Limits;
@@ -52,7 +52,6 @@ pub(crate) struct CopyHead {
 pub(crate) struct Flight {
     pub(crate) ctx: Rc<Ctx>,
     pub(crate) view: Rc<View>,
-    pub(crate) activity: Rc<Activity>,
     pub(crate) model: usize,
     pub(crate) version: usize,
     pub(crate) started: Instant,
@@ -63,6 +62,8 @@ pub(crate) struct Flight {
     pub(crate) status: Cell<u16>,
     pub(crate) latency_ms: Cell<f64>,
     pub(crate) outcome: Cell<Outcome>,
+    /// Until the end.
+    busy: RefCell<Option<Busy>>,
     /// Why the request's body failed, if it did.
     blame: Cell<Option<Refusal>>,
 }
@@ -72,16 +73,14 @@ impl Flight {
     pub(crate) fn new(
         ctx: Rc<Ctx>,
         view: Rc<View>,
-        activity: Rc<Activity>,
+        busy: Busy,
         (model, version): (usize, usize),
         started: Instant,
         seen: Option<Seen>,
     ) -> Self {
-        activity.running.set(activity.running.get() + 1);
         Self {
             ctx,
             view,
-            activity,
             model,
             version,
             started,
@@ -92,6 +91,7 @@ impl Flight {
             status: Cell::new(0),
             latency_ms: Cell::new(0.0),
             outcome: Cell::new(Outcome::Aborted),
+            busy: RefCell::new(Some(busy)),
             blame: Cell::new(None),
         }
     }
@@ -123,8 +123,7 @@ impl Flight {
         let latency = now - self.started;
         let status = if outcome == Outcome::Aborted { 0 } else { self.status.get() };
         self.version().counters.add(self.ctx.shard, status, latency);
-        self.activity.running.set(self.activity.running.get().saturating_sub(1));
-        self.activity.last.set(now.into());
+        self.busy.borrow_mut().take();
         self.outcome.set(outcome);
         self.latency_ms.set(latency.as_secs_f64() * 1e3);
         if self.seen.is_some() {

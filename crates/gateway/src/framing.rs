@@ -292,7 +292,10 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     if method.is_empty() || method.len() > METHOD_BYTES || !method.iter().all(|&b| is_token(b)) {
         return Err(Refusal::Framing("the method is malformed"));
     }
-    if target.is_empty() || !target.iter().fold(true, |ok, &b| ok & (b > 0x20) & (b < 0x7f)) {
+    // Marks that never stand in a target as they are: servers behind us read each of them in their own way.
+    let visible =
+        |b: u8| b > 0x20 && b < 0x7f && !matches!(b, b'<' | b'>' | b'`' | b'\\' | b'#' | b'"' | b'^');
+    if target.is_empty() || !target.iter().all(|&b| visible(b)) {
         return Err(Refusal::Framing("the request target is malformed"));
     }
     match version {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,9 @@ use crate::tap::Tap;
 use crate::target::server_config;
 use crate::worker::{self, Shared};
 
+/// A thread and whether it is still at work.
+type Thread = (Arc<AtomicBool>, JoinHandle<()>);
+
 /// A running data plane: worker threads that serve, and one that sends copies. Dropped, it stops as by
 /// [`Gateway::shutdown`].
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub struct Gateway {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
     closing: watch::Sender<bool>,
-    threads: Vec<(Arc<AtomicBool>, JoinHandle<()>)>,
+    threads: Mutex<Vec<Thread>>,
     /// One change of the routes at a time.
     changing: Mutex<()>,
 }
@@ -67,7 +70,8 @@ impl Gateway {
             tls,
             grace: config.shutdown_grace,
         });
-        let mut gateway = Self { shared, local_addr, closing, threads: Vec::new(), changing: Mutex::new(()) };
+        let gateway =
+            Self { shared, local_addr, closing, threads: Mutex::default(), changing: Mutex::new(()) };
         gateway.thread("shadow".into(), move |runtime| runtime.block_on(runner.run(inbox)))?;
         for (shard, socket) in sockets.into_iter().enumerate() {
             let (shared, closed) = (Arc::clone(&gateway.shared), closed.clone());
@@ -79,7 +83,7 @@ impl Gateway {
     }
 
     fn thread(
-        &mut self,
+        &self,
         name: String,
         body: impl FnOnce(&LocalRuntime) + Send + 'static,
     ) -> Result<(), GatewayError> {
@@ -98,7 +102,7 @@ impl Gateway {
             }
         };
         let handle = std::thread::Builder::new().name(name).spawn(run).map_err(GatewayError::Worker)?;
-        self.threads.push((alive, handle));
+        self.threads().push((alive, handle));
         match ready.recv() {
             Ok(Some(error)) => Err(GatewayError::Worker(error)),
             Ok(None) => Ok(()),
@@ -136,28 +140,31 @@ impl Gateway {
 
     /// Whether every worker and the shadow thread run.
     pub fn is_healthy(&self) -> bool {
-        self.threads.iter().all(|(alive, _)| alive.load(Relaxed))
+        let threads = self.threads();
+        !threads.is_empty() && threads.iter().all(|(alive, _)| alive.load(Relaxed))
     }
 
     /// Stops: takes no new connection, lets requests under way end for at most the grace period, and joins the threads.
     /// Blocks; from asynchronous code call it where blocking is allowed.
-    pub fn shutdown(mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
+    /// Called again, it does nothing.
+    pub fn shutdown(&self) {
         self.closing.send_replace(true);
-        for (_, thread) in self.threads.drain(..) {
+        let threads: Vec<Thread> = self.threads().drain(..).collect();
+        for (_, thread) in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the data plane had panicked");
             }
         }
     }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.stop();
+        self.shutdown();
     }
 }
 

@@ -34,6 +34,24 @@ pub(crate) struct Activity {
     pub(crate) last: Cell<Instant>,
 }
 
+/// One exchange under way on a connection, from the moment its head is handed on to its end.
+#[derive(Debug)]
+pub(crate) struct Busy(Rc<Activity>);
+
+impl Busy {
+    pub(crate) fn new(activity: &Rc<Activity>) -> Self {
+        activity.running.set(activity.running.get() + 1);
+        Self(Rc::clone(activity))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        self.0.last.set(Instant::now());
+    }
+}
+
 /// Deadlines of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
@@ -124,9 +142,10 @@ impl Guard {
     }
 
     async fn read_preface(&mut self) -> io::Result<bool> {
+        // Room for most heads, so that the usual request is not cut in two here.
+        let mut bytes = [0; 4096];
         let mut seen = 0;
-        let mut bytes = [0; PREFACE.len()];
-        while seen < bytes.len() {
+        while seen < PREFACE.len() {
             let read = poll_fn(|cx| {
                 let mut buf = ReadBuf::new(&mut bytes[seen..]);
                 ready!(self.poll_socket(cx, &mut buf))?;
@@ -134,11 +153,13 @@ impl Guard {
             })
             .await?;
             seen += read;
-            self.prefix = bytes[..seen].to_vec();
-            if read == 0 || bytes[..seen] != PREFACE[..seen] {
+            let first = seen.min(PREFACE.len());
+            if read == 0 || bytes[..first] != PREFACE[..first] {
+                self.prefix = bytes[..seen].to_vec();
                 return Ok(false);
             }
         }
+        self.prefix = bytes[..seen].to_vec();
         Ok(true)
     }
 
@@ -149,16 +170,14 @@ impl Guard {
             // the client going away. It asks again when it wants the next head.
             Some(v) if !v.in_body && self.activity.running.get() > 0 => Poll::Pending,
             Some(_) if self.write_due.is_some() => Poll::Pending,
-            Some(_) => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, FramingError))),
+            Some(v) => {
+                if !v.in_body {
+                    // The head was never handed on: nobody else will answer it.
+                    self.socket.owed.set(Some(v.refusal));
+                }
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, FramingError)))
+            }
             None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn violate(&mut self, violation: Violation) {
-        self.violation = Some(violation);
-        if !violation.in_body {
-            // The head was never handed on: nobody else will answer it.
-            self.socket.owed.set(Some(violation.refusal));
         }
     }
 
@@ -167,7 +186,7 @@ impl Guard {
         let Some(framing) = &mut self.framing else { return };
         if let Err(violation) = framing.scan(&buf.filled()[start..]) {
             buf.set_filled(start + violation.clean);
-            self.violate(violation);
+            self.violation = Some(violation);
         } else if self.head_began.is_some() && !framing.in_head() {
             self.head_began = None;
         }
@@ -207,7 +226,7 @@ impl AsyncRead for Guard {
                     Poll::Pending => {
                         if ready!(this.poll_silence(cx)) {
                             let refusal = Refusal::HeadTimeout;
-                            this.violate(Violation { clean: 0, refusal, in_body: false });
+                            this.violation = Some(Violation { clean: 0, refusal, in_body: false });
                             continue;
                         }
                         return Poll::Ready(Ok(()));
@@ -266,6 +285,10 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.socket.owed.get().is_some() {
+            // The refusal is written first, by the connection's task.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut *self.get_mut().socket.stream.borrow_mut()).poll_shutdown(cx)
     }
 }

@@ -1,1 +1,11 @@
-//! x
+//! The data plane against real sockets: a raw client on one side, recording origins on the other.
+
+mod copies;
+mod framing;
+mod headers;
+mod hostile_shadow;
+mod lifecycle;
+mod protocols;
+mod proxying;
+mod routing;
+mod support;
