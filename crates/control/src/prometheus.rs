@@ -147,3 +147,8 @@ fn quoted(text: &str) -> String {
 fn literal(text: &str) -> String {
     text.replace("{{", "{{ \"{{\" }}")
 }
+
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod tests;
