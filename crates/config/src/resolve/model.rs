@@ -159,17 +159,14 @@ fn is_own(url: &http::Uri, own: SocketAddr) -> bool {
         return false;
     }
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_localhost = host.eq_ignore_ascii_case("localhost");
     let ip: Option<IpAddr> = host.parse().ok();
-    let is_local = is_localhost || ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
-    match ip {
-        Some(ip) if ip == own.ip() => true,
-        _ => {
-            is_local
-                && (own.ip().is_unspecified()
-                    || (own.ip().is_loopback() && (is_localhost || ip.is_some_and(|ip| ip.is_unspecified()))))
-        }
-    }
+    let is_localhost = host.eq_ignore_ascii_case("localhost");
+    let is_any = ip.is_some_and(|ip| ip.is_unspecified());
+    let is_this_machine = is_localhost || is_any || ip.is_some_and(|ip| ip.is_loopback());
+    // `localhost` and `0.0.0.0` reach a listener on loopback; every loopback address reaches one on all interfaces.
+    ip == Some(own.ip())
+        || (own.ip().is_unspecified() && is_this_machine)
+        || (own.ip().is_loopback() && (is_localhost || is_any))
 }
 
 fn split(

@@ -25,7 +25,7 @@ struct Reader<'a, 'b> {
 
 impl Reader<'_, '_> {
     /// A value against what it may be.
-    fn value(&mut self, node: &Node, allowed: &[Value], at: &Cursor<'_>) -> Option<Value> {
+    fn value<'n>(&mut self, node: &'n Node, allowed: &[Value], at: &Cursor<'n>) -> Option<Value> {
         let of_type =
             |name: &str| allowed.iter().filter(|schema| type_of(schema) == name).collect::<Vec<_>>();
         match &node.value {
@@ -43,7 +43,7 @@ impl Reader<'_, '_> {
     }
 
     /// Of several kinds of maps the one that knows the first key.
-    fn best_map(&mut self, entries: &[Entry], schemas: &[&Value], at: &Cursor<'_>) -> Option<Value> {
+    fn best_map<'n>(&mut self, entries: &'n [Entry], schemas: &[&Value], at: &Cursor<'n>) -> Option<Value> {
         let knows = |schema: &&&Value| {
             entries.first().is_some_and(|entry| {
                 schema.pointer("/properties").is_some_and(|p| p.get(&entry.key).is_some())
@@ -53,7 +53,7 @@ impl Reader<'_, '_> {
         self.map(entries, schema, at)
     }
 
-    fn map(&mut self, entries: &[Entry], schema: &Value, at: &Cursor<'_>) -> Option<Value> {
+    fn map<'n>(&mut self, entries: &'n [Entry], schema: &Value, at: &Cursor<'n>) -> Option<Value> {
         let properties = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
         let required: Vec<&str> = schema
@@ -67,7 +67,7 @@ impl Reader<'_, '_> {
         let mut is_whole = self.entry_count(entries.len(), schema, at);
         let mut read = Map::new();
         for entry in entries {
-            let below = at.key(&entry.key);
+            let below = at.entry(entry);
             let known = properties.and_then(|known| known.get(&entry.key));
             if known.is_none() && others.is_some() {
                 is_whole &= self.key(entry, schema, &below) || !is_strict;

@@ -67,7 +67,7 @@ fn check_problems(text: &str) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn any_text(text in "\\PC{0,300}") {
+    fn any_text(text in "\\PC{0,80}") {
         check_problems(&text)?;
     }
 
@@ -108,7 +108,7 @@ fn an_alias_inside_its_own_anchor_is_refused() {
 
 #[test]
 fn large_and_odd_texts_end_soon() {
-    const MANY: usize = 200_000;
+    const MANY: usize = 50_000;
     let texts = [
         "[".repeat(MANY),
         "{".repeat(MANY),
@@ -147,6 +147,8 @@ fn files_that_cannot_be_read() {
     let load = |name: &str| crate::load(&folder.path().join(name), &|_| None).unwrap_err().to_string();
     assert!(load("none.yaml").contains("there is no such file"));
     assert!(load("").contains("not a regular file"));
+    // A device could be read for ever.
+    assert!(load("/dev/zero").contains("not a regular file"));
     std::fs::write(folder.path().join("latin1.yaml"), b"# ok\nmodels: \xe9\n").unwrap();
     assert!(load("latin1.yaml").contains("latin1.yaml:2:9"), "{}", load("latin1.yaml"));
     std::fs::write(folder.path().join("large.yaml"), "#".repeat(crate::BYTES_MAX + 1)).unwrap();

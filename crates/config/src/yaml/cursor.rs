@@ -1,7 +1,7 @@
 //! A walk through the tree that always knows its key path and its place.
 
 use crate::problem::{Problem, Severity};
-use crate::yaml::{Node, Place, Scalar, Source, Yaml};
+use crate::yaml::{Entry, Node, Place, Scalar, Source, Yaml};
 
 /// A point in the tree: a node, or the nearest one above a key that is not there.
 #[derive(Clone, Debug)]
@@ -20,11 +20,19 @@ impl<'a> Cursor<'a> {
 
     /// The value under a key. When the key is absent the cursor still knows its path and stands where it is missing.
     pub(crate) fn key(&self, key: &str) -> Self {
-        let path = if self.path.is_empty() { quoted(key) } else { format!("{}.{}", self.path, quoted(key)) };
         match self.node.and_then(|node| node.entry(key)) {
-            Some(entry) => Self { node: Some(&entry.value), key_place: entry.key_place, path },
-            None => Self { node: None, key_place: self.key_place, path },
+            Some(entry) => self.entry(entry),
+            None => Self { node: None, key_place: self.key_place, path: self.path_of(key) },
         }
+    }
+
+    /// The value of an entry of this map, without looking for it: large maps are walked in one pass.
+    pub(crate) fn entry(&self, entry: &'a Entry) -> Self {
+        Self { node: Some(&entry.value), key_place: entry.key_place, path: self.path_of(&entry.key) }
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { quoted(key) } else { format!("{}.{}", self.path, quoted(key)) }
     }
 
     /// An item of a list, from 0.

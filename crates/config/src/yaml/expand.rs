@@ -12,26 +12,33 @@ const VALUE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) fn expand(root: &mut Node, env: &dyn Fn(&str) -> Option<String>, sink: &mut Sink<'_>) {
     // Messages need the tree as it was while it is changed.
     let before = root.clone();
-    walk(root, &Cursor::root(&before), env, sink);
+    walk(root, &Cursor::root(&before), &before, env, sink);
 }
 
-fn walk(node: &mut Node, at: &Cursor<'_>, env: &dyn Fn(&str) -> Option<String>, sink: &mut Sink<'_>) {
-    match &mut node.value {
-        Yaml::List(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                walk(item, &at.item(index), env, sink);
+/// `at` stands on `before`, which is `node` as it was.
+fn walk<'n>(
+    node: &mut Node,
+    at: &Cursor<'n>,
+    before: &'n Node,
+    env: &dyn Fn(&str) -> Option<String>,
+    sink: &mut Sink<'_>,
+) {
+    match (&mut node.value, &before.value) {
+        (Yaml::List(items), Yaml::List(before)) => {
+            for (index, (item, before)) in items.iter_mut().zip(before).enumerate() {
+                walk(item, &at.item(index), before, env, sink);
             }
         }
-        Yaml::Map(entries) => {
-            for entry in entries {
-                walk(&mut entry.value, &at.key(&entry.key), env, sink);
+        (Yaml::Map(entries), Yaml::Map(before)) => {
+            for (entry, before) in entries.iter_mut().zip(before) {
+                walk(&mut entry.value, &at.entry(before), &before.value, env, sink);
             }
         }
-        Yaml::Scalar(scalar) if scalar.text.contains('$') => match expand_text(&scalar.text, env) {
+        (Yaml::Scalar(scalar), _) if scalar.text.contains('$') => match expand_text(&scalar.text, env) {
             Ok(text) => scalar.unexpanded = Some(std::mem::replace(&mut scalar.text, text)),
             Err((message, hint)) => sink.error(at, message).maybe_hint(hint),
         },
-        Yaml::Scalar(_) => {}
+        _ => {}
     }
 }
 
