@@ -355,7 +355,7 @@ pub(crate) struct BaselineDetail {
     pub(crate) file: Option<FileName>,
     /// Requests to learn from: everything without `file`; with it, the features that the profile does not know.
     #[serde(default = "default_learn")]
-    #[schemars(range(min = 10, max = 1_000_000))]
+    #[schemars(range(min = 100, max = 1_000_000))]
     pub(crate) learn: usize,
 }
 
@@ -418,7 +418,8 @@ pub(crate) struct WindowDetail {
     #[serde(default = "default_window")]
     #[schemars(range(min = 10, max = 1_000_000))]
     pub(crate) size: usize,
-    /// A window judges only when it holds more requests than this. `alerts.min_requests` by default.
+    /// A window judges only when it holds more requests than this. `alerts.min_requests` by default, which alerts wait
+    /// for in any case.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) min_requests: Option<u64>,
     /// Significance level of the critical value shown beside the threshold.

@@ -19,6 +19,9 @@ use crate::yaml::Cursor;
 /// Largest profile file: 10 000 features of 250 bins stay far below.
 const PROFILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Rows that a reference needs before the monitor compares anything with it.
+const REFERENCE_ROWS_MIN: usize = 100;
+
 /// Longest name of a feature or tenant, in bytes.
 const LABEL_BYTES_MAX: usize = 256;
 
@@ -141,17 +144,26 @@ fn binning(raw: &Binning, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Bin
     }
 }
 
-/// Requests a window must exceed to judge; a window that can never hold more is refused.
+/// Requests a window must exceed to judge; a window that can never hold that many is refused.
 fn min_requests(file: &File, model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> u64 {
     let window = model.window.detail();
-    let min_requests = window.min_requests.unwrap_or(file.alerts.min_requests);
-    if window.size as u64 <= min_requests {
+    let alerts = file.alerts.min_requests;
+    let min_requests = window.min_requests.unwrap_or(alerts);
+    let (needed, key) =
+        if alerts >= min_requests { (alerts, "alerts.min_requests") } else { (min_requests, "min_requests") };
+    let at = at.key("window");
+    if window.size as u64 <= needed {
         let message = format!(
-            "a window of {} requests never holds more than {min_requests}, so it never judges",
+            "a window of {} requests never holds more than {needed}: it never raises an alert",
             window.size
         );
-        let hint = "make the window larger or `min_requests` smaller";
-        context.sink.error(&at.key("window"), message).hint(hint);
+        let hint = format!("make the window larger or `{key}` smaller");
+        context.sink.error(&at, message).hint(hint);
+    } else if matches!(model.baseline, Some(Baseline::PreviousWindow(_))) && window.size < REFERENCE_ROWS_MIN
+    {
+        let message =
+            format!("a window of {} requests is too small to be the reference of the next", window.size);
+        context.sink.error(&at, message).hint(format!("make it {REFERENCE_ROWS_MIN} or larger"));
     }
     min_requests
 }
