@@ -184,7 +184,11 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let stop = Stop::new(place, format!("more than {NODES_MAX} values, aliases expanded"));
-        Err(stop.hint("aliases of aliases multiply: write the values out"))
+        Err(if self.anchors.is_empty() {
+            stop
+        } else {
+            stop.hint("aliases of aliases multiply: write the values out")
+        })
     }
 
     fn put(&mut self, node: Node) -> Result<(), Stop> {
