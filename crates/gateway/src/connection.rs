@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout};
 
 use crate::exchange::{self, Client};
@@ -73,14 +74,43 @@ pub(crate) fn spawn(ctx: &Rc<Ctx>, stream: TcpStream, peer: SocketAddr) {
 }
 
 async fn serve(ctx: &Rc<Ctx>, tcp: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    let mut closing = pin!(ctx.closing.notified());
+    let greeted = tokio::select! {
+        greeted = greet(ctx, tcp) => greeted?,
+        () = &mut closing => return Ok(()),
+    };
+    let address = peer.ip().to_canonical().to_string();
+    let peer = HeaderValue::from_str(&address).map_err(io::Error::other)?;
+    let tls = ctx.shared.tls.is_some();
+    let Greeted { socket, guard, activity, http2 } = greeted;
+    let client = Rc::new(Client { ctx: Rc::clone(ctx), activity, peer, tls });
+    if http2 {
+        return serve_http2(ctx, guard, client, closing).await;
+    }
+    let result = serve_http1(ctx, guard, client, closing).await;
+    match socket.owed() {
+        Some((stream, refusal)) => refuse(ctx, stream, refusal).await,
+        None => result,
+    }
+}
+
+/// A connection whose protocol is known.
+struct Greeted {
+    socket: Rc<Socket>,
+    guard: Guard,
+    activity: Rc<Activity>,
+    http2: bool,
+}
+
+/// TLS if configured, and the first bytes.
+async fn greet(ctx: &Ctx, tcp: TcpStream) -> io::Result<Greeted> {
     tcp.set_nodelay(true)?;
     let limits = &ctx.shared.limits;
     let stream = match &ctx.shared.tls {
         None => Stream::Plain(tcp),
         Some(acceptor) => {
-            let accepted =
-                timeout(limits.head_timeout, acceptor.accept(tcp)).await.map_err(io::Error::from).flatten();
-            let tls = accepted.inspect_err(|_| {
+            let accepted = timeout(limits.head_timeout, acceptor.accept(tcp)).await.map_err(io::Error::from);
+            let tls = accepted.flatten().inspect_err(|_| {
                 ctx.shared.counters.tls_errors.fetch_add(1, Relaxed);
             })?;
             Stream::Tls(Box::new(tls.into()))
@@ -92,20 +122,18 @@ async fn serve(ctx: &Rc<Ctx>, tcp: TcpStream, peer: SocketAddr) -> io::Result<()
     let socket = Socket::new(stream);
     let mut guard = Guard::new(Rc::clone(&socket), framing, Rc::clone(&activity), deadlines);
     let http2 = guard.speaks_http2().await?;
-    let address = peer.ip().to_canonical().to_string();
-    let peer = HeaderValue::from_str(&address).map_err(io::Error::other)?;
-    let client = Rc::new(Client { ctx: Rc::clone(ctx), activity, peer, tls: ctx.shared.tls.is_some() });
-    if http2 {
-        return serve_http2(ctx, guard, client).await;
-    }
-    let result = serve_http1(ctx, guard, client).await;
-    match socket.owed() {
-        Some((stream, refusal)) => refuse(ctx, stream, refusal).await,
-        None => result,
-    }
+    Ok(Greeted { socket, guard, activity, http2 })
 }
 
-async fn serve_http1(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Result<()> {
+/// Fires when the gateway closes.
+type Closing<'a, 'b> = Pin<&'a mut Notified<'b>>;
+
+async fn serve_http1(
+    ctx: &Rc<Ctx>,
+    guard: Guard,
+    client: Rc<Client>,
+    closing: Closing<'_, '_>,
+) -> io::Result<()> {
     let limits = &ctx.shared.limits;
     let service = service_fn(move |request: Request<Incoming>| {
         let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
@@ -119,16 +147,19 @@ async fn serve_http1(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Res
         // The guard keeps the deadlines of heads.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guard), service);
-    until_closed(ctx, connection, http1::Connection::graceful_shutdown).await
+    until_closed(connection, closing, http1::Connection::graceful_shutdown).await
 }
 
 /// Serves a connection to its end, and tells it once when the gateway closes.
-async fn until_closed<C>(ctx: &Ctx, connection: C, tell: impl Fn(Pin<&mut C>)) -> io::Result<()>
+async fn until_closed<C>(
+    connection: C,
+    mut closing: Closing<'_, '_>,
+    tell: impl Fn(Pin<&mut C>),
+) -> io::Result<()>
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = pin!(connection);
-    let mut closing = pin!(ctx.closing.notified());
     let mut told = false;
     poll_fn(|cx| {
         if !told && closing.as_mut().poll(cx).is_ready() {
@@ -160,7 +191,12 @@ async fn refuse(ctx: &Ctx, mut stream: Stream, refusal: Refusal) -> io::Result<(
     Ok(())
 }
 
-async fn serve_http2(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Result<()> {
+async fn serve_http2(
+    ctx: &Rc<Ctx>,
+    guard: Guard,
+    client: Rc<Client>,
+    closing: Closing<'_, '_>,
+) -> io::Result<()> {
     let limits = &ctx.shared.limits;
     let service = service_fn(move |request: Request<Incoming>| {
         let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
@@ -177,5 +213,5 @@ async fn serve_http2(ctx: &Rc<Ctx>, guard: Guard, client: Rc<Client>) -> io::Res
         .keep_alive_timeout(Duration::from_secs(20))
         .auto_date_header(false)
         .serve_connection(TokioIo::new(guard), service);
-    until_closed(ctx, connection, http2::Connection::graceful_shutdown).await
+    until_closed(connection, closing, http2::Connection::graceful_shutdown).await
 }

@@ -61,9 +61,9 @@ fn marks_count_unless_one_of_us_made_them() {
 
 #[test]
 fn loops_end() {
-    let vias = vec!["1.1 driftline"; 8].join(", ");
+    let vias = ["1.1 driftline"; 8].join(", ");
     assert_eq!(inspect(&map(&[("via", &vias)]), Version::HTTP_10).unwrap_err(), Refusal::Loop);
-    let fewer = vec!["1.1 driftline"; 7].join(", ");
+    let fewer = ["1.1 driftline"; 7].join(", ");
     assert!(inspect(&map(&[("via", &fewer), ("via", "1.1 other")]), Version::HTTP_10).is_ok());
     for hop in ["8", "4294967295", "99999999999", "x"] {
         let error = inspect(&map(&[("x-driftline-hop", hop)]), Version::HTTP_10).unwrap_err();

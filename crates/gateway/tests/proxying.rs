@@ -162,7 +162,7 @@ fn an_origin_that_closes_between_requests_costs_no_request() {
 
 #[test]
 fn failures_of_the_upstream_are_said() {
-    let mut client = |route| {
+    let client = |route| {
         let gateway = start(route);
         let reply = Client::connect(gateway.local_addr()).ask(get("/"));
         assert_eq!(reply.header("content-type"), Some("application/json"));

@@ -7,33 +7,33 @@ use super::DEADLINE;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
     /// Whether the message ended where it said.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         fields.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v).next()
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 /// One connection.
-pub struct Client<S = TcpStream> {
-    pub stream: S,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -42,27 +42,27 @@ impl Client {
 }
 
 impl<S: Read + Write> Client<S> {
-    pub fn over(stream: S) -> Self {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    pub fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Reply {
+    pub(crate) fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Reply {
         self.send(bytes);
         self.reply()
     }
 
     /// Reads one answer to a request that was not `HEAD`.
     #[track_caller]
-    pub fn reply(&mut self) -> Reply {
+    pub(crate) fn reply(&mut self) -> Reply {
         self.reply_to(false)
     }
 
     #[track_caller]
-    pub fn reply_to(&mut self, head_only: bool) -> Reply {
+    pub(crate) fn reply_to(&mut self, head_only: bool) -> Reply {
         let head = self.head().expect("the connection ended before an answer");
         let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut reply = Reply { status, head, body: Vec::new(), whole: true };
@@ -153,29 +153,29 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// Whether the gateway closes without another byte.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.more()
     }
 
     /// Everything until the end of the connection.
-    pub fn rest(mut self) -> Vec<u8> {
+    pub(crate) fn rest(mut self) -> Vec<u8> {
         while self.more() {}
         self.buffer
     }
 }
 
 /// Sends `bytes` on a connection of its own and returns all that comes back.
-pub fn all_of(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn all_of(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let mut client = Client::connect(address);
     client.send(bytes);
     client.rest()
 }
 
-pub fn get(path: &str) -> String {
+pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")
 }
 
 /// A request with more header lines (each with its CR LF) and a body.
-pub fn post(headers: &str, body: &str) -> String {
+pub(crate) fn post(headers: &str, body: &str) -> String {
     format!("POST /predict HTTP/1.1\r\nHost: t\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -1,8 +1,8 @@
 //! Test doubles over plain sockets, so that every byte can be seen and scripted.
 
-pub mod client;
-pub mod origin;
-pub mod tap;
+pub(crate) mod client;
+pub(crate) mod origin;
+pub(crate) mod tap;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use gateway::{
 };
 
 /// No condition may take longer.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` holds.
 #[track_caller]
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < DEADLINE, "not in time: {what}");
@@ -26,7 +26,7 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-pub fn version(name: &str, url: &str) -> Version {
+pub(crate) fn version(name: &str, url: &str) -> Version {
     let upstream = Upstream {
         url: url.parse().unwrap(),
         http2: false,
@@ -38,7 +38,7 @@ pub fn version(name: &str, url: &str) -> Version {
     Version { name: name.into(), upstream }
 }
 
-pub fn route(name: &str, prod: SocketAddr) -> ModelRoute {
+pub(crate) fn route(name: &str, prod: SocketAddr) -> ModelRoute {
     ModelRoute {
         name: name.into(),
         matches: RouteMatch::default(),
@@ -51,7 +51,7 @@ pub fn route(name: &str, prod: SocketAddr) -> ModelRoute {
     }
 }
 
-pub fn shadow(percent: f64) -> Shadow {
+pub(crate) fn shadow(percent: f64) -> Shadow {
     Shadow {
         version: 1,
         percent,
@@ -66,18 +66,18 @@ pub fn shadow(percent: f64) -> Shadow {
 }
 
 /// `prod` answers, `percent` is copied to `to`.
-pub fn shadowed(prod: SocketAddr, to: SocketAddr, percent: f64) -> ModelRoute {
+pub(crate) fn shadowed(prod: SocketAddr, to: SocketAddr, percent: f64) -> ModelRoute {
     let mut route = route("fraud", prod);
     route.versions.push(version("v2", &format!("http://{to}")));
     route.shadows.push(shadow(percent));
     route
 }
 
-pub fn table(routes: impl IntoIterator<Item = ModelRoute>) -> RouteTable {
+pub(crate) fn table(routes: impl IntoIterator<Item = ModelRoute>) -> RouteTable {
     RouteTable { models: routes.into_iter().map(Arc::new).collect(), generation: 1 }
 }
 
-pub fn config() -> GatewayConfig {
+pub(crate) fn config() -> GatewayConfig {
     GatewayConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: None,
@@ -87,30 +87,30 @@ pub fn config() -> GatewayConfig {
     }
 }
 
-pub fn start(route: ModelRoute) -> Gateway {
+pub(crate) fn start(route: ModelRoute) -> Gateway {
     start_with(config(), route, Arc::new(gateway::NoTap))
 }
 
-pub fn start_with(config: GatewayConfig, route: ModelRoute, tap: Arc<dyn Tap>) -> Gateway {
+pub(crate) fn start_with(config: GatewayConfig, route: ModelRoute, tap: Arc<dyn Tap>) -> Gateway {
     Gateway::start(config, table([route]), tap).unwrap()
 }
 
 /// An address where nobody listens.
-pub fn dead_address() -> SocketAddr {
+pub(crate) fn dead_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-pub fn copies(gateway: &Gateway) -> CopySnapshot {
+pub(crate) fn copies(gateway: &Gateway) -> CopySnapshot {
     gateway.snapshot().copies.first().map(|(_, copies)| *copies).unwrap_or_default()
 }
 
 /// Copies whose fate is known.
-pub fn settled(gateway: &Gateway) -> u64 {
+pub(crate) fn settled(gateway: &Gateway) -> u64 {
     let c = copies(gateway);
     c.sent + c.dropped + c.failed + c.timeout
 }
 
-pub fn refused(gateway: &Gateway, reason: &str) -> u64 {
+pub(crate) fn refused(gateway: &Gateway, reason: &str) -> u64 {
     gateway.snapshot().refused.iter().find(|(name, _)| *name == reason).unwrap().1
 }

@@ -8,28 +8,26 @@ use super::DEADLINE;
 
 /// A request as the origin read it.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Number of the connection, from 0.
-    pub connection: usize,
-    pub head: String,
+pub(crate) struct Seen {
+    pub(crate) head: String,
     /// Body, chunks joined.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// False when the connection ended before the message's end.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Seen {
-    pub fn request_line(&self) -> &str {
+    pub(crate) fn request_line(&self) -> &str {
         self.head.lines().next().unwrap_or("")
     }
 
     /// All values of a header.
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         fields.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v).collect()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 }
@@ -42,58 +40,54 @@ struct Log {
 }
 
 /// The script: answers one request on its stream, and says whether the connection goes on.
-pub type Script = dyn Fn(&Seen, &mut TcpStream) -> bool + Send + Sync;
+pub(crate) type Script = dyn Fn(&Seen, &mut TcpStream) -> bool + Send + Sync;
 
 #[derive(Clone)]
-pub struct Origin {
-    pub address: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
     log: Arc<(Mutex<Log>, Condvar)>,
 }
 
-pub fn ok(body: &str) -> Vec<u8> {
+pub(crate) fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 impl Origin {
     /// Answers every request with `answer` and keeps the connection.
-    pub fn answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::scripted(move |_, stream| stream.write_all(&answer).is_ok())
     }
 
-    pub fn ok() -> Self {
+    pub(crate) fn ok() -> Self {
         Self::answering(ok("prod"))
     }
 
     /// Reads requests and never answers.
-    pub fn hanging() -> Self {
+    pub(crate) fn hanging() -> Self {
         Self::scripted(|_, _| true)
     }
 
-    pub fn scripted(script: impl Fn(&Seen, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn scripted(script: impl Fn(&Seen, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Self { address: listener.local_addr().unwrap(), log: Arc::default() };
         let (me, script): (_, Arc<Script>) = (origin.clone(), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let connection = {
-                    let mut log = me.log.0.lock().unwrap();
-                    log.connections += 1;
-                    me.log.1.notify_all();
-                    log.connections - 1
-                };
+                me.log.0.lock().unwrap().connections += 1;
+                me.log.1.notify_all();
                 let (me, script) = (me.clone(), Arc::clone(&script));
-                std::thread::spawn(move || me.serve(stream, connection, &*script));
+                std::thread::spawn(move || me.serve(stream, &*script));
             }
         });
         origin
     }
 
-    fn serve(&self, mut stream: TcpStream, connection: usize, script: &Script) {
+    fn serve(&self, mut stream: TcpStream, script: &Script) {
         stream.set_nodelay(true).unwrap();
         let mut reader = Reader { buffer: Vec::new(), origin: self };
         loop {
-            let Some(seen) = reader.request(&mut stream, connection) else { return };
+            let Some(seen) = reader.request(&mut stream) else { return };
             let whole = seen.whole;
             let mut log = self.log.0.lock().unwrap();
             log.seen.push(seen.clone());
@@ -105,22 +99,22 @@ impl Origin {
         }
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.log.0.lock().unwrap().seen.clone()
     }
 
     /// Everything that ever arrived.
-    pub fn raw(&self) -> Vec<u8> {
+    pub(crate) fn raw(&self) -> Vec<u8> {
         self.log.0.lock().unwrap().raw.clone()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.log.0.lock().unwrap().connections
     }
 
     /// Waits for the `n`th request (from 1).
     #[track_caller]
-    pub fn nth(&self, n: usize) -> Seen {
+    pub(crate) fn nth(&self, n: usize) -> Seen {
         let log = self.log.0.lock().unwrap();
         let (log, late) = self.log.1.wait_timeout_while(log, DEADLINE, |log| log.seen.len() < n).unwrap();
         assert!(!late.timed_out(), "the origin has seen {} requests, not {n}", log.seen.len());
@@ -166,9 +160,9 @@ impl Reader<'_> {
         Some(self.buffer.drain(..n).collect())
     }
 
-    fn request(&mut self, stream: &mut TcpStream, connection: usize) -> Option<Seen> {
+    fn request(&mut self, stream: &mut TcpStream) -> Option<Seen> {
         let head = String::from_utf8(self.until(stream, b"\r\n\r\n")?).unwrap();
-        let mut seen = Seen { connection, head, ..Seen::default() };
+        let mut seen = Seen { head, ..Seen::default() };
         let length = seen.header("content-length").map(|v| v.parse().unwrap());
         let chunked = seen.header("transfer-encoding").is_some();
         assert!(!(chunked && length.is_some()), "two lengths reached the origin: {}", seen.head);

@@ -8,7 +8,7 @@ use record::Exchange;
 use super::DEADLINE;
 
 #[derive(Default)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     log: Mutex<(Vec<Exchange>, Vec<String>)>,
     changed: Condvar,
 }
@@ -28,7 +28,7 @@ impl Tap for Recorder {
 impl Recorder {
     /// Waits for `n` exchanges.
     #[track_caller]
-    pub fn exchanges(&self, n: usize) -> Vec<Exchange> {
+    pub(crate) fn exchanges(&self, n: usize) -> Vec<Exchange> {
         let log = self.log.lock().unwrap();
         let (log, late) = self.changed.wait_timeout_while(log, DEADLINE, |log| log.0.len() < n).unwrap();
         assert!(!late.timed_out(), "{} exchanges, not {n}; skipped {:?}", log.0.len(), log.1);
@@ -37,14 +37,14 @@ impl Recorder {
 
     /// Waits for `n` skipped ones.
     #[track_caller]
-    pub fn skips(&self, n: usize) -> Vec<String> {
+    pub(crate) fn skips(&self, n: usize) -> Vec<String> {
         let log = self.log.lock().unwrap();
         let (log, late) = self.changed.wait_timeout_while(log, DEADLINE, |log| log.1.len() < n).unwrap();
         assert!(!late.timed_out(), "{} skipped, not {n}", log.1.len());
         log.1.clone()
     }
 
-    pub fn count(&self) -> (usize, usize) {
+    pub(crate) fn count(&self) -> (usize, usize) {
         let log = self.log.lock().unwrap();
         (log.0.len(), log.1.len())
     }
