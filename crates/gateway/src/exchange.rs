@@ -85,6 +85,9 @@ fn admit(
     let version = chosen.choose(&parts.headers);
 
     found.strip(&mut parts.headers);
+    if parts.version == Version::HTTP_2 {
+        headers::join_cookies(&mut parts.headers);
+    }
     let id = headers::request_id(&mut parts.headers);
     found.add_hop(&mut parts.headers, &client.peer, client.tls, host.as_ref());
     let shadows = draw(chosen, &found, &parts.method, &parts.headers, &id);

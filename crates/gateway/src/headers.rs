@@ -4,8 +4,8 @@
 //! sections 7.2, 7.6.1 and 7.6.3.
 
 use http::header::{
-    CONNECTION, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE, VIA,
+    CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -319,6 +319,18 @@ fn remove_nominated(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
 }
 
+/// Joins the cookies that HTTP/2 may split over fields: HTTP/1 has one field. RFC 9113, section 8.2.3.
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Joined from valid values, so it is one.
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Takes off an answer what ends at this hop.
 pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
@@ -335,7 +347,7 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap) {
 
 /// Takes credentials off a copy.
 pub(crate) fn strip_credentials(headers: &mut HeaderMap) {
-    for name in [http::header::AUTHORIZATION, http::header::COOKIE, PROXY_AUTHORIZATION, X_API_KEY] {
+    for name in [http::header::AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, X_API_KEY] {
         headers.remove(name);
     }
 }

@@ -90,3 +90,10 @@ fn an_answer_with_both_lengths_keeps_neither() {
     strip_answer(&mut headers);
     assert_eq!(headers, map(&[("x", "1")]));
 }
+
+#[test]
+fn cookies_are_joined() {
+    let mut headers = map(&[("cookie", "a=1"), ("x", "1"), ("cookie", "b=2")]);
+    join_cookies(&mut headers);
+    assert_eq!(headers, map(&[("cookie", "a=1; b=2"), ("x", "1")]));
+}
