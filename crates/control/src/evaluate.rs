@@ -26,7 +26,8 @@ use crate::policy::{Condition, Policy, Severity};
 /// The tenant that stands for the total.
 pub(crate) const TENANT_ALL: &str = "all";
 
-/// A version whose newest request is older than this has no traffic to judge, milliseconds.
+/// A version whose newest request is older than this has no traffic to judge, milliseconds; see
+/// [`versions_with_traffic`].
 pub(crate) const TRAFFIC_HORIZON_MS: i64 = 15 * 60_000;
 
 /// Names kept per condition; the number of red tenants is exact whatever this is.
@@ -260,11 +261,14 @@ fn judge_drift(
     }
 }
 
-/// Versions whose prod lane has had a request within the horizon.
+/// Versions that have traffic on the prod lane. One has none when its newest request lies far back, both from now and from
+/// the newest request of any version: records may carry times of their own, in the past when old ones are read in, and
+/// one record from the future must not silence the others.
 fn versions_with_traffic(model: &ModelReadings, at_ms: i64) -> BTreeSet<&Arc<str>> {
-    let start = at_ms.saturating_sub(TRAFFIC_HORIZON_MS);
-    let recent = |window: &&Arc<WindowReadings>| window.lane == Lane::Prod && window.last_at_ms >= start;
-    model.windows.iter().filter(recent).map(|window| &window.version).collect()
+    let prod = || model.windows.iter().filter(|window| window.lane == Lane::Prod);
+    let newest_ms = prod().map(|window| window.last_at_ms).max().unwrap_or(at_ms);
+    let start_ms = at_ms.min(newest_ms).saturating_sub(TRAFFIC_HORIZON_MS);
+    prod().filter(|window| window.last_at_ms >= start_ms).map(|window| &window.version).collect()
 }
 
 fn judge_feature(
@@ -421,12 +425,38 @@ mod tests {
         let mut unsure = fresh(window("v2", "all", 500, &[("amount", 0.0)]));
         unsure.features[0].verdict = Verdict::Inconclusive;
         assert!(silent(vec![unsure]), "inconclusive");
-        assert!(silent(vec![window("v2", "all", 500, &[("amount", 0.9)])]), "no traffic for long");
         assert!(!silent(vec![fresh(window("v2", "all", 500, &[("amount", 0.0)]))]), "judged");
         let few: Vec<_> =
             tenants(&[(50, 0.0), (50, 0.0), (500, 0.3), (500, 0.3)]).into_iter().map(fresh).collect();
         let evaluation = evaluate(&policy, &readings(TRAFFIC_HORIZON_MS * 2, few), &[]);
         assert!(evaluation.clear.iter().all(|(rule, _)| policy.rules[*rule].name != "FeaturePSIHigh"));
+    }
+
+    #[test]
+    fn a_version_whose_traffic_went_elsewhere_is_not_judged() {
+        let policy = policy();
+        let judged = |at_ms: i64, last_at_ms: &[(&str, i64)]| {
+            let windows = last_at_ms.iter().map(|(version, last_at_ms)| {
+                let mut window = window(version, "all", 500, &[("amount", 0.9)]);
+                window.last_at_ms = *last_at_ms;
+                window
+            });
+            let evaluation = evaluate(&policy, &readings(at_ms, windows.collect()), &[]);
+            let mut versions: Vec<String> =
+                evaluation.holding.iter().map(|held| held.subject.version.to_string()).collect();
+            versions.dedup();
+            versions
+        };
+        let hour = 3_600_000;
+        assert_eq!(judged(hour, &[("v1", hour), ("v2", 0)]), ["v1"], "rolled back an hour ago");
+        assert_eq!(judged(hour, &[("v1", hour), ("v2", hour - 60_000)]), ["v1", "v2"], "a split");
+        assert_eq!(judged(hour, &[("v1", 1), ("v2", 0)]), ["v1", "v2"], "old records are read in");
+        assert_eq!(
+            judged(hour, &[("v1", 99 * hour), ("v2", hour)]),
+            ["v1", "v2"],
+            "a record from the future"
+        );
+        assert_eq!(judged(hour, &[("v1", i64::MIN), ("v2", i64::MAX)]), ["v2"]);
     }
 
     #[test]

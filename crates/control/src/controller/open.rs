@@ -49,7 +49,11 @@ impl Controller {
         controller.book.restore(controller.store.read("read alerts", state::alerts)?);
         controller.take_models(&policy.models, now_ms)?;
         controller.policy = policy;
-        controller.book.keep_unchanged(&controller.policy, now_ms);
+        let ended = controller.book.keep_unchanged(&controller.policy, now_ms);
+        if !ended.is_empty() {
+            controller.forget_ended(&ended);
+            controller.save_alerts(&ended, now_ms);
+        }
         let resume = controller.resume(now_ms)?;
         let ids: Vec<i64> = resume.iter().map(|decision| decision.id).collect();
         controller.write_event(EventKind::Start, None, SELF, "started", json!({ "resumed": ids }), now_ms);

@@ -15,7 +15,7 @@ use crate::latency::LatencyReading;
 use crate::policy::{Condition, Severity};
 use crate::store::{EventKind, NewEvent, audit, state};
 
-/// The state of alerts is stored at least this often while there are any, milliseconds of steady time.
+/// Alerts and the steady clock are stored at least this often, milliseconds of steady time.
 const SAVE_EVERY_MS: u64 = 5_000;
 
 /// A latency alert of the stable version that has had no data for longer than this says nothing about it now.

@@ -151,30 +151,45 @@ fn the_clock_may_stand_before_everything_that_is_stored() {
     assert_eq!(rig.controller.models()[0].cooldown_until_ms, None);
 }
 
+/// Renames a table, so that everything that needs it fails as on a broken disk.
+fn rename(rig: &mut Rig, from: &str, to: &str) {
+    let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+    rig.controller.store.write("rename", |tx| tx.execute_batch(&sql)).expect("is renamed");
+}
+
 #[test]
 fn a_rollback_happens_even_when_the_database_is_gone() {
+    for applied in [false, true] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mut rig, _) = open(folder.path(), policy(), 0);
+        rig.drift("v2", 0.35, 120);
+        rename(&mut rig, "decisions", "hidden");
+        rig.now += 15_000;
+        let step = rig.controller.step(rig.now, &crate::testing::drift(rig.now, "v2", 0.35), &[]);
+        assert_eq!((step.decisions.len(), step.errors.len()), (1, 1));
+        if applied {
+            assert!(rig.controller.applied(step.decisions[0].id, rig.now).is_err());
+            assert_eq!(rig.active(), "v1", "it counts all the same");
+        }
+        assert!(rig.controller.store_errors() >= 1);
+        rename(&mut rig, "hidden", "decisions");
+        drop(rig);
+        let (rig, resume) = open(folder.path(), policy(), 300_000);
+        assert_eq!(resume.len(), 1, "the spare journal is taken in");
+        let expected = if applied { DecisionState::Applied } else { DecisionState::Intended };
+        assert_eq!(resume[0].state, expected);
+        assert!(!folder.path().join("journal.jsonl").exists());
+        assert_eq!(rig.controller.models()[0].pending.as_ref().map(|one| one.id), Some(resume[0].id));
+    }
+}
+
+#[test]
+fn a_promotion_is_refused_when_it_cannot_be_journaled() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (mut rig, _) = open(folder.path(), policy(), 0);
-    rig.drift("v2", 0.35, 120);
-    rig.controller
-        .store
-        .write("break it", |tx| tx.execute_batch("ALTER TABLE decisions RENAME TO hidden"))
-        .expect("breaks");
-    rig.now += 15_000;
-    let step = rig.controller.step(rig.now, &crate::testing::drift(rig.now, "v2", 0.35), &[]);
-    assert_eq!((step.decisions.len(), step.errors.len()), (1, 1));
-    assert!(rig.controller.applied(step.decisions[0].id, rig.now).is_err());
-    assert_eq!(rig.active(), "v1", "it counts all the same");
-    assert!(rig.controller.promote("fraud", None, "ada", "x", rig.now).is_err(), "a promotion is refused");
-    assert!(rig.controller.store_errors() >= 2);
-    rig.controller
-        .store
-        .write("mend it", |tx| tx.execute_batch("ALTER TABLE hidden RENAME TO decisions"))
-        .expect("mends");
-    drop(rig);
-    let (rig, resume) = open(folder.path(), policy(), 300_000);
-    assert_eq!(resume.len(), 1, "the spare journal is taken in");
-    assert_eq!(resume[0].state, DecisionState::Applied);
-    assert!(!folder.path().join("journal.jsonl").exists());
-    assert_eq!(rig.controller.models()[0].pending.as_ref().map(|one| one.id), Some(resume[0].id));
+    rename(&mut rig, "decisions", "hidden");
+    assert!(rig.controller.promote("fraud", None, "ada", "x", 1).is_err());
+    assert_eq!(rig.controller.models()[0].pending, None);
+    rename(&mut rig, "hidden", "decisions");
+    rig.controller.promote("fraud", None, "ada", "x", 2).expect("promotes again");
 }

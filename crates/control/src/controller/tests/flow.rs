@@ -345,3 +345,19 @@ fn both_directions_of_time_in_readings_are_harmless() {
         assert!(step.decisions.is_empty());
     }
 }
+
+#[test]
+fn what_is_over_is_forgotten() {
+    let mut rig = Rig::new();
+    let decision = rig.drift("v2", 0.35, 135).remove(0);
+    rig.carry(&decision);
+    rig.drift("v2", 0.35, 15);
+    let remembered = |rig: &Rig| {
+        let stored = rig.controller.store.read("read", crate::store::state::handled).expect("reads");
+        (rig.controller.models[0].handled.len(), stored.len())
+    };
+    assert_eq!(remembered(&rig), (1, 1));
+    rig.drift("v2", 0.0, 120);
+    assert_eq!(rig.controller.alerts(), []);
+    assert_eq!(remembered(&rig), (0, 0));
+}

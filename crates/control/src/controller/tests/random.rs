@@ -7,14 +7,15 @@ use proptest::prelude::*;
 use super::Rig;
 use crate::controller::Controller;
 use crate::decision::{Decision, DecisionState};
+use crate::policy::Policy;
 use crate::store::{Store, journal};
-use crate::testing::{drift, latency, policy};
+use crate::testing::{drift, latency};
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Readings for a version over some steps of 15 s.
+    /// Readings for a version, or the one that clients get, over some steps of 15 s.
     Readings {
-        version: usize,
+        version: Option<usize>,
         psi: f64,
         p95_ms: f64,
         stable_p95_ms: f64,
@@ -33,24 +34,36 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let readings =
-        (0..3usize, prop_oneof![Just(0.0), Just(0.25), Just(0.4)], prop_oneof![Just(50.0), Just(900.0)])
-            .prop_flat_map(|(version, psi, p95_ms)| {
-                (prop_oneof![4 => Just(50.0), 1 => Just(900.0)], 1..40u8).prop_map(
-                    move |(stable_p95_ms, steps)| Op::Readings { version, psi, p95_ms, stable_p95_ms, steps },
-                )
-            });
+    let version = prop_oneof![4 => Just(None), 1 => (0..3usize).prop_map(Some)];
+    let readings = (
+        version,
+        prop_oneof![Just(0.0), Just(0.25), Just(0.4)],
+        prop_oneof![3 => Just(50.0), 1 => Just(900.0)],
+    )
+        .prop_flat_map(|(version, psi, p95_ms)| {
+            (prop_oneof![4 => Just(50.0), 1 => Just(900.0)], 1..40u8).prop_map(
+                move |(stable_p95_ms, steps)| Op::Readings { version, psi, p95_ms, stable_p95_ms, steps },
+            )
+        });
     prop_oneof![
         8 => readings,
         6 => (0..3u8).prop_map(Op::Carry),
         1 => Just(Op::Rollback),
         3 => (0..3usize).prop_map(Op::Promote),
-        2 => any::<bool>().prop_map(Op::Toggle),
+        1 => any::<bool>().prop_map(Op::Toggle),
         1 => any::<bool>().prop_map(Op::Health),
         1 => prop_oneof![Just(-86_400_000i64), Just(7_200_000), Just(-1), Just(1_800_000)].prop_map(Op::Jump),
         1 => Just(Op::Reload),
         1 => Just(Op::Restart),
     ]
+}
+
+/// Short times, so that limits are reached in a short sequence.
+fn policy(max_rollbacks: u32) -> Policy {
+    let mut policy = crate::testing::policy();
+    policy.models[0].cooldown_ms = 400_000;
+    policy.models[0].max_rollbacks = max_rollbacks;
+    policy
 }
 
 const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
@@ -59,7 +72,9 @@ const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 #[derive(Default)]
 struct Watch {
     answered: BTreeSet<String>,
-    automatic: usize,
+    /// Automatic rollbacks since a person armed it. The period is longer than any sequence here.
+    automatic: u32,
+    rollbacks_max: u32,
     stable_ok: bool,
 }
 
@@ -105,8 +120,10 @@ fn replay(controller: &Controller) -> String {
 
 fn readings_op(rig: &mut Rig, watch: &mut Watch, op: &Op) {
     let Op::Readings { version, psi, p95_ms, stable_p95_ms, steps } = op else { return };
-    let version = VERSIONS[*version];
+    let active = rig.active();
+    let version = version.map_or(&*active, |idx| VERSIONS[idx]);
     for _ in 0..*steps {
+        let cooldown_until_ms = rig.controller.models()[0].cooldown_until_ms;
         rig.now += 15_000;
         let readings = drift(rig.now, version, *psi);
         let slow = [latency(version, Some(*p95_ms)), latency("v1", Some(*stable_p95_ms))];
@@ -116,6 +133,7 @@ fn readings_op(rig: &mut Rig, watch: &mut Watch, op: &Op) {
         assert!(step.decisions.len() <= 1);
         for decision in &step.decisions {
             watch.decided(decision, &rig.controller);
+            assert!(cooldown_until_ms.is_none_or(|until| until <= rig.now), "within the cool-down");
             let firing = rig.controller.alerts().into_iter().filter(|alert| {
                 alert.name == "LatencySpike"
                     && alert.state == crate::alert::AlertState::Firing
@@ -157,12 +175,13 @@ fn apply(mut rig: Rig, watch: &mut Watch, op: &Op) -> Rig {
             rig.controller.set_version_health("fraud", "v1", *healthy);
         }
         Op::Jump(ms) => rig.now += ms,
-        Op::Reload => drop(rig.controller.configure(policy(), now).expect("is taken")),
+        Op::Reload => drop(rig.controller.configure(policy(watch.rollbacks_max), now).expect("is taken")),
         Op::Restart => {
             let before = rig.controller.models()[0].clone();
             let Rig { controller, .. } = rig;
             let store: Store = controller.into_store();
-            let (mut controller, resume) = Controller::open(store, policy(), now).expect("opens");
+            let (mut controller, resume) =
+                Controller::open(store, policy(watch.rollbacks_max), now).expect("opens");
             assert_eq!(resume, before.pending.iter().cloned().collect::<Vec<_>>());
             assert_eq!(controller.models()[0].active, before.active);
             controller.set_version_health("fraud", "v1", watch.stable_ok);
@@ -173,18 +192,17 @@ fn apply(mut rig: Rig, watch: &mut Watch, op: &Op) -> Rig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_must_always_hold(ops in prop::collection::vec(op(), 1..60)) {
-        let mut rig = Rig::new();
-        let mut watch = Watch { stable_ok: true, ..Watch::default() };
+    fn what_must_always_hold(ops in prop::collection::vec(op(), 1..60), rollbacks_max in 1..=3u32) {
+        let mut rig = Rig::with(policy(rollbacks_max));
+        let mut watch = Watch { stable_ok: true, rollbacks_max, ..Watch::default() };
         let mut states: BTreeMap<i64, DecisionState> = BTreeMap::new();
         for op in &ops {
             rig = apply(rig, &mut watch, op);
             let model = rig.controller.models()[0].clone();
-            // The period (a day) is longer than any sequence here.
-            prop_assert!(watch.automatic <= 3, "{} automatic rollbacks", watch.automatic);
+            prop_assert!(watch.automatic <= rollbacks_max, "{} automatic rollbacks", watch.automatic);
             prop_assert_eq!(replay(&rig.controller), &*model.active, "the journal explains it");
             let open = rig.controller.store().read("read", journal::open).expect("reads");
             prop_assert_eq!(open, Vec::from_iter(model.pending.clone()), "one direction at a time");

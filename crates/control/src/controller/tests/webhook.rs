@@ -114,6 +114,22 @@ fn what_is_blocked_for_now_is_judged_again_when_repeated() {
 }
 
 #[test]
+fn a_rollback_answers_notifications_that_were_waiting() {
+    let mut rig = Rig::new();
+    rig.controller.set_auto_rollback("fraud", false, "ada", 0).expect("is known");
+    let body = notification(&[alert("firing", "f1", START, &critical())]);
+    send(&mut rig.controller, &body, 1);
+    let decision = rig.controller.rollback("fraud", "ada", "by hand", 2).expect("rolls back");
+    rig.carry(&decision);
+    let promote = rig.controller.promote("fraud", None, "ada", "fixed", 3).expect("promotes");
+    rig.carry(&promote);
+    rig.controller.set_auto_rollback("fraud", true, "ada", 4).expect("is known");
+    rig.drift("v2", 0.0, 700);
+    let repeat = send(&mut rig.controller, &body, rig.now);
+    assert_eq!(outcomes(&repeat), [(WebhookVerdict::Repeated, Some(decision.id))]);
+}
+
+#[test]
 fn one_rollback_answers_every_alert_of_the_model() {
     let mut rig = Rig::new();
     let body =
