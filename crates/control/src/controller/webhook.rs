@@ -72,7 +72,7 @@ pub struct WebhookOutcome {
     pub decisions: Vec<Decision>,
     /// One entry per alert, in the order of the notification.
     pub alerts: Vec<WebhookAlertOutcome>,
-    /// Alerts that were not looked at: left out by Alertmanager, or more than 1 000.
+    /// Alerts that were not looked at: left out by Alertmanager, more than 1 000, or after an error of the store.
     pub not_seen: u64,
 }
 
@@ -133,9 +133,19 @@ impl Controller {
             not_seen: webhook.truncated_alerts.saturating_add(u64::try_from(extra).unwrap_or(u64::MAX)),
             ..WebhookOutcome::default()
         };
-        for alert in webhook.alerts.iter().take(ALERTS_MAX) {
-            let one = self.notified(webhook, alert, now_ms, &mut outcome.decisions)?;
-            outcome.alerts.push(one);
+        for (idx, alert) in webhook.alerts.iter().take(ALERTS_MAX).enumerate() {
+            match self.notified(webhook, alert, now_ms, &mut outcome.decisions) {
+                Ok(one) => outcome.alerts.push(one),
+                Err(error) if outcome.decisions.is_empty() => return Err(error),
+                // A decision is made already and must reach the caller; Alertmanager will repeat the others.
+                Err(error) => {
+                    let left = webhook.alerts.len().min(ALERTS_MAX) - idx;
+                    tracing::error!(%error, left, "the rest of a notification was not looked at");
+                    outcome.not_seen =
+                        outcome.not_seen.saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
+                    break;
+                }
+            }
         }
         Ok(outcome)
     }

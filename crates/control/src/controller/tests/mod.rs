@@ -2,6 +2,7 @@
 
 mod crash;
 mod flow;
+mod killed;
 mod random;
 mod webhook;
 

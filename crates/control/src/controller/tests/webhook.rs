@@ -198,3 +198,16 @@ fn another_version_is_refused_and_floods_are_bounded() {
     let outcome = send(&mut rig.controller, &notification(&many), 2);
     assert_eq!((outcome.alerts.len(), outcome.not_seen), (1_000, 5));
 }
+
+#[test]
+fn a_decision_is_handed_out_even_when_the_store_fails_after_it() {
+    let mut rig = Rig::new();
+    let break_store = "CREATE TRIGGER broken BEFORE INSERT ON webhook WHEN new.fingerprint = 'f2'
+                       BEGIN SELECT raise(ABORT, 'disk'); END";
+    rig.controller.store.write("break", |tx| tx.execute_batch(break_store)).expect("breaks");
+    let [one, two] = ["f1", "f2"].map(|fingerprint| alert("firing", fingerprint, START, &critical()));
+    let outcome = send(&mut rig.controller, &notification(&[one, two.clone()]), 1);
+    assert_eq!((outcome.decisions.len(), outcome.alerts.len(), outcome.not_seen), (1, 1, 1));
+    let alone = serde_json::from_value(notification(&[two])).expect("is a notification");
+    assert!(matches!(rig.controller.alertmanager(&alone, 2), Err(ControlError::Store(_))), "to be repeated");
+}
