@@ -87,7 +87,8 @@ fn drift(page: &mut Exposition, readings: &Readings) {
     for (name, help, value) in DRIFT_GAUGES {
         page.family(name, Kind::Gauge, help);
         each_window(readings, |model, window| {
-            for reading in &window.features {
+            // Without a usable reference there is no value: the series is absent, which no rule can mistake for a zero.
+            for reading in window.features.iter().filter(|reading| reading.psi.is_finite()) {
                 let labels = [
                     ("model", model),
                     ("version", &*window.version),

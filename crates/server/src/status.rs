@@ -234,10 +234,10 @@ fn own_figures(plane: &Plane) -> Vec<(&'static str, Kind, &'static str, f64)> {
             plane.monitor.memory_bytes() as f64,
         ),
         (
-            "driftline_evaluation_microseconds",
+            "driftline_evaluation_seconds",
             Gauge,
             "Time of the last evaluation of every window.",
-            plane.monitor.evaluation_us() as f64,
+            plane.monitor.evaluation_us() as f64 / 1e6,
         ),
         (
             "driftline_panics_total",

@@ -1,0 +1,131 @@
+//! `status`, `rollback`, `promote` and `auto-rollback`: talk to a running instance.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use crate::admin_client::AdminClient;
+use crate::cli::{AutoRollbackArgs, ChangeArgs, PromoteArgs, StatusArgs, StatusFormat, Switch};
+use crate::output::{Exit, Outcome, line, note};
+
+/// Runs a command that waits for answers.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+/// `driftline status`. Exits 1 when the instance says that it is not ready.
+pub(crate) fn status(args: &StatusArgs) -> Outcome {
+    let (mut status, alerts) = block_on(async {
+        let admin = AdminClient::from_args(&args.admin)?;
+        if let Some(model) = &args.model {
+            admin.model(Some(model)).await?;
+        }
+        Ok((admin.get("/api/v1/status").await?, admin.get("/api/v1/alerts").await?))
+    })?;
+    if let (Some(model), Some(models)) = (&args.model, status["models"].as_array_mut()) {
+        models.retain(|entry| entry["model"] == model.as_str());
+    }
+    match args.format {
+        StatusFormat::Json => line(format!("{status:#}"))?,
+        StatusFormat::Table => print_status(&status, &alerts)?,
+    }
+    Ok(if status["ready"] == true { Exit::Fine } else { Exit::Found })
+}
+
+fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["model", "clients get", "stable", "state", "shadow %", "auto-rollback", "reference", "p95 ms"]);
+    for model in status["models"].as_array().into_iter().flatten() {
+        table.add_row([
+            text(&model["model"]),
+            text(&model["active"]),
+            text(&model["stable"]),
+            text(&model["state"]),
+            text(&model["shadow_percent"]),
+            if model["auto_rollback"] == true { "on" } else { "off" }.to_owned(),
+            reference(&model["reference"]),
+            p95(model),
+        ]);
+    }
+    line(table.to_string())?;
+    for alert in alerts["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] != "inactive") {
+        let summary = text(&alert["annotations"]["summary"]);
+        line(format!("{} {} {}: {summary}", text(&alert["state"]), text(&alert["severity"]), text(&alert["alert"])))?;
+    }
+    line(format!(
+        "driftline {}, up {} s, traffic on {}",
+        text(&status["version"]), text(&status["uptime_seconds"]), text(&status["listen"])
+    ))?;
+    for problem in status["problems"].as_array().into_iter().flatten() {
+        note(format!("problem: {}", text(problem)));
+    }
+    if status["configuration"]["last_reload_ok"] == false {
+        note(format!("problem: {}", text(&status["configuration"]["message"])));
+    }
+    Ok(())
+}
+
+fn reference(reference: &Value) -> String {
+    match reference["state"].as_str() {
+        Some("learning") => format!("learning {}/{}", text(&reference["rows"]), text(&reference["wanted"])),
+        Some("ready") => format!("{} ({} rows)", text(&reference["source"]), text(&reference["rows"])),
+        _ => "-".to_owned(),
+    }
+}
+
+/// The 95th percentile of the version that clients get.
+fn p95(model: &Value) -> String {
+    let lanes = model["latency"].as_array().into_iter().flatten();
+    let mut own = lanes.filter(|lane| lane["lane"] == "prod" && lane["version"] == model["active"]);
+    own.find_map(|lane| lane["p95_ms"].as_f64()).map_or_else(|| "-".to_owned(), |p95| format!("{p95:.1}"))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+/// `driftline rollback`.
+pub(crate) fn rollback(args: &ChangeArgs) -> Outcome {
+    change(args, "rollback", json!({ "reason": args.reason, "actor": actor() }))
+}
+
+/// `driftline promote`.
+pub(crate) fn promote(args: &PromoteArgs) -> Outcome {
+    let mut body = json!({ "reason": args.change.reason, "actor": actor() });
+    if let Some(version) = &args.version {
+        body["version"] = json!(version);
+    }
+    change(&args.change, "promote", body)
+}
+
+fn change(args: &ChangeArgs, verb: &str, body: Value) -> Outcome {
+    let answer = block_on(async {
+        let admin = AdminClient::from_args(&args.admin)?;
+        let model = admin.model(args.model.as_deref()).await?;
+        admin.post(&format!("/api/v1/models/{model}/{verb}"), &body).await
+    })?;
+    let decision = &answer["decision"];
+    line(format!(
+        "{}: clients got {} and get {} now (decision {})",
+        text(&decision["model"]), text(&decision["from"]), text(&decision["to"]), text(&decision["id"])
+    ))?;
+    Ok(Exit::Fine)
+}
+
+/// `driftline auto-rollback on|off`.
+pub(crate) fn auto_rollback(args: &AutoRollbackArgs) -> Outcome {
+    let enabled = args.state == Switch::On;
+    let model = block_on(async {
+        let admin = AdminClient::from_args(&args.admin)?;
+        let model = admin.model(args.model.as_deref()).await?;
+        admin.post(&format!("/api/v1/models/{model}/auto-rollback"), &json!({ "enabled": enabled })).await?;
+        Ok(model)
+    })?;
+    line(format!("{model}: automatic rollback is {}", if enabled { "on" } else { "off" }))?;
+    Ok(Exit::Fine)
+}
+
+/// Who calls, for the audit trail.
+fn actor() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "cli".to_owned())
+}

@@ -1,0 +1,65 @@
+//! What goes to stdout and stderr, and the exit code.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Fine.
+    Fine,
+    /// Drift was found, or a check failed.
+    Found,
+    /// Usage or configuration error.
+    Usage,
+}
+
+/// An error whose message is complete and goes out as it is, with the exit code for usage errors.
+pub(crate) type Outcome = anyhow::Result<Exit>;
+
+/// Runs a command that writes data to stdout.
+pub(crate) fn with_stdout(command: impl FnOnce(&mut dyn Write) -> anyhow::Result<u8>) -> Outcome {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let code = command(&mut out)?;
+    out.flush()?;
+    Ok(Exit::from(code))
+}
+
+/// One line of data.
+pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.as_ref())
+}
+
+/// One line for people, beside the data.
+pub(crate) fn note(text: impl AsRef<str>) {
+    // A closed stderr is nobody to tell it to.
+    drop(writeln!(io::stderr().lock(), "{}", text.as_ref()));
+}
+
+/// Whether progress bars and colour make sense.
+pub(crate) fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Prints an error with its causes and turns the outcome into an exit code.
+pub(crate) fn finish(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(Exit::Fine) => ExitCode::SUCCESS,
+        Ok(Exit::Found) => ExitCode::from(1),
+        Ok(Exit::Usage) => ExitCode::from(2),
+        // `driftline … | head` is no error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

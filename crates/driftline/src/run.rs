@@ -1,0 +1,108 @@
+//! `run` and `check`.
+
+use std::path::Path;
+
+use config::{Flags, Loaded, Problems};
+use server::App;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{CheckArgs, RunArgs};
+use crate::output::{Exit, Outcome, line, note};
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "driftline.yaml";
+
+/// `driftline run`.
+pub(crate) fn run(args: &RunArgs) -> Outcome {
+    let loaded = match load(args) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Ok(report_problems(&problems)),
+    };
+    report_warnings(&loaded);
+    let app = App::start(loaded.settings)?;
+    note(format!("traffic on http://{}, metrics and API on http://{}", app.traffic_addr(), app.admin_addr()));
+    wait_for_the_end()?;
+    app.shutdown();
+    Ok(Exit::Fine)
+}
+
+fn load(args: &RunArgs) -> Result<Loaded, Problems> {
+    let env = |name: &str| std::env::var(name).ok();
+    let Some(prod) = &args.prod else {
+        let file = args.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        return config::load(file, &env);
+    };
+    let flags = Flags {
+        prod: prod.clone(),
+        shadow: args.shadow.clone(),
+        stable: args.stable.clone(),
+        percent: args.percent,
+        listen: args.listen.clone(),
+        admin: args.admin.clone(),
+        baseline: args.baseline.clone(),
+        model: None,
+    };
+    config::from_flags(&flags, &env)
+}
+
+/// SIGTERM or Ctrl-C; a second one ends at once.
+fn wait_for_the_end() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        anyhow::Ok(())
+    })?;
+    note("ending: running requests may finish; once more to end at once");
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            end_at_once();
+        });
+    });
+    Ok(())
+}
+
+#[expect(clippy::exit, reason = "the user asked twice; the journal is crash-safe")]
+fn end_at_once() {
+    std::process::exit(130);
+}
+
+/// `driftline check`.
+pub(crate) fn check(args: &CheckArgs) -> Outcome {
+    match config::load(&args.config, &|name| std::env::var(name).ok()) {
+        Ok(loaded) => {
+            report_warnings(&loaded);
+            let models = loaded.settings.models.len();
+            let plural = if models == 1 { "" } else { "s" };
+            line(format!("`{}` is valid: {models} model{plural}", args.config.display()))?;
+            Ok(Exit::Fine)
+        }
+        Err(problems) => Ok(report_problems(&problems)),
+    }
+}
+
+/// Prints every problem; the exit code is that of a configuration error.
+pub(crate) fn report_problems(problems: &Problems) -> Exit {
+    note(problems.to_string().trim_end());
+    Exit::Usage
+}
+
+/// Prints every warning.
+pub(crate) fn report_warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        note(warning.to_string().trim_end());
+    }
+}
