@@ -139,9 +139,7 @@ fn progress_bar(requests: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match requests {
-        Some(total) => {
-            (ProgressBar::new(total), "{bar:30} {human_pos}/{human_len}  {msg}  {eta} left")
-        }
+        Some(total) => (ProgressBar::new(total), "{bar:30} {human_pos}/{human_len}  {msg}  {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {human_pos}  {msg}"),
     };
     match ProgressStyle::with_template(template) {

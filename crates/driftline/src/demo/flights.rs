@@ -131,13 +131,20 @@ fn add_to_profile(profile: &mut ProfileBuilder, row: &Row<'_>) {
     }
 }
 
+/// The flights, read once for all tests.
+#[cfg(test)]
+pub(super) fn loaded() -> &'static Flights {
+    static FLIGHTS: std::sync::LazyLock<Flights> = std::sync::LazyLock::new(|| load().unwrap());
+    &FLIGHTS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_bundled_data_is_what_its_description_says() {
-        let flights = load().unwrap();
+        let flights = loaded();
         let sizes = (flights.reference.len(), flights.before.len(), flights.after.len());
         assert_eq!(sizes, (6_000, 4_000, 6_000));
         let baseline = flights.baseline(|inputs| inputs[0], 0);
@@ -163,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_request_holds_the_inputs_and_nothing_known_only_later() {
-        let flights = load().unwrap();
+        let flights = loaded();
         insta::assert_snapshot!(String::from_utf8_lossy(&flights.reference[0].body), @r#"{"inputs":[{"name":"carrier","shape":[1],"datatype":"BYTES","data":["EV"]},{"name":"origin","shape":[1],"datatype":"BYTES","data":["EWR"]},{"name":"hour","shape":[1],"datatype":"INT64","data":[16]},{"name":"distance","shape":[1],"datatype":"INT64","data":[277]},{"name":"temp","shape":[1],"datatype":"FP64","data":[48.2]},{"name":"dewp","shape":[1],"datatype":"FP64","data":[41.0]},{"name":"humid","shape":[1],"datatype":"FP64","data":[76.01]},{"name":"wind_speed","shape":[1],"datatype":"FP64","data":[16.11092]},{"name":"precip","shape":[1],"datatype":"FP64","data":[0.0]},{"name":"visib","shape":[1],"datatype":"FP64","data":[10.0]}]}"#);
         assert_eq!(flights.reference[0].inputs[..3], [16.0, 277.0, 48.2]);
         assert_eq!(flights.reference[0].late, Some(true));

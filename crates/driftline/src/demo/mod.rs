@@ -199,7 +199,12 @@ fn introduce(
     let rps = args.rps;
     screen.field("traffic", format!("{rps} requests/s to http://{}{INFER_PATH}", app.traffic_addr()))?;
     screen.field("tenants", format!("{}: assigned to the flights in turn, made up", TENANTS.join(", ")))?;
-    screen.field("rules", format!("the default policy, its times divided by {} (--speed)", args.speed))?;
+    let times = if args.speed > 1.0 {
+        format!("its times divided by {} (--speed)", args.speed)
+    } else {
+        "in real time".to_owned()
+    };
+    screen.field("rules", format!("the default policy, {times}"))?;
     screen.field("dashboard", format!("http://{}", app.admin_addr()))?;
     screen.field("files", format!("{} (removed at the end)", setup.file.display()))
 }

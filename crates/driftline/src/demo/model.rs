@@ -134,7 +134,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::flights::load;
+    use super::super::flights::loaded;
     use super::*;
 
     fn flight(score: f64, late: bool) -> Flight {
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_models_know_something_about_flights_they_have_not_seen() {
-        let flights = load().unwrap();
+        let flights = loaded();
         let small = Model::fit(&flights.reference, &["hour", "distance"]);
         let full = Model::fit(&flights.reference, &INPUTS);
         let (small_auc, full_auc) =
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn in_july_the_model_that_goes_by_the_weather_is_the_one_that_errs() {
-        let flights = load().unwrap();
+        let flights = loaded();
         let small = Model::fit(&flights.reference, &["hour", "distance"]);
         let full = Model::fit(&flights.reference, &INPUTS);
         let off = |model: &Model, flights: &[Flight]| {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_missing_input_counts_as_the_mean() {
-        let flights = load().unwrap();
+        let flights = loaded();
         let model = Model::fit(&flights.reference, &INPUTS);
         let mut inputs = model.means;
         let at_mean = model.predict(&inputs);

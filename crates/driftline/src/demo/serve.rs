@@ -188,11 +188,11 @@ struct ErrorAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::flights::load;
+    use super::super::flights::loaded;
     use super::*;
 
     fn server() -> ModelServer {
-        let model = Model::fit(&load().unwrap().reference, &INPUTS);
+        let model = Model::fit(&loaded().reference, &INPUTS);
         ModelServer { version: "v2", model, slow: AtomicBool::new(false), answered: AtomicU64::new(0) }
     }
 

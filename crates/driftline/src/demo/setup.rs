@@ -146,7 +146,7 @@ mod tests {
 
     fn setup(speed: f64) -> (tempfile::TempDir, Setup) {
         let folder = tempfile::tempdir().unwrap();
-        let baseline = super::super::flights::load().unwrap().baseline(|_| 0.2, 0);
+        let baseline = super::super::flights::loaded().baseline(|_| 0.2, 0);
         let [v1, v2] = [9001, 9002].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let setup = Setup::write(folder.path(), &baseline, v1, v2, speed).unwrap();
         (folder, setup)

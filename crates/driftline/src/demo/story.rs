@@ -61,7 +61,7 @@ impl Story {
     pub(super) async fn tell(&self) -> anyhow::Result<Option<bool>> {
         let mut moments = Moments { quiet: self.winter().await?, ..Moments::default() };
         let timeline = self.july(&mut moments).await?;
-        let is_kept = self.conclude(&timeline, &moments)?;
+        let is_kept = self.conclude(&timeline, &moments).await?;
         if !self.goes_on {
             return Ok(Some(is_kept));
         }
@@ -161,8 +161,8 @@ impl Story {
     }
 
     /// The tables; whether every promise was kept.
-    fn conclude(&self, timeline: &Timeline, moments: &Moments) -> anyhow::Result<bool> {
-        let seen = self.traffic.seen();
+    async fn conclude(&self, timeline: &Timeline, moments: &Moments) -> anyhow::Result<bool> {
+        let seen = self.traffic.settled().await;
         self.screen.heading("3. What moved, and what did not")?;
         report::features(&self.screen, moments)?;
         self.screen.say(format!("  why it matters: {}", self.july))?;

@@ -1,5 +1,6 @@
 //! The demo's clients: flights as requests through the gateway, at a constant rate whatever the answers take.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ pub(super) const TENANT_HEADER: &str = "x-tenant-id";
 /// Time for an answer; none takes so long unless something is broken.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often it is looked at whether requests have ended.
+const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Requests under way, in seconds of traffic; a slow v2 needs 0.6.
 const IN_FLIGHT_SECONDS: f64 = 4.0;
 
@@ -31,6 +35,8 @@ const IN_FLIGHT_SECONDS: f64 = 4.0;
 pub(super) struct Seen {
     /// Requests that went out.
     pub(super) sent: u64,
+    /// Numbers of those that have not ended; as many as there are places.
+    pub(super) under_way: BTreeSet<u64>,
     /// Whole answers.
     pub(super) answered: u64,
     /// Answers that were not 2xx.
@@ -116,7 +122,7 @@ impl Traffic {
                 Ok(place) => {
                     let (traffic, body) = (Arc::clone(&self), body.clone());
                     tokio::spawn(async move {
-                        traffic.send(tenant, body, is_july).await;
+                        traffic.send(number, tenant, body, is_july).await;
                         drop(place);
                     });
                 }
@@ -127,11 +133,12 @@ impl Traffic {
         drop(under_way.acquire_many(places).await);
     }
 
-    async fn send(&self, tenant: &str, body: Bytes, is_july: bool) {
+    async fn send(&self, number: u64, tenant: &str, body: Bytes, is_july: bool) {
         let sent_at = Instant::now();
         {
             let mut seen = self.lock();
             seen.sent += 1;
+            seen.under_way.insert(number);
             if is_july {
                 seen.changed_at.get_or_insert(sent_at);
             }
@@ -140,6 +147,19 @@ impl Traffic {
         match self.client.send(Method::POST, &self.url, &headers, body).await {
             Ok(answer) => self.lock().answered(&answer, sent_at, is_july),
             Err(error) => self.lost(|| format!("{error:#}")),
+        }
+        self.lock().under_way.remove(&number);
+    }
+
+    /// What clients have seen once every request that is under way now has ended, well or not.
+    pub(super) async fn settled(&self) -> Seen {
+        let last = self.seen().under_way.last().copied();
+        loop {
+            let seen = self.seen();
+            if seen.has_ended(last) {
+                return seen;
+            }
+            tokio::time::sleep(SETTLE_LOOK_EVERY).await;
         }
     }
 
@@ -151,6 +171,14 @@ impl Traffic {
 }
 
 impl Seen {
+    /// Whether every request up to this number has ended.
+    fn has_ended(&self, last: Option<u64>) -> bool {
+        match (self.under_way.first(), last) {
+            (Some(first), Some(last)) => *first > last,
+            _ => true,
+        }
+    }
+
     fn answered(&mut self, answer: &Answer, sent_at: Instant, is_july: bool) {
         self.answered += 1;
         if !answer.status.is_success() {
@@ -169,5 +197,23 @@ impl Seen {
         } else {
             self.before.add(took);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_under_way_then_is_waited_for() {
+        let ended = |under_way: &[u64], last| {
+            let under_way = under_way.iter().copied().collect();
+            Seen { under_way, ..Seen::default() }.has_ended(last)
+        };
+        assert!(!ended(&[3, 4], Some(4)));
+        assert!(!ended(&[4, 5], Some(4)));
+        assert!(ended(&[5, 6], Some(4)));
+        assert!(ended(&[], Some(4)));
+        assert!(ended(&[7], None));
     }
 }
