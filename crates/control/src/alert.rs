@@ -158,7 +158,7 @@ pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Anno
     Annotations {
         summary,
         description,
-        runbook_url: format!("{}{}", policy.runbook_base_url, kebab(&rule.name)),
+        runbook_url: format!("{}{}.md", policy.runbook_base_url, kebab(&rule.name)),
         dashboard_url: policy.dashboard_url.clone(),
     }
 }
@@ -266,6 +266,6 @@ mod tests {
             "`amount` of `fraud` v2 differs from its baseline: PSI 0.346, above 0.3 for 2m. \
              Red tenants (3): a, b and more."
         );
-        assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/feature-psi-critical");
+        assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/feature-psi-critical.md");
     }
 }

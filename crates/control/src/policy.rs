@@ -41,7 +41,7 @@ pub struct Policy {
     pub latency_horizon_ms: u64,
     /// One entry per model.
     pub models: Vec<ModelPolicy>,
-    /// Base of runbook links in annotations and exports; the rule's name in kebab case is appended.
+    /// Base of runbook links in annotations and exports; the rule's name in kebab case and `.md` are appended.
     pub runbook_base_url: String,
     /// Address of the dashboard for annotations, if known.
     pub dashboard_url: Option<String>,
@@ -111,7 +111,9 @@ pub struct ModelPolicy {
     pub shadow: Option<Arc<str>>,
     /// Share of copies as configured, percent.
     pub shadow_percent: f64,
-    /// Whether critical alerts roll back without a person.
+    /// Whether automatic rollback is switched on to begin with; a person may switch it while running.
+    pub auto_rollback: bool,
+    /// What an automatic rollback does.
     pub mode: RollbackMode,
     /// After a change of traffic no automatic rollback for this long, milliseconds.
     pub cooldown_ms: u64,

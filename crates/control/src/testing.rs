@@ -25,6 +25,7 @@ pub(crate) fn policy() -> Policy {
 
 pub(crate) fn model(name: &str) -> ModelPolicy {
     ModelPolicy {
+        auto_rollback: true,
         name: name.into(),
         versions: vec!["v1".into(), "v2".into(), "v3".into()],
         active: "v2".into(),

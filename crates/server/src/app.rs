@@ -74,8 +74,9 @@ impl App {
     /// Starts everything. When it returns, traffic and admin calls are taken.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let folder = settings.store.folder.clone();
-        let store = Store::open(&folder)
+        let mut store = Store::open(&folder)
             .map_err(|source| StartError::Store { folder: folder.display().to_string(), source })?;
+        store.set_keep_history(keep_history_ms(&settings));
         let admin_listener = bind_admin(settings.admin.listen)?;
         let (controller, resume) = Controller::open(store, settings.policy.clone(), now_ms())?;
         let (plane, admin_addr) = build(settings, controller, &admin_listener)?;
@@ -116,6 +117,11 @@ impl App {
         self.plane.monitor.stop();
         tracing::info!("driftline has ended");
     }
+}
+
+/// How long series are kept.
+pub(crate) fn keep_history_ms(settings: &Settings) -> i64 {
+    i64::try_from(settings.store.keep_history.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
@@ -193,11 +199,7 @@ fn start_monitor(settings: &Settings, intake: Arc<Intake>) -> Result<MonitorHand
     }
     let thread = |name| move |source| StartError::Thread { name, source };
     let writer = SnapshotWriter::start(folder).map_err(thread("snapshot"))?;
-    let loop_settings = LoopSettings {
-        evaluate_every: settings.observe.evaluate_every,
-        snapshot_every: settings.store.snapshot_every,
-    };
-    MonitorHandle::start(engine, intake, writer, loop_settings).map_err(thread("monitor"))
+    MonitorHandle::start(engine, intake, writer, LoopSettings::from(settings)).map_err(thread("monitor"))
 }
 
 fn spawn_control(

@@ -65,7 +65,7 @@ async fn step(plane: &Arc<Plane>, latencies: &mut Latencies) {
         tracing::error!(%error, "alert states or events not written; rules go on");
     }
     for decision in step.decisions {
-        // A failure is journaled and logged by the desk; the next step may decide anew.
+        // A failure is journaled and logged by the desk; it is not tried again for the same alert.
         drop(plane.desk.carry_out(&decision).await);
     }
 }

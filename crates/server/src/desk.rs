@@ -62,10 +62,7 @@ impl Desk {
     /// how far it got, so that a restart completes it.
     pub(crate) async fn carry_out(&self, decision: &Decision) -> Result<(), String> {
         for actuator in &self.actuators {
-            if !self.controller().is_pending(decision.id) {
-                return Err("a later decision has taken its place".to_owned());
-            }
-            if let Err(reason) = with_retries(actuator.as_ref(), decision).await {
+            if let Err(reason) = self.with_retries(actuator.as_ref(), decision).await {
                 tracing::error!(
                     decision = decision.id, model = %decision.change.model, to = %decision.change.to, actuator = actuator.name(),
                     reason, "traffic not moved"
@@ -90,6 +87,31 @@ impl Desk {
             trigger = decision.trigger.as_str(), reason = %decision.reason, "traffic moved"
         );
         Ok(())
+    }
+
+    /// Tries until it is done, the error says that another try is no use, or a later decision has taken its place.
+    async fn with_retries(&self, actuator: &dyn Actuator, decision: &Decision) -> Result<(), String> {
+        let mut pause = FIRST_BACKOFF;
+        let mut attempt = 1;
+        loop {
+            if !self.controller().is_pending(decision.id) {
+                return Err("a later decision has taken its place".to_owned());
+            }
+            let outcome = match actuator.apply(&decision.change).await {
+                Ok(()) => actuator.verify(&decision.change).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(error) if error.retry && attempt < ATTEMPTS => {
+                    tracing::warn!(decision = decision.id, attempt, %error, "actuator failed; trying again");
+                    sleep(pause).await;
+                    pause *= 2;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
     }
 
     /// Sets the share of copies while running.
@@ -137,25 +159,4 @@ pub(crate) fn standings(controller: &Controller) -> HashMap<Arc<str>, crate::rou
 fn override_of(controller: &Controller, model: &str, percent: f64) -> Option<f64> {
     let configured = controller.policy().models.iter().find(|policy| *policy.name == *model)?.shadow_percent;
     (percent.total_cmp(&configured).is_ne()).then_some(percent)
-}
-
-async fn with_retries(actuator: &dyn Actuator, decision: &Decision) -> Result<(), String> {
-    let mut pause = FIRST_BACKOFF;
-    let mut attempt = 1;
-    loop {
-        let outcome = match actuator.apply(&decision.change).await {
-            Ok(()) => actuator.verify(&decision.change).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(()) => return Ok(()),
-            Err(error) if error.retry && attempt < ATTEMPTS => {
-                tracing::warn!(decision = decision.id, attempt, %error, "actuator failed; trying again");
-                sleep(pause).await;
-                pause *= 2;
-                attempt += 1;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    }
 }

@@ -407,7 +407,7 @@ impl Drill {
                 }
             }
             Err(error) => {
-                tracing::error!(model = self.model, %error, "traffic stays where the drill's rollback put it")
+                tracing::error!(model = self.model, %error, "traffic stays where the drill's rollback put it");
             }
         }
     }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use config::Settings;
 use monitor::profile::Profile;
 use monitor::{Engine, FeatureHistogram, ModelSpec, Readings};
 use record::{FeatureValue, Lane, Record};
@@ -35,7 +36,10 @@ pub(crate) type DrillRows = Vec<Vec<(Arc<str>, FeatureValue)>>;
 
 /// What the monitor's thread can be asked.
 pub(crate) enum Command {
-    Configure(Vec<ModelSpec>),
+    Configure {
+        specs: Vec<ModelSpec>,
+        settings: LoopSettings,
+    },
     SetActive {
         model: Arc<str>,
         version: Arc<str>,
@@ -105,6 +109,15 @@ pub(crate) struct Published {
 pub(crate) struct LoopSettings {
     pub(crate) evaluate_every: Duration,
     pub(crate) snapshot_every: Duration,
+}
+
+impl From<&Settings> for LoopSettings {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            evaluate_every: settings.observe.evaluate_every,
+            snapshot_every: settings.store.snapshot_every,
+        }
+    }
 }
 
 impl MonitorHandle {
@@ -257,7 +270,10 @@ impl MonitorLoop {
     /// Carries a command out. An asker that has gone away is not an error.
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Configure(specs) => self.engine.configure(specs),
+            Command::Configure { specs, settings } => {
+                self.engine.configure(specs);
+                self.settings = settings;
+            }
             Command::SetActive { model, version } => self.engine.set_active(&model, &version),
             Command::Records { records, reply } => drop(reply.send(self.count_records(&records))),
             Command::Histograms { model, version, lane, tenant, reply } => {

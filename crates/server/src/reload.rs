@@ -9,9 +9,10 @@ use config::Settings;
 use control::EventKind;
 use tokio::sync::watch;
 
+use crate::app::keep_history_ms;
 use crate::clock::now_ms;
 use crate::desk::standings;
-use crate::monitor_loop::Command;
+use crate::monitor_loop::{Command, LoopSettings};
 use crate::plane::Plane;
 
 /// How often the file is looked at.
@@ -80,6 +81,7 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
     let standings = {
         let mut controller = plane.desk.controller();
         controller.configure(new.policy.clone(), now).map_err(|error| error.to_string())?;
+        controller.store_mut().set_keep_history(keep_history_ms(new));
         standings(&controller)
     };
     if let Err(error) = plane.routing.configure(new.routes.clone(), standings.clone()) {
@@ -91,7 +93,8 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
         return Err(error.to_string());
     }
     plane.intake.add_models(new.models.iter().map(|model| &*model.name));
-    plane.monitor.send(Command::Configure(new.monitor.clone())).map_err(|error| error.to_string())?;
+    let command = Command::Configure { specs: new.monitor.clone(), settings: LoopSettings::from(new) };
+    plane.monitor.send(command).map_err(|error| error.to_string())?;
     for (model, standing) in standings {
         plane
             .monitor
@@ -114,11 +117,12 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
 /// What can't change in a running process.
 fn restart_keys(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let (a, b) = (&old.gateway, &new.gateway);
+    let queue = |settings: &Settings| (settings.observe.queue, settings.observe.queue_bytes);
     [
         ("listen", a.listen != b.listen),
         ("tls", a.tls != b.tls),
         ("workers", a.workers != b.workers),
-        ("limits", a.limits != b.limits),
+        ("limits", a.limits != b.limits || queue(old) != queue(new)),
         ("admin", old.admin.listen != new.admin.listen),
         ("store", old.store.folder != new.store.folder),
     ]

@@ -27,7 +27,7 @@ pub(crate) struct Alerts {
     /// How often rules are evaluated.
     #[schemars(extend("x-min" = "10ms", "x-max" = "1m"))]
     pub(crate) evaluate_every: Span,
-    /// Base of the runbook links in alerts; the alert's name in kebab case is appended.
+    /// Base of the runbook links in alerts; the alert's name in kebab case and `.md` are appended.
     pub(crate) runbook_url: Link,
     /// Address of the dashboard as people reach it, for links in alerts.
     pub(crate) dashboard_url: Option<Link>,

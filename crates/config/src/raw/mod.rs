@@ -121,7 +121,7 @@ pub(crate) struct StoreDetail {
     #[serde(default = "default_snapshot_every")]
     #[schemars(extend("x-min" = "100ms", "x-max" = "1h"))]
     pub(crate) snapshot_every: Span,
-    /// How long series of the dashboard and the audit trail are kept.
+    /// How long the series of the dashboard are kept. The audit trail keeps its last 100 000 entries.
     #[serde(default = "default_keep_history")]
     #[schemars(extend("x-min" = "1h"))]
     pub(crate) keep_history: Span,

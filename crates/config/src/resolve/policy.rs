@@ -64,6 +64,7 @@ fn model_policy(file: &File, model: &ModelSettings) -> ModelPolicy {
         stable: Arc::clone(&model.stable),
         shadow: shadow.map(|shadow| Arc::clone(&shadow.version)),
         shadow_percent: shadow.map_or(0.0, |shadow| shadow.percent),
+        auto_rollback: model.auto_rollback,
         mode: file.rollback.mode.into(),
         cooldown_ms: file.rollback.cooldown.as_millis(),
         max_rollbacks: file.rollback.max,

@@ -210,6 +210,7 @@ impl Controller {
         if std::mem::replace(&mut self.models[idx].drill, true) {
             return Err(conflict(model, "a drill is running: wait for its end".to_owned()));
         }
+        self.models[idx].changed_before_drill = self.models[idx].changed;
         self.write_event(
             EventKind::Drill,
             Some(model),
@@ -229,6 +230,11 @@ impl Controller {
         self.tick(now_ms);
         let idx = self.model_idx(model)?;
         if std::mem::replace(&mut self.models[idx].drill, false) {
+            let entry = &mut self.models[idx];
+            // A drill that put traffic back leaves no cool-down behind: the next alert may be a real one.
+            if entry.active == entry.policy.active && entry.pending.is_none() {
+                entry.changed = entry.changed_before_drill;
+            }
             self.write_event(
                 EventKind::Drill,
                 Some(model),

@@ -86,6 +86,8 @@ pub(super) struct ModelEntry {
     pub(super) reported: BTreeSet<(Episode, BlockReason)>,
     pub(super) blocked: Option<BlockReason>,
     pub(super) drill: bool,
+    /// The last change of traffic when the running drill began.
+    pub(super) changed_before_drill: Option<Changed>,
     /// While opening: the configuration names another `active` than when the model was stored.
     pub(super) edited: bool,
 }
@@ -95,8 +97,8 @@ impl ModelEntry {
     pub(super) fn new(policy: ModelPolicy) -> Self {
         Self {
             active: Arc::clone(&policy.active),
+            auto_enabled: policy.auto_rollback,
             policy,
-            auto_enabled: true,
             shadow_percent: None,
             changed: None,
             armed_steady_ms: 0,
@@ -107,6 +109,7 @@ impl ModelEntry {
             reported: BTreeSet::new(),
             blocked: None,
             drill: false,
+            changed_before_drill: None,
             edited: false,
         }
     }
@@ -114,7 +117,9 @@ impl ModelEntry {
     /// A model as it was stored. What was decided at run time holds as long as the configuration says what it said then.
     pub(super) fn restored(policy: ModelPolicy, row: &ModelRow) -> Self {
         let mut entry = Self::new(policy);
-        entry.auto_enabled = row.auto_enabled;
+        if row.configured_auto_rollback == entry.policy.auto_rollback {
+            entry.auto_enabled = row.auto_enabled;
+        }
         entry.armed_steady_ms = row.armed_steady_ms;
         entry.changed = row
             .changed_at_ms
@@ -137,6 +142,7 @@ impl ModelEntry {
             model: self.policy.name.to_string(),
             configured_active: self.policy.active.to_string(),
             active: self.active.to_string(),
+            configured_auto_rollback: self.policy.auto_rollback,
             auto_enabled: self.auto_enabled,
             configured_shadow_percent: self.policy.shadow_percent,
             shadow_percent: self.shadow_percent,

@@ -145,6 +145,9 @@ impl Controller {
         if entry.policy.shadow_percent != policy.shadow_percent {
             entry.shadow_percent = None;
         }
+        if entry.policy.auto_rollback != policy.auto_rollback {
+            entry.auto_enabled = policy.auto_rollback;
+        }
         entry.policy = policy;
         if edited || !entry.has_version(&was) {
             entry.active = std::sync::Arc::clone(&entry.policy.active);

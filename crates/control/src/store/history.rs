@@ -24,8 +24,8 @@ const RAW_STEP_MS: i64 = 15_000;
 const RAW_KEEP_MS: i64 = 48 * 3_600_000;
 /// Distance of means, milliseconds.
 const MEAN_STEP_MS: i64 = 300_000;
-/// How long means are kept, milliseconds.
-const MEAN_KEEP_MS: i64 = 30 * 86_400_000;
+/// How long means are kept when nobody says otherwise, milliseconds.
+pub(super) const MEAN_KEEP_MS: i64 = 30 * 86_400_000;
 /// Points that a query answers at most.
 const POINTS_MAX: i64 = 2_000;
 /// Series looked at by one incremental delete.
@@ -235,14 +235,19 @@ impl Store {
         }
     }
 
+    /// Says how long series are kept, milliseconds; 30 days without it.
+    pub fn set_keep_history(&mut self, keep_ms: i64) {
+        self.keep_history_ms = keep_ms.max(0);
+    }
+
     /// Thins out and deletes what is too old, a few series a call: to be called every few seconds. The answer is whether
     /// a round over all series is complete.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn prune_history(&mut self, now_ms: i64) -> Result<bool, StoreError> {
-        let cursor = self.prune_cursor;
-        let (last, gone) = self.write("thin out history", |tx| prune(tx, cursor, now_ms))?;
+        let (cursor, keep_ms) = (self.prune_cursor, self.keep_history_ms);
+        let (last, gone) = self.write("thin out history", |tx| prune(tx, cursor, now_ms, keep_ms))?;
         self.prune_cursor = last.unwrap_or(0);
         if !gone.is_empty() {
             self.series.ids.retain(|_, id| !gone.contains(id));
@@ -323,14 +328,19 @@ fn new_series(tx: &Transaction<'_>, series: &Series) -> rusqlite::Result<i64> {
 
 /// Thins out the next few series after `cursor`. The answer: the last one looked at, or `None` at the end of the round,
 /// and the series that are gone.
-fn prune(tx: &Transaction<'_>, cursor: i64, now_ms: i64) -> rusqlite::Result<(Option<i64>, Vec<i64>)> {
+fn prune(
+    tx: &Transaction<'_>,
+    cursor: i64,
+    now_ms: i64,
+    keep_ms: i64,
+) -> rusqlite::Result<(Option<i64>, Vec<i64>)> {
     let ids: Vec<i64> = tx
         .prepare("SELECT id FROM series WHERE id > ?1 ORDER BY id LIMIT ?2")?
         .query_map([cursor, PRUNE_SERIES], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     // A whole mean at a time, so that none is made from half of its points.
-    let raw_end = now_ms.saturating_sub(RAW_KEEP_MS).div_euclid(MEAN_STEP_MS) * MEAN_STEP_MS;
-    let mean_end = now_ms.saturating_sub(MEAN_KEEP_MS);
+    let raw_end = now_ms.saturating_sub(RAW_KEEP_MS.min(keep_ms)).div_euclid(MEAN_STEP_MS) * MEAN_STEP_MS;
+    let mean_end = now_ms.saturating_sub(keep_ms);
     let mut means = tx.prepare(
         "INSERT OR REPLACE INTO history_5m(series_id, at, value, n)
          SELECT series_id, at / ?3 * ?3, avg(value), count(*) FROM history

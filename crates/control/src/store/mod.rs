@@ -37,6 +37,7 @@ pub struct Store {
     _lock: Option<FolderLock>,
     /// Where the last incremental delete of history stopped.
     prune_cursor: i64,
+    keep_history_ms: i64,
     series: history::SeriesIndex,
 }
 
@@ -81,7 +82,14 @@ impl Store {
         set_up(&conn).map_err(database("be set up"))?;
         schema::migrate(&mut conn, path)?;
         let series = history::SeriesIndex::load(&conn).map_err(database("read its series"))?;
-        Ok(Self { conn, folder: None, _lock: None, prune_cursor: 0, series })
+        Ok(Self {
+            conn,
+            folder: None,
+            _lock: None,
+            prune_cursor: 0,
+            keep_history_ms: history::MEAN_KEEP_MS,
+            series,
+        })
     }
 
     /// A second, read-only connection for the history, so that a long query holds up nothing else. `None` for a state in

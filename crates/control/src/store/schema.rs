@@ -49,6 +49,7 @@ CREATE TABLE model_state(
     model TEXT PRIMARY KEY,
     configured_active TEXT NOT NULL,
     active TEXT NOT NULL,
+    configured_auto_rollback INTEGER NOT NULL,
     auto_enabled INTEGER NOT NULL,
     configured_shadow_percent REAL NOT NULL,
     shadow_percent REAL,

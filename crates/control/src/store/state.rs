@@ -15,6 +15,7 @@ pub(crate) struct ModelRow {
     /// What the configuration wanted when `active` was stored.
     pub(crate) configured_active: String,
     pub(crate) active: String,
+    pub(crate) configured_auto_rollback: bool,
     pub(crate) auto_enabled: bool,
     /// What the configuration wanted when `shadow_percent` was stored.
     pub(crate) configured_shadow_percent: f64,
@@ -73,6 +74,7 @@ pub(crate) fn models(conn: &Connection) -> rusqlite::Result<Vec<ModelRow>> {
             configured_active: row.get(1)?,
             active: row.get(2)?,
             auto_enabled: row.get(3)?,
+            configured_auto_rollback: row.get(9)?,
             configured_shadow_percent: row.get(4)?,
             shadow_percent: row.get(5)?,
             changed_at_ms: row.get(6)?,
@@ -82,7 +84,7 @@ pub(crate) fn models(conn: &Connection) -> rusqlite::Result<Vec<ModelRow>> {
     };
     conn.prepare(
         "SELECT model, configured_active, active, auto_enabled, configured_shadow_percent, shadow_percent, changed_at,
-             changed_steady_at, armed_steady_at FROM model_state",
+             changed_steady_at, armed_steady_at, configured_auto_rollback FROM model_state",
     )?
     .query_map([], row)?
     .collect()
@@ -91,8 +93,8 @@ pub(crate) fn models(conn: &Connection) -> rusqlite::Result<Vec<ModelRow>> {
 pub(crate) fn put_model(tx: &Transaction<'_>, row: &ModelRow) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT OR REPLACE INTO model_state(model, configured_active, active, auto_enabled, configured_shadow_percent,
-             shadow_percent, changed_at, changed_steady_at, armed_steady_at)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             shadow_percent, changed_at, changed_steady_at, armed_steady_at, configured_auto_rollback)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             row.model,
             row.configured_active,
@@ -103,6 +105,7 @@ pub(crate) fn put_model(tx: &Transaction<'_>, row: &ModelRow) -> rusqlite::Resul
             row.changed_at_ms,
             row.changed_steady_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             i64::try_from(row.armed_steady_ms).unwrap_or(i64::MAX),
+            row.configured_auto_rollback,
         ],
     )?;
     Ok(())
