@@ -236,8 +236,9 @@ impl ModelBody {
     fn finish(&mut self) {
         if let Some((end, lease)) = self.end.take() {
             self.flight.response.borrow_mut().ended = true;
-            lease.release();
-            end.complete();
+            let now = std::time::Instant::now();
+            lease.release(now);
+            end.complete(now);
         }
     }
 

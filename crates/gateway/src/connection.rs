@@ -1,6 +1,6 @@
 //! One client connection: TLS or not, HTTP/2 or HTTP/1 by its first bytes, served until it ends.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -75,21 +75,22 @@ pub(crate) fn spawn(ctx: &Rc<Ctx>, stream: TcpStream, peer: SocketAddr) {
 
 async fn serve(ctx: &Rc<Ctx>, tcp: TcpStream, peer: SocketAddr) -> io::Result<()> {
     let mut closing = pin!(ctx.closing.notified());
+    // What is rare or short is boxed, so that an open connection does not carry its room.
     let greeted = tokio::select! {
-        greeted = greet(ctx, tcp) => greeted?,
+        greeted = Box::pin(greet(ctx, tcp)) => greeted?,
         () = &mut closing => return Ok(()),
     };
     let address = peer.ip().to_canonical().to_string();
     let peer = HeaderValue::from_str(&address).map_err(io::Error::other)?;
     let tls = ctx.shared.tls.is_some();
     let Greeted { socket, guard, activity, http2 } = greeted;
-    let client = Rc::new(Client { ctx: Rc::clone(ctx), activity, peer, tls });
+    let client = Rc::new(Client { ctx: Rc::clone(ctx), activity, peer, tls, timer: RefCell::default() });
     if http2 {
-        return serve_http2(ctx, guard, client, closing).await;
+        return Box::pin(serve_http2(ctx, guard, client, closing)).await;
     }
     let result = serve_http1(ctx, guard, client, closing).await;
     match socket.owed() {
-        Some((stream, refusal)) => refuse(ctx, stream, refusal).await,
+        Some((stream, refusal)) => Box::pin(refuse(ctx, stream, refusal)).await,
         None => result,
     }
 }
@@ -147,11 +148,12 @@ async fn serve_http1(
         // The guard keeps the deadlines of heads.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guard), service);
-    until_closed(connection, closing, http1::Connection::graceful_shutdown).await
+    until_closed(ctx, connection, closing, http1::Connection::graceful_shutdown).await
 }
 
 /// Serves a connection to its end, and tells it once when the gateway closes.
 async fn until_closed<C>(
+    ctx: &Ctx,
     connection: C,
     mut closing: Closing<'_, '_>,
     tell: impl Fn(Pin<&mut C>),
@@ -160,9 +162,17 @@ where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = pin!(connection);
+    // Polled once, so that this task is woken; afterwards a look at the flag costs less than a poll.
+    let mut woken = false;
     let mut told = false;
     poll_fn(|cx| {
-        if !told && closing.as_mut().poll(cx).is_ready() {
+        if !woken {
+            woken = true;
+            if closing.as_mut().poll(cx).is_ready() {
+                ctx.closed.set(true);
+            }
+        }
+        if !told && ctx.closed.get() {
             told = true;
             tell(connection.as_mut());
         }
@@ -213,5 +223,5 @@ async fn serve_http2(
         .keep_alive_timeout(Duration::from_secs(20))
         .auto_date_header(false)
         .serve_connection(TokioIo::new(guard), service);
-    until_closed(connection, closing, http2::Connection::graceful_shutdown).await
+    until_closed(ctx, connection, closing, http2::Connection::graceful_shutdown).await
 }

@@ -113,7 +113,7 @@ fn request(copy: &mut Copy) -> Request<CopyBody> {
 }
 
 async fn ask(pool: &Rc<Pool<CopyBody>>, request: Request<CopyBody>, limit: usize) -> Result<Answer, Failure> {
-    let (response, lease) = pool.send(request).await.map_err(|error| match error {
+    let (response, lease) = pool.send(request, Instant::now()).await.map_err(|error| match error {
         SendError::Connect(_) => Failure::Connect,
         SendError::Broken(_) => Failure::Broken,
     })?;
@@ -135,7 +135,7 @@ async fn ask(pool: &Rc<Pool<CopyBody>>, request: Request<CopyBody>, limit: usize
         }
     }
     body.ended = true;
-    lease.release();
+    lease.release(Instant::now());
     Ok(Answer { status: status.as_u16(), body })
 }
 

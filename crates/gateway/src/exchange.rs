@@ -1,6 +1,10 @@
 //! One request: admitted, given a model and a version, forwarded, its answer streamed back.
 
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::route::CompiledModel;
 use crate::sample;
 use crate::spec::SampleBy;
+use crate::timer::Timer;
 use crate::upstream::SendError;
 use crate::worker::{Ctx, View};
 
@@ -29,6 +34,8 @@ pub(crate) struct Client {
     /// The client's address, without port.
     pub(crate) peer: HeaderValue,
     pub(crate) tls: bool,
+    /// Deadline of the answer that is awaited; for HTTP/1, where there is one at a time.
+    pub(crate) timer: RefCell<Timer>,
 }
 
 /// Serves one request.
@@ -41,9 +48,13 @@ pub(crate) async fn serve(
     let started = Instant::now();
     let (request, end) = match admit(&client, request, busy, started) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse(&client, refusal, http2),
+        Err(refusal) => {
+            client.activity.last.set(started.into());
+            return refuse(&client, refusal, http2);
+        }
     };
-    match forward(request, &end).await {
+    let timer = (!http2).then_some(&client.timer);
+    match forward(request, &end, timer).await {
         Ok(answer) => answer.give(end),
         Err(refusal) => {
             end.refused(refusal);
@@ -200,17 +211,26 @@ struct Answer {
     lease: crate::upstream::Lease<ForwardBody>,
 }
 
-async fn forward(request: Request<ForwardBody>, end: &EndGuard) -> Result<Answer, Refusal> {
+async fn forward(
+    request: Request<ForwardBody>,
+    end: &EndGuard,
+    timer: Option<&RefCell<Timer>>,
+) -> Result<Answer, Refusal> {
     let flight = end.flight();
     let pool = View::pool(&flight.view, flight.model, flight.version);
-    let patience = pool.target.upstream.answer_timeout;
-    match tokio::time::timeout(patience, pool.send(request)).await {
-        Err(_late) => Err(Refusal::AnswerTimeout),
-        Ok(Ok((response, _))) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+    let due = (flight.started + pool.target.upstream.answer_timeout).into();
+    let sending = pin!(pool.send(request, flight.started));
+    let sent = match timer {
+        Some(timer) => until(due, timer, sending).await,
+        None => tokio::time::timeout_at(due, sending).await.ok(),
+    };
+    match sent {
+        None => Err(Refusal::AnswerTimeout),
+        Some(Ok((response, _))) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             Err(Refusal::BadAnswer)
         }
-        Ok(Ok((response, lease))) => Ok(Answer { response, lease }),
-        Ok(Err(error)) => {
+        Some(Ok((response, lease))) => Ok(Answer { response, lease }),
+        Some(Err(error)) => {
             let model = &*flight.model().route.name;
             tracing::debug!(model, version = &*flight.version().name, %error, "no answer from the upstream");
             Err(match error {
@@ -219,6 +239,19 @@ async fn forward(request: Request<ForwardBody>, end: &EndGuard) -> Result<Answer
             })
         }
     }
+}
+
+/// `None` when `due` comes before the future is ready.
+async fn until<F: Future>(
+    due: tokio::time::Instant,
+    timer: &RefCell<Timer>,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.borrow_mut().poll(cx, due).map(|()| None),
+    })
+    .await
 }
 
 impl Answer {

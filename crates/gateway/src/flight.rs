@@ -118,12 +118,13 @@ impl Flight {
         self.blame.get().unwrap_or(Refusal::BadAnswer)
     }
 
-    fn end(self: Rc<Self>, outcome: Outcome) {
-        let now = Instant::now();
+    fn end(self: Rc<Self>, outcome: Outcome, now: Instant) {
         let latency = now - self.started;
         let status = if outcome == Outcome::Aborted { 0 } else { self.status.get() };
         self.version().counters.add(self.ctx.shard, status, latency);
-        self.busy.borrow_mut().take();
+        if let Some(busy) = self.busy.borrow_mut().take() {
+            busy.end(now);
+        }
         self.outcome.set(outcome);
         self.latency_ms.set(latency.as_secs_f64() * 1e3);
         if self.seen.is_some() {
@@ -147,9 +148,9 @@ impl EndGuard {
     }
 
     /// Production's answer went out whole.
-    pub(crate) fn complete(mut self) {
+    pub(crate) fn complete(mut self, now: Instant) {
         if let Some(flight) = self.0.take() {
-            flight.end(Outcome::Complete);
+            flight.end(Outcome::Complete, now);
         }
     }
 
@@ -157,7 +158,7 @@ impl EndGuard {
     pub(crate) fn refused(mut self, refusal: Refusal) {
         if let Some(flight) = self.0.take() {
             flight.status.set(refusal.status().as_u16());
-            flight.end(Outcome::Ours);
+            flight.end(Outcome::Ours, Instant::now());
         }
     }
 }
@@ -165,7 +166,7 @@ impl EndGuard {
 impl Drop for EndGuard {
     fn drop(&mut self) {
         if let Some(flight) = self.0.take() {
-            flight.end(Outcome::Aborted);
+            flight.end(Outcome::Aborted, Instant::now());
         }
     }
 }

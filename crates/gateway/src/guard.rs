@@ -6,7 +6,7 @@
 //! request that arrives whole costs no timer.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,11 +14,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::framing::{Framing, Violation};
 use crate::io::Stream;
 use crate::refusal::Refusal;
+use crate::timer::Timer;
 
 /// The connection preface of HTTP/2, RFC 9113 section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,12 +44,16 @@ impl Busy {
         activity.running.set(activity.running.get() + 1);
         Self(Rc::clone(activity))
     }
+
+    /// Ends it at `now`.
+    pub(crate) fn end(self, now: std::time::Instant) {
+        self.0.last.set(now.into());
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
-        self.0.last.set(Instant::now());
     }
 }
 
@@ -297,27 +302,3 @@ impl AsyncWrite for Guard {
 #[derive(Debug, thiserror::Error)]
 #[error("the request cannot be framed with certainty")]
 pub(crate) struct FramingError;
-
-/// A deadline that is made when first needed and moved lazily.
-#[derive(Debug, Default)]
-struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timer {
-    /// Ready once `due` has passed.
-    fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if due < sleep.deadline() {
-            sleep.as_mut().reset(due);
-        }
-        // A deadline that has moved on is noticed when the old one fires: no timer is touched for each request.
-        while sleep.as_mut().poll(cx).is_ready() {
-            if sleep.deadline() >= due {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(due);
-        }
-        Poll::Pending
-    }
-}

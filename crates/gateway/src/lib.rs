@@ -35,6 +35,7 @@ mod side;
 mod spec;
 mod tap;
 mod target;
+mod timer;
 mod upstream;
 mod worker;
 

@@ -88,18 +88,20 @@ where
         })
     }
 
-    /// Sends a request with an origin-form target and a `host`, and waits for the answer's head.
+    /// Sends a request with an origin-form target and a `host`, and waits for the answer's head. `now` is about now.
     ///
     /// # Errors
     /// No connection, or a broken one.
     pub(crate) async fn send(
         self: &Rc<Self>,
         mut request: Request<B>,
+        now: Instant,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
         loop {
-            let (sender, reused) = match self.checkout() {
+            let (sender, reused) = match self.checkout(now) {
                 Some(sender) => (sender, true),
-                None => (self.connect().await.map_err(SendError::Connect)?, false),
+                // Boxed, because rare and large: every request would carry its room.
+                None => (Box::pin(self.connect()).await.map_err(SendError::Connect)?, false),
             };
             let (sent, lease) = self.send_on(sender, request).await;
             match sent {
@@ -134,7 +136,7 @@ where
         }
     }
 
-    fn checkout(&self) -> Option<Sender<B>> {
+    fn checkout(&self, now: Instant) -> Option<Sender<B>> {
         if self.target.upstream.http2 {
             let mut shared = self.http2.borrow_mut();
             if let Some(sender) = shared.as_ref() {
@@ -146,18 +148,19 @@ where
         }
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { sender, since }) = idle.pop() {
-            if sender.is_ready() && since.elapsed() < IDLE {
+            if sender.is_ready() && now.saturating_duration_since(since) < IDLE {
                 return Some(Sender::Http1(sender));
             }
         }
         None
     }
 
-    fn put_back(&self, sender: http1::SendRequest<B>) {
-        let now = Instant::now();
+    fn put_back(&self, sender: http1::SendRequest<B>, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         // The oldest are at the front: one look each time keeps a quiet upstream's connections from staying for ever.
-        if idle.len() >= MAX_IDLE || idle.first().is_some_and(|oldest| now - oldest.since > IDLE) {
+        if idle.len() >= MAX_IDLE
+            || idle.first().is_some_and(|oldest| now.saturating_duration_since(oldest.since) > IDLE)
+        {
             idle.remove(0);
         }
         idle.push(Idle { sender, since: now });
@@ -170,7 +173,7 @@ where
         }
         let began = Instant::now();
         let _alone = self.connecting.lock().await;
-        if let Some(sender) = self.checkout() {
+        if let Some(sender) = self.checkout(began) {
             return Ok(sender);
         }
         if self.failed.get().is_some_and(|at| at > began) {
@@ -271,15 +274,15 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// The answer has been read to its end: the connection can serve another request as soon as this one's body is out.
-    pub(crate) fn release(mut self) {
+    pub(crate) fn release(mut self, now: Instant) {
         let Some(mut sender) = self.sender.take() else { return };
         if sender.is_ready() {
-            self.pool.put_back(sender);
+            self.pool.put_back(sender, now);
         } else if !sender.is_closed() {
             let pool = Rc::clone(&self.pool);
             self.pool.exec.spawn(async move {
                 if sender.ready().await.is_ok() {
-                    pool.put_back(sender);
+                    pool.put_back(sender, Instant::now());
                 }
             });
         }

@@ -78,6 +78,8 @@ pub(crate) struct Ctx {
     view: RefCell<Rc<View>>,
     /// Open connections of this worker.
     pub(crate) open: Cell<usize>,
+    /// Whether the gateway closes.
+    pub(crate) closed: Cell<bool>,
     /// Told to the connections when the gateway closes, and back when the last has gone.
     pub(crate) closing: Notify,
     pub(crate) all_closed: Notify,
@@ -101,6 +103,7 @@ impl Ctx {
             side: SideList::default(),
             view,
             open: Cell::new(0),
+            closed: Cell::new(false),
             closing: Notify::new(),
             all_closed: Notify::new(),
         }
@@ -128,6 +131,7 @@ pub(crate) async fn run(
     let side = Rc::clone(&ctx);
     ctx.exec.spawn(async move { side.side.run().await });
     listener::accept(&ctx, socket, closing).await;
+    ctx.closed.set(true);
     ctx.closing.notify_waiters();
     let grace = ctx.shared.grace;
     if tokio::time::timeout(grace, connection::all_closed(&ctx)).await.is_err() {
