@@ -3,8 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use monitor::Readings;
+use record::Lane;
 use serde::Serialize;
 
+use crate::alert::Alert;
 use crate::decide::{BlockReason, Episode};
 use crate::decision::{Decision, DecisionKind};
 use crate::policy::{ModelPolicy, RollbackMode};
@@ -12,6 +15,9 @@ use crate::store::ModelRow;
 
 /// Reports of blocked rollbacks remembered per model, so that each is made once.
 const REPORTED_MAX: usize = 1_000;
+
+/// Requests that were under way when traffic moved may still end on the old version for this long, milliseconds.
+const STRAGGLERS_MS: i64 = 10_000;
 
 /// What a model is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -191,6 +197,30 @@ impl ModelEntry {
     pub(super) fn forget(&mut self, fingerprint: &str) {
         self.handled.retain(|episode| episode.fingerprint != fingerprint);
         self.reported.retain(|(episode, _)| episode.fingerprint != fingerprint);
+    }
+
+    /// Whether traffic was taken from `version` and none has come to it since.
+    pub(super) fn has_left(&self, version: &str, readings: &Readings) -> bool {
+        let Some(changed) =
+            self.changed.filter(|_| self.active != self.policy.active && *self.active != *version)
+        else {
+            return false;
+        };
+        let newest = readings
+            .models
+            .iter()
+            .filter(|model| model.model == self.policy.name)
+            .flat_map(|model| &model.windows)
+            .filter(|window| window.lane == Lane::Prod && *window.version == *version)
+            .map(|window| window.last_at_ms)
+            .max();
+        newest.is_some_and(|newest| newest <= changed.at_ms.saturating_add(STRAGGLERS_MS))
+    }
+
+    /// Whether an alert is about the version that a rollback would go to: no reason to go there.
+    pub(super) fn is_about_target(&self, alert: &Alert) -> bool {
+        self.active != self.policy.stable
+            && alert.labels.get("version").is_some_and(|version| **version == *self.policy.stable)
     }
 
     fn phase(&self, steady_ms: u64) -> ModelPhase {

@@ -10,7 +10,7 @@ use crate::alert::{Alert, AlertChange, AlertTransition};
 use crate::decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::StoreError;
-use crate::evaluate::evaluate;
+use crate::evaluate::{Evaluation, Subject, evaluate};
 use crate::latency::LatencyReading;
 use crate::policy::{Condition, Severity};
 use crate::store::{EventKind, NewEvent, audit, state};
@@ -38,7 +38,8 @@ impl Controller {
         self.tick(now_ms);
         let elapsed_ms = self.clock.steady_ms().saturating_sub(self.stepped_ms);
         self.stepped_ms = self.clock.steady_ms();
-        let evaluation = evaluate(&self.policy, readings, latency);
+        let mut evaluation = evaluate(&self.policy, readings, latency);
+        self.silence_left(&mut evaluation, readings);
         let subjects = evaluation.holding.iter().map(|held| (held.rule, &held.subject));
         for (rule, subject) in subjects.chain(evaluation.clear.iter().map(|(rule, subject)| (*rule, subject)))
         {
@@ -57,6 +58,17 @@ impl Controller {
             self.decide_about(model_idx, latency, now_ms, &mut step);
         }
         step
+    }
+
+    /// Says nothing about the drift of a version that traffic was taken from: its windows stand still, and what they show
+    /// must neither fire nor resolve anything any more. A latency's horizon runs empty by itself.
+    fn silence_left(&self, evaluation: &mut Evaluation, readings: &Readings) {
+        let left = |subject: &Subject| {
+            let entry = self.models.iter().find(|entry| entry.policy.name == subject.model);
+            subject.feature.is_some() && entry.is_some_and(|entry| entry.has_left(&subject.version, readings))
+        };
+        evaluation.holding.retain(|held| !left(&held.subject));
+        evaluation.clear.retain(|(_, subject)| !left(subject));
     }
 
     /// An alert that is over takes what is remembered of its episodes with it.
@@ -98,6 +110,7 @@ impl Controller {
             .into_iter()
             .filter(|(_, silent_ms)| silent_ms.is_none())
             .map(|(alert, _)| alert)
+            .filter(|alert| !self.models[model_idx].is_about_target(alert))
             .collect();
         match self.verdict(model_idx, &firing.iter().map(firing_alert).collect::<Vec<_>>()) {
             Verdict::None => self.models[model_idx].blocked = None,

@@ -361,3 +361,28 @@ fn what_is_over_is_forgotten() {
     assert_eq!(rig.controller.alerts(), []);
     assert_eq!(remembered(&rig), (0, 0));
 }
+
+#[test]
+fn windows_of_a_version_that_was_left_fire_nothing() {
+    let mut rig = Rig::new();
+    let first = rig.drift("v2", 0.35, 135).remove(0);
+    rig.carry(&first);
+    let frozen = rig.now;
+    let moved = rig.events(EventKind::Alert).len();
+    for _ in 0..40 {
+        rig.now += 15_000;
+        // `v2` stands where it stood: FeaturePSIHigh was pending and must not fire any more.
+        rig.controller.step(rig.now, &drift(frozen, "v2", 0.35), &[]);
+    }
+    assert_eq!(rig.events(EventKind::Alert).len(), moved, "{:?}", rig.events(EventKind::Alert));
+    rig.drift("v2", 0.35, 600);
+    assert!(rig.events(EventKind::Alert).len() > moved, "traffic came back to it: it is judged again");
+}
+
+#[test]
+fn an_alert_about_the_stable_version_is_no_reason_to_go_there() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.drift("v1", 0.35, 3_600), []);
+    assert_eq!(rig.active(), "v2");
+    assert_eq!(rig.events(EventKind::Rollback), [] as [&str; 0]);
+}
