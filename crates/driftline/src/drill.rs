@@ -58,11 +58,14 @@ async fn drill(args: &DrillArgs) -> anyhow::Result<Value> {
     let path = format!("/api/v1/models/{model}/drill");
     let wish = json!({ "psi": args.psi, "latency_ms": args.latency_ms, "keep": args.keep, "timeout_secs": args.timeout });
     let mut progress = admin.post(&path, &wish).await?["drill"].take();
-    let start = progress["injected_at_ms"].as_i64().context("the instance did not say when the drill began")?;
+    let start =
+        progress["injected_at_ms"].as_i64().context("the instance did not say when the drill began")?;
     let say = |text: String| if args.json { note(text) } else { drop(line(text)) };
     say(format!(
         "drill of `{model}`: PSI {} and answers of {} ms are injected beside the traffic of {}; clients see none of it",
-        args.psi, args.latency_ms, string(&progress["version"])
+        args.psi,
+        args.latency_ms,
+        string(&progress["version"])
     ));
     let mut printed = 0;
     loop {
@@ -112,7 +115,9 @@ fn verdict(progress: &Value, start: i64) -> Vec<String> {
     let p95 = |key: &str| progress[key].as_f64().map_or_else(|| "-".to_owned(), |p95| format!("{p95:.1} ms"));
     lines.push(format!(
         "p95: before {}, during {}, after {}",
-        p95("p95_before_ms"), p95("p95_drill_ms"), p95("p95_after_ms")
+        p95("p95_before_ms"),
+        p95("p95_drill_ms"),
+        p95("p95_after_ms")
     ));
     if let Some(fired) = at("fired_at_ms") {
         lines.push(promise("change to alert", fired - start, ALERT_PROMISE_MS));
@@ -159,7 +164,7 @@ mod tests {
         });
         let text = [steps(&progress, 1_000), verdict(&progress, 1_000)].concat().join("\n");
         insta::assert_snapshot!(text, @r"
-        0.0 s  drift and slow answers injected
+            0.0 s  drift and slow answers injected
             1.5 s  alert pending (PSI 0.346 seen)
           121.6 s  alert fired: FeaturePSICritical
           121.7 s  traffic moved to v1
