@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -68,14 +69,18 @@ fn refuse(client: &Client, refusal: Refusal, http2: bool) -> Response<AnswerBody
     refusal.response(http2).map(|text| AnswerBody::Own(Some(text)))
 }
 
-/// Checks a request, chooses who answers it, and makes it ready for the way.
-fn admit(
-    client: &Rc<Client>,
-    request: Request<Incoming>,
-    busy: Busy,
-    started: Instant,
-) -> Result<(Request<ForwardBody>, EndGuard), Refusal> {
-    let (mut parts, body) = request.into_parts();
+/// A request that is in order, and who answers it.
+struct Placed {
+    found: Found,
+    host: Option<HeaderValue>,
+    path: PathAndQuery,
+    view: Rc<View>,
+    model: usize,
+    version: usize,
+}
+
+/// Checks a request and chooses who answers it.
+fn place(client: &Client, parts: &Parts) -> Result<Placed, Refusal> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
     }
@@ -89,11 +94,24 @@ fn admit(
     if let Some(tenant) = &chosen.route.tenant_header {
         headers::check_tenant(&parts.headers, tenant)?;
     }
-    let limits = &client.ctx.shared.limits;
-    if limits.body_bytes.is_some_and(|most| content_length(&parts.headers).is_some_and(|n| n > most)) {
+    let most = client.ctx.shared.limits.body_bytes;
+    if most.is_some_and(|most| content_length(&parts.headers).is_some_and(|n| n > most)) {
         return Err(Refusal::BodyTooLarge);
     }
     let version = chosen.choose(&parts.headers);
+    Ok(Placed { found, host, path, view, model, version })
+}
+
+/// Takes a request in and makes it ready for the way.
+fn admit(
+    client: &Client,
+    request: Request<Incoming>,
+    busy: Busy,
+    started: Instant,
+) -> Result<(Request<ForwardBody>, EndGuard), Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let Placed { found, host, path, view, model, version } = place(client, &parts)?;
+    let chosen = &view.compiled.models[model];
 
     found.strip(&mut parts.headers);
     if parts.version == Version::HTTP_2 {
@@ -114,22 +132,32 @@ fn admit(
         let (method, path) = (parts.method.clone(), path.clone());
         *flight.copy.borrow_mut() = Some(Box::new(CopyHead { shadows, method, path, headers }));
     }
+    address(&mut parts, host, path, chosen, version);
+    let flight = Rc::new(flight);
+    let body = ForwardBody::new(body, Rc::clone(&flight));
+    Ok((Request::from_parts(parts, body), EndGuard::new(flight)))
+}
 
-    let target = &chosen.versions[version].target;
+/// Turns a request towards its upstream: origin-form target, the upstream's path and `host`.
+fn address(
+    parts: &mut Parts,
+    host: Option<HeaderValue>,
+    path: PathAndQuery,
+    model: &CompiledModel,
+    version: usize,
+) {
+    let target = &model.versions[version].target;
     let upstream_host = match host {
         Some(host) if target.upstream.preserve_host => host,
         _ => target.authority.clone(),
     };
     parts.headers.insert(HOST, upstream_host);
-    if let Some(path) = target.rewrite(&path, chosen.stripped()) {
+    if let Some(path) = target.rewrite(&path, model.stripped()) {
         parts.uri = Uri::from(path);
     } else if parts.uri.authority().is_some() {
         parts.uri = Uri::from(path);
     }
     parts.extensions.clear();
-    let flight = Rc::new(flight);
-    let body = ForwardBody::new(body, Rc::clone(&flight));
-    Ok((Request::from_parts(parts, body), EndGuard::new(flight)))
 }
 
 /// The host asked for: the target's authority, which a `host` beside it must equal, or the `host`.

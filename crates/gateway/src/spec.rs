@@ -140,7 +140,7 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
     /// Time to connect.
     pub connect_timeout: Duration,
-    /// Time from sending a request's head to the answer's head; over it the client gets 504.
+    /// Time from a request's head read to the answer's head, connecting included; over it the client gets 504.
     pub answer_timeout: Duration,
     /// Send the client's `host` on instead of the upstream's own.
     pub preserve_host: bool,
