@@ -31,28 +31,40 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Gateway, probes, alerts, rollback, admin API and metrics in one process
-    #[command(after_help = "Examples:\n  driftline run -c driftline.yaml\n  driftline run --prod http://model-v2:8080 --shadow http://model-v1:8080 --percent 5")]
+    #[command(
+        after_help = "Examples:\n  driftline run -c driftline.yaml\n  driftline run --prod http://model-v2:8080 --shadow http://model-v1:8080 --percent 5"
+    )]
     Run(RunArgs),
     /// Two example models and real data that drifts: from change to rollback in about a minute
     #[command(after_help = "Example:\n  driftline demo --exit-after-rollback")]
     Demo(DemoArgs),
     /// Compare two data files, or a file with a reference profile
-    #[command(after_help = "Examples:\n  driftline compare --reference train.parquet --current today.csv\n  driftline compare --reference profile.json --current today.jsonl --format json --fail-on 'psi>0.2'")]
+    #[command(
+        after_help = "Examples:\n  driftline compare --reference train.parquet --current today.csv\n  driftline compare --reference profile.json --current today.jsonl --format json --fail-on 'psi>0.2'"
+    )]
     Compare(CompareArgs),
     /// Build a reference profile from data files
-    #[command(after_help = "Example:\n  driftline baseline train.parquet -o fraud-baseline.json --name fraud --exclude id,label")]
+    #[command(
+        after_help = "Example:\n  driftline baseline train.parquet -o fraud-baseline.json --name fraud --exclude id,label"
+    )]
     Baseline(BaselineArgs),
     /// Send a data file's rows as inference requests
-    #[command(after_help = "Example:\n  driftline replay today.csv --to http://127.0.0.1:8080/v2/models/fraud/infer --rps 200")]
+    #[command(
+        after_help = "Example:\n  driftline replay today.csv --to http://127.0.0.1:8080/v2/models/fraud/infer --rps 200"
+    )]
     Replay(ReplayArgs),
     /// Run the rollback test against a running instance and print each step with its time
-    #[command(after_help = "Example:\n  driftline drill --admin http://127.0.0.1:9464 --psi 0.35 --latency-ms 530")]
+    #[command(
+        after_help = "Example:\n  driftline drill --admin http://127.0.0.1:9464 --psi 0.35 --latency-ms 530"
+    )]
     Drill(DrillArgs),
     /// Validate a configuration: all errors at once, with line and column
     #[command(after_help = "Example:\n  driftline check -c driftline.yaml")]
     Check(CheckArgs),
     /// Write generated configuration
-    #[command(after_help = "Examples:\n  driftline export prometheus-rules -c driftline.yaml -o rules.yml\n  driftline export json-schema -o driftline.schema.json")]
+    #[command(
+        after_help = "Examples:\n  driftline export prometheus-rules -c driftline.yaml -o rules.yml\n  driftline export json-schema -o driftline.schema.json"
+    )]
     Export(ExportArgs),
     /// Show what a running instance does
     #[command(after_help = "Example:\n  driftline status --admin http://127.0.0.1:9464")]
@@ -229,7 +241,8 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in super::Cli::command().get_subcommands().filter(|command| command.get_name() != "help") {
+        for command in super::Cli::command().get_subcommands().filter(|command| command.get_name() != "help")
+        {
             let help = command.clone().render_help().to_string();
             assert!(help.contains("Example"), "`{}` shows no example", command.get_name());
         }

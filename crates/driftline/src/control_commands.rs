@@ -34,7 +34,16 @@ pub(crate) fn status(args: &StatusArgs) -> Outcome {
 fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["model", "clients get", "stable", "state", "shadow %", "auto-rollback", "reference", "p95 ms"]);
+    table.set_header([
+        "model",
+        "clients get",
+        "stable",
+        "state",
+        "shadow %",
+        "auto-rollback",
+        "reference",
+        "p95 ms",
+    ]);
     for model in status["models"].as_array().into_iter().flatten() {
         table.add_row([
             text(&model["model"]),
@@ -48,13 +57,22 @@ fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
         ]);
     }
     line(table.to_string())?;
-    for alert in alerts["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] != "inactive") {
+    for alert in
+        alerts["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] != "inactive")
+    {
         let summary = text(&alert["annotations"]["summary"]);
-        line(format!("{} {} {}: {summary}", text(&alert["state"]), text(&alert["severity"]), text(&alert["alert"])))?;
+        line(format!(
+            "{} {} {}: {summary}",
+            text(&alert["state"]),
+            text(&alert["severity"]),
+            text(&alert["alert"])
+        ))?;
     }
     line(format!(
         "driftline {}, up {} s, traffic on {}",
-        text(&status["version"]), text(&status["uptime_seconds"]), text(&status["listen"])
+        text(&status["version"]),
+        text(&status["uptime_seconds"]),
+        text(&status["listen"])
     ))?;
     for problem in status["problems"].as_array().into_iter().flatten() {
         note(format!("problem: {}", text(problem)));
@@ -107,7 +125,10 @@ fn change(args: &ChangeArgs, verb: &str, body: Value) -> Outcome {
     let decision = &answer["decision"];
     line(format!(
         "{}: clients got {} and get {} now (decision {})",
-        text(&decision["model"]), text(&decision["from"]), text(&decision["to"]), text(&decision["id"])
+        text(&decision["model"]),
+        text(&decision["from"]),
+        text(&decision["to"]),
+        text(&decision["id"])
     ))?;
     Ok(Exit::Fine)
 }
