@@ -151,6 +151,34 @@ fn a_dead_http2_upstream_is_a_502_for_all_who_wait() {
     });
 }
 
+#[test]
+fn a_shutdown_lets_http2_streams_end() {
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
+    let held = std::sync::Mutex::new(held);
+    let origin = Origin::scripted(move |_, stream| {
+        held.lock().unwrap().recv().unwrap();
+        stream.write_all(&ok("done")).is_ok()
+    });
+    let gateway = Arc::new(start(route("m", origin.address)));
+    runtime().block_on(async {
+        let mut client = http2_client(gateway.local_addr()).await;
+        let running = client.send_request(http2_request("/", "x"));
+        let wait = origin.clone();
+        tokio::task::spawn_blocking(move || wait.nth(1)).await.unwrap();
+        let stopping = Arc::clone(&gateway);
+        let stopping = tokio::task::spawn_blocking(move || stopping.shutdown());
+        let address = gateway.local_addr();
+        let closed = move || std::net::TcpStream::connect(address).is_err();
+        tokio::task::spawn_blocking(move || crate::support::eventually("the port is closed", closed))
+            .await
+            .unwrap();
+        release.send(()).unwrap();
+        let body = running.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "done");
+        stopping.await.unwrap();
+    });
+}
+
 /// PEM files in a folder of their own, removed at the end.
 struct Identity(PathBuf);
 
