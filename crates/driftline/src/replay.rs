@@ -65,8 +65,8 @@ pub(crate) struct ReplayArgs {
     /// Tenant of every request: the header x-tenant-id
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Column that is not sent; can be given several times
-    #[arg(long, value_name = "COL")]
+    /// Leave out these columns (comma separated, repeatable)
+    #[arg(long, value_delimiter = ',', value_name = "COL")]
     exclude: Vec<String>,
     /// Rows to send, from the beginning of the file [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use control::AlertState;
 use gateway::LATENCY_BOUNDS_MS;
+use monitor::ReferenceState;
 use record::{FeatureValue, Lane, Record};
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,14 @@ pub(crate) async fn start(
         let message = format!("`{stable}` is active and stable at once: there is nothing to roll back to");
         return Err(DrillError::NotPossible(message));
     }
+    let readings = plane.monitor.readings();
+    let reference = readings.models.iter().find(|m| *m.model == *model).map(|m| &m.reference);
+    if let Some(ReferenceState::Learning { rows, wanted }) = reference {
+        let message = format!(
+            "the reference is still being learned ({rows} of {wanted} rows): there is nothing to drift from"
+        );
+        return Err(DrillError::NotPossible(message));
+    }
     {
         let mut state = plane.drill.lock();
         if state.progress.get(model).is_some_and(|progress| progress.state == "running") {
@@ -205,10 +214,7 @@ impl Drill {
         let model = self.model.clone();
         let ask = |reply| Command::BeginDrill { model, reply };
         if !self.plane.monitor.ask(ask).await.map_err(|error| error.to_string())? {
-            return Err(
-                "the reference is still being learned; wait until `GET /api/v1/status` says it is ready"
-                    .to_owned(),
-            );
+            return Err("the monitor knows no such model, or a drill of it is running".to_owned());
         }
         self.plane
             .desk
