@@ -1,0 +1,304 @@
+//! Belongs here: from requests to numbers, from numbers to alerts, from alerts to where requests go.
+
+use std::time::Duration;
+
+use crate::support::fraud::{LEARN, Pair, WINDOW};
+use crate::support::http::Client;
+use crate::support::instance::{Folder, Instance};
+use crate::support::model::Behaviour;
+use crate::support::rows::{self, ordinary, shifted};
+use crate::support::{DEADLINE, await_until, holds_for};
+
+const TENANTS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Long enough for every rule of these tests to fire.
+const QUIET: Duration = Duration::from_secs(4);
+
+/// Which version answers.
+#[track_caller]
+fn answered_by(client: &mut Client) -> String {
+    let answer = rows::infer(client, None, &[ordinary(0)]);
+    answer.header("x-model").unwrap().to_owned()
+}
+
+/// An instance that has learned from five tenants' ordinary traffic.
+fn learned(folder: &Folder, yaml: &str) -> Instance {
+    let instance = Instance::start(folder, yaml);
+    let mut client = instance.client();
+    for tenant in TENANTS {
+        rows::send(&mut client, Some(tenant), LEARN / TENANTS.len(), ordinary);
+    }
+    instance.await_reference();
+    for tenant in TENANTS {
+        rows::send(&mut client, Some(tenant), WINDOW, ordinary);
+        instance.await_requests("v2", "prod", tenant, WINDOW);
+    }
+    instance
+}
+
+fn no_alert(instance: &Instance) -> bool {
+    let page = instance.metrics();
+    page.sum("driftline_alert_state", &[]) == 0.0 && page.sum("driftline_rollbacks_total", &[]) == 0.0
+}
+
+fn tenants_red(instance: &Instance) -> f64 {
+    instance.metrics().value("driftline_tenants_red", &[]).unwrap()
+}
+
+#[test]
+fn one_tenant_alone_moves_nothing_and_three_roll_back() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = learned(&folder, &models.yaml("", ""));
+    let mut client = instance.client();
+    rows::send(&mut client, Some("a"), WINDOW, shifted);
+    await_until("one tenant is red", DEADLINE, || tenants_red(&instance) == 1.0);
+    holds_for("one red tenant of five is no alert", QUIET, || no_alert(&instance));
+    assert_eq!(answered_by(&mut client), "v2");
+
+    rows::send(&mut client, Some("b"), WINDOW, shifted);
+    rows::send(&mut client, Some("c"), WINDOW, shifted);
+    await_until("the alert is pending", DEADLINE, || instance.alert_state("FeaturePSICritical") == 1.0);
+    assert_eq!(tenants_red(&instance), 3.0);
+    assert_eq!(answered_by(&mut client), "v2", "nothing moves while the alert is pending");
+    await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
+    await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
+    for _ in 0..20 {
+        assert_eq!(answered_by(&mut client), "v1");
+    }
+    check_alert(&instance);
+    check_decision(&instance);
+    let page = instance.metrics();
+    assert_eq!(page.value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(1.0));
+    assert_eq!(page.value("driftline_active_version", &[("version", "v1")]), Some(1.0));
+    assert_eq!(page.value("driftline_active_version", &[("version", "v2")]), Some(0.0));
+    // The drift is in the requests, so v1 has it as well; there is nowhere else to go.
+    for tenant in ["a", "b", "c"] {
+        rows::send(&mut client, Some(tenant), WINDOW, shifted);
+    }
+    holds_for("no second rollback", QUIET, || {
+        instance.metrics().sum("driftline_rollbacks_total", &[]) == 1.0 && instance.active() == "v1"
+    });
+}
+
+fn check_alert(instance: &Instance) {
+    let alerts = instance.get("/api/v1/alerts");
+    let alerts = alerts["alerts"].as_array().unwrap();
+    let is_ours = |alert: &&serde_json::Value| {
+        alert["alert"] == "FeaturePSICritical"
+            && alert["labels"]["feature"] == "amount"
+            && alert["labels"]["version"] == "v2"
+    };
+    let alert = alerts.iter().find(is_ours).unwrap_or_else(|| panic!("{alerts:#?}"));
+    assert_eq!(alert["state"], "firing");
+    assert_eq!(alert["severity"], "critical");
+    assert_eq!(alert["labels"]["model"], "fraud");
+    assert_eq!(alert["tenants"], serde_json::json!(["a", "b", "c"]));
+    assert_eq!(alert["n"], WINDOW);
+    assert!(alert["value"].as_f64().unwrap() > 0.3);
+    assert!(alert["annotations"]["summary"].as_str().unwrap().contains("amount"));
+    assert!(alert["since"].as_str().unwrap().ends_with('Z'));
+    assert!(alerts.iter().all(|alert| alert["labels"]["feature"] != "country"), "{alerts:#?}");
+}
+
+fn check_decision(instance: &Instance) {
+    let events = instance.events("rollback");
+    assert_eq!(events.len(), 1, "{events:#?}");
+    let event = &events[0];
+    assert_eq!(event["model"], "fraud");
+    assert!(event["reason"].as_str().unwrap().contains("FeaturePSICritical"), "{event:#}");
+    let decision = &instance.model()["last_decision"];
+    assert_eq!(decision["trigger"], "alert");
+    assert_eq!((&decision["from"], &decision["to"]), (&"v2".into(), &"v1".into()));
+    assert_eq!(decision["state"], "confirmed");
+    let evidence = decision["evidence"].to_string();
+    for expected in ["FeaturePSICritical", "amount", "\"a\"", "\"b\"", "\"c\""] {
+        assert!(evidence.contains(expected), "{expected} is not in {evidence}");
+    }
+    let data = event["data"].to_string();
+    assert!(data.contains("amount"), "the event holds the evidence: {data}");
+    let kinds = instance.events("alert");
+    let fired = kinds.iter().any(|event| {
+        event.to_string().contains("firing") && event.to_string().contains("FeaturePSICritical")
+    });
+    assert!(fired, "{kinds:#?}");
+}
+
+#[test]
+fn too_few_requests_say_nothing() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml("", ""));
+    let mut client = instance.client();
+    rows::send(&mut client, None, LEARN, ordinary);
+    instance.await_reference();
+    for tenant in ["a", "b", "c"] {
+        rows::send(&mut client, Some(tenant), 90, shifted);
+        instance.await_requests("v2", "prod", tenant, 90);
+    }
+    holds_for("ninety requests are no alert", QUIET, || no_alert(&instance) && tenants_red(&instance) == 0.0);
+    let drift = instance.get("/api/v1/models/fraud/drift?tenant=a");
+    assert_eq!(drift["features"][0]["verdict"], "inconclusive");
+    for tenant in ["a", "b", "c"] {
+        rows::send(&mut client, Some(tenant), 20, shifted);
+    }
+    await_until("more than a hundred are", DEADLINE, || instance.active() == "v1");
+}
+
+#[test]
+fn a_model_without_tenants_is_judged_by_its_total() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml("tenant: false", ""));
+    let mut client = instance.client();
+    rows::send(&mut client, Some("ignored"), LEARN, ordinary);
+    instance.await_reference();
+    holds_for("ordinary traffic is no alert", Duration::from_secs(2), || no_alert(&instance));
+    rows::send(&mut client, Some("ignored"), WINDOW, shifted);
+    await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
+    let page = instance.metrics();
+    assert_eq!(page.all("requests", &[("tenant", "ignored")]).count(), 0);
+}
+
+#[test]
+fn slow_answers_roll_back() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml("", ""));
+    models.v2.set(|behaviour| behaviour.latency = Duration::from_millis(700));
+    let address = instance.traffic;
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut client = Client::new(address);
+                for n in 0..100 {
+                    if answered_by(&mut client) == "v1" {
+                        return n;
+                    }
+                }
+                panic!("v2 still answers after a hundred requests");
+            })
+        })
+        .collect();
+    await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
+    for client in clients {
+        assert!(client.join().unwrap() > 0, "v2 had answered before");
+    }
+    let decision = &instance.model()["last_decision"];
+    assert_eq!(decision["trigger"], "alert");
+    assert!(decision["reason"].as_str().unwrap().contains("LatencySpike"), "{decision:#}");
+    let mut client = instance.client();
+    assert_eq!(answered_by(&mut client), "v1");
+    let page = instance.metrics();
+    let slow = [("version", "v2"), ("lane", "prod"), ("le", "600.0")];
+    assert_eq!(page.value("inference_latency_bucket", &slow), Some(0.0), "every answer of v2 took longer");
+}
+
+#[test]
+fn automatic_rollback_can_be_off() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = learned(&folder, &models.yaml("auto_rollback: false", ""));
+    let mut client = instance.client();
+    for tenant in ["a", "b", "c"] {
+        rows::send(&mut client, Some(tenant), WINDOW, shifted);
+    }
+    await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
+    await_until("it says why it does nothing", DEADLINE, || !instance.events("blocked").is_empty());
+    let blocked = instance.events("blocked");
+    assert_eq!(blocked.len(), 1, "{blocked:#?}");
+    assert_eq!(instance.model()["blocked"], "auto_off");
+    holds_for("nothing moves", Duration::from_secs(1), || answered_by(&mut client) == "v2");
+    assert_eq!(instance.metrics().sum("driftline_rollbacks_total", &[]), 0.0);
+    let switched =
+        instance.post("/api/v1/models/fraud/auto-rollback", &serde_json::json!({ "enabled": true }));
+    assert_eq!(switched.status(), 200);
+    await_until("switched on while the alert fires, it acts", DEADLINE, || answered_by(&mut client) == "v1");
+    assert_eq!(instance.events("toggle").len(), 1);
+}
+
+#[test]
+fn an_observer_only_says_what_it_would_do() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = learned(&folder, &models.yaml("", "rollback: { mode: observe }\n"));
+    let mut client = instance.client();
+    for tenant in ["a", "b", "c"] {
+        rows::send(&mut client, Some(tenant), WINDOW, shifted);
+    }
+    await_until("it says what it would do", DEADLINE, || !instance.events("blocked").is_empty());
+    let reason = instance.events("blocked")[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("would have rolled back from `v2` to `v1`"), "{reason}");
+    assert_eq!(answered_by(&mut client), "v2");
+}
+
+#[test]
+fn the_drift_answer_has_both_histograms() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = learned(&folder, &models.yaml("auto_rollback: false", ""));
+    rows::send(&mut instance.client(), Some("a"), WINDOW, shifted);
+    await_until("one tenant is red", DEADLINE, || tenants_red(&instance) == 1.0);
+    let drift = instance.get("/api/v1/models/fraud/drift?tenant=a");
+    assert_eq!(
+        (&drift["tenant"], &drift["version"], &drift["lane"]),
+        (&"a".into(), &"v2".into(), &"prod".into())
+    );
+    assert_eq!(drift["requests"], WINDOW);
+    let features = drift["features"].as_array().unwrap();
+    let names: Vec<&str> = features.iter().map(|feature| feature["feature"].as_str().unwrap()).collect();
+    assert_eq!(names, ["amount", "country", "prediction"]);
+    let sum = |value: &serde_json::Value| {
+        value.as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).sum::<f64>()
+    };
+    for feature in features {
+        let histogram = &feature["histogram"];
+        assert_eq!(sum(&histogram["reference"]), LEARN as f64, "{feature:#}");
+        assert_eq!(sum(&histogram["current"]), WINDOW as f64, "{feature:#}");
+        let psi = feature["psi"].as_f64().unwrap();
+        assert!((sum(&histogram["psi_contributions"]) - psi).abs() < 1e-9, "{feature:#}");
+        let n_bins = histogram["labels"].as_array().unwrap().len();
+        assert_eq!(histogram["current"].as_array().unwrap().len(), n_bins);
+    }
+    assert_eq!(features[0]["type"], "numeric");
+    assert_eq!(features[0]["verdict"], "fail");
+    assert_eq!(features[1]["type"], "categorical");
+    assert_eq!(features[1]["verdict"], "pass");
+    check_amount(&features[0]);
+    let nobody = instance.get("/api/v1/models/fraud/drift?tenant=nobody");
+    assert_eq!(nobody["requests"], 0);
+    assert_eq!(instance.call("GET", "/api/v1/models/fraud/drift?lane=sideways", &[], b"").status(), 400);
+    let profile = instance.get("/api/v1/models/fraud/profile");
+    assert_eq!(profile["features"].as_array().unwrap().len(), 3, "{profile:#}");
+}
+
+/// The numbers of the formula itself: all 200 rows in the last two of ten bins that held 100 of 1 000 rows each.
+fn check_amount(feature: &serde_json::Value) {
+    let floor: f64 = 1e-4;
+    let expected = 8.0 * (floor - 0.1) * (floor / 0.1).ln() + 2.0 * (0.5 - 0.1) * (0.5_f64 / 0.1).ln();
+    let psi = feature["psi"].as_f64().unwrap();
+    assert!((psi - expected).abs() < 1e-9 * expected, "{psi} is not {expected}");
+}
+
+#[test]
+fn a_shadow_that_answers_differently_shows_against_production() {
+    let models = Pair::start();
+    models
+        .v1
+        .set(|behaviour: &mut Behaviour| behaviour.score = |amount| 0.5 + amount.rem_euclid(10.0) / 20.0);
+    let folder = Folder::new();
+    let yaml = models.yaml("shadow: { version: v1, percent: 100 }", "");
+    let instance = learned(&folder, &yaml);
+    let labels = |feature: &'static str, tenant: &'static str| {
+        [
+            ("version", "v1"),
+            ("lane", "shadow"),
+            ("tenant", tenant),
+            ("feature", feature),
+            ("reference", "prod"),
+        ]
+    };
+    await_until("the copies are measured", DEADLINE, || {
+        instance.metrics().value("requests", &[("lane", "shadow"), ("tenant", "all")]) == Some(WINDOW as f64)
+    });
+    await_until("the predictions differ", DEADLINE, || {
+        instance.metrics().value("psi", &labels("prediction", "all")).is_some_and(|psi| psi > 1.0)
+    });
+    let page = instance.metrics();
+    assert!(page.value("psi", &labels("amount", "all")).unwrap() < 0.05, "the sample is fair");
+    assert!(page.value("psi", &labels("prediction", "a")).unwrap() > 1.0);
+    holds_for("a shadow moves no traffic", QUIET, || no_alert(&instance));
+}

@@ -1,0 +1,20 @@
+//! The program from the outside: real processes, real sockets, real files.
+//!
+//! Each module says what belongs into it. `support` has what they share.
+
+// Tests may stop at the first thing that is not as it should be, and say why a test was skipped.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod canary;
+mod contract_metrics;
+mod control;
+mod demo;
+mod drift_and_alerts;
+mod drill;
+mod offline;
+mod offline_replay;
+mod reload;
+mod restart;
+mod shadow_isolation;
+mod support;
+mod wrk;

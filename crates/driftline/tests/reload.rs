@@ -1,0 +1,204 @@
+//! Belongs here: a changed file, put in force under load without a failed request, or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::fraud::Pair;
+use crate::support::http::Client;
+use crate::support::instance::{FREE_PORTS, Folder, Instance};
+use crate::support::rows::{self, INFER, ordinary};
+use crate::support::{DEADLINE, await_until, holds_for};
+
+/// Clients that send until they are stopped, and fail at the first request that does.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(instance: &Instance) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let address = instance.traffic;
+        let clients = (0..4).map(|_| {
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            std::thread::spawn(move || {
+                let mut client = Client::new(address);
+                let body = rows::body(&[ordinary(0)]).to_string();
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = client.send("POST", INFER, &[], body.as_bytes());
+                    assert_eq!(answer.status(), 200, "{answer:?}");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        Self { clients: clients.collect(), stop, answered }
+    }
+
+    /// Waits for some more requests, so that what was changed is under load.
+    fn goes_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        await_until("requests go on", DEADLINE, || {
+            self.answered.load(Ordering::Relaxed) > before + 50
+                || self.clients.iter().any(JoinHandle::is_finished)
+        });
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().unwrap();
+        }
+        assert!(self.answered.load(Ordering::Relaxed) > 100);
+    }
+}
+
+fn write(folder: &Folder, yaml: &str) {
+    folder.write("driftline.yaml", &format!("{FREE_PORTS}{yaml}"));
+}
+
+fn successful(instance: &Instance) -> Option<f64> {
+    instance.metrics().value("driftline_config_last_reload_successful", &[])
+}
+
+fn percent(instance: &Instance) -> Option<f64> {
+    instance.metrics().value("driftline_shadow_percent", &[])
+}
+
+const SHADOW: &str = "shadow: { version: v1, percent: 5 }";
+
+#[test]
+fn a_changed_file_is_in_force_without_a_failed_request() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml(SHADOW, ""));
+    let load = Load::start(&instance);
+    load.goes_on();
+
+    write(&folder, &models.yaml(&SHADOW.replace('5', "50"), ""));
+    await_until("the new share of copies", DEADLINE, || percent(&instance) == Some(50.0));
+    load.goes_on();
+
+    write(
+        &folder,
+        &models.yaml(SHADOW, "").replace("active: v2", "active: v1").replace("stable: v1", "stable: v2"),
+    );
+    await_until("the new active version", DEADLINE, || instance.active() == "v1");
+    let before = models.v1.count();
+    load.goes_on();
+    assert!(models.v1.count() > before + 40, "requests go to v1");
+
+    write(&folder, &models.yaml("split: { v1: 50, v2: 50 }", ""));
+    await_until("both answer", DEADLINE, || {
+        let page = instance.metrics();
+        let of = |version| page.sum("driftline_requests_total", &[("version", version), ("lane", "prod")]);
+        let (v1, v2) = (of("v1"), of("v2"));
+        load.goes_on();
+        let page = instance.metrics();
+        let of = |version| page.sum("driftline_requests_total", &[("version", version), ("lane", "prod")]);
+        of("v1") > v1 + 5.0 && of("v2") > v2 + 5.0
+    });
+    load.stop();
+    assert_eq!(successful(&instance), Some(1.0));
+    let codes = instance.metrics();
+    let all = codes.sum("driftline_requests_total", &[("lane", "prod")]);
+    assert_eq!(codes.sum("driftline_requests_total", &[("lane", "prod"), ("code", "200")]), all);
+    let mut reloads = instance.events("reload");
+    let moved: Vec<_> = reloads
+        .extract_if(.., |event| event["model"] == "fraud")
+        .map(|event| event["data"].clone())
+        .collect();
+    assert_eq!(moved, [json!({ "from": "v1", "to": "v2" }), json!({ "from": "v2", "to": "v1" })]);
+    assert_eq!(reloads.len(), 3, "{reloads:#?}");
+    assert!(reloads.iter().all(|event| event["actor"] == "file"), "{reloads:#?}");
+}
+
+#[test]
+fn a_broken_file_leaves_the_old_one_in_force() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml(SHADOW, ""));
+    assert_eq!(successful(&instance), Some(1.0));
+    let load = Load::start(&instance);
+    write(&folder, &models.yaml("shadow: { version: v9, percent: 500 }", ""));
+    await_until("the file is found to be broken", DEADLINE, || successful(&instance) == Some(0.0));
+    let configuration = instance.get("/api/v1/status")["configuration"].clone();
+    assert_eq!(configuration["last_reload_ok"], false);
+    let message = configuration["message"].as_str().unwrap();
+    for expected in ["v9", "percent", "driftline.yaml:"] {
+        assert!(message.contains(expected), "`{expected}` is not in {message}");
+    }
+    assert_eq!(percent(&instance), Some(5.0));
+    let refused = instance.post("/api/v1/reload", &json!({}));
+    assert_eq!(refused.status(), 422);
+    assert_eq!(refused.json()["error"]["code"], "bad_configuration");
+    load.goes_on();
+    assert_eq!(instance.get("/readyz")["status"], "ready");
+
+    write(&folder, "not: [yaml");
+    load.goes_on();
+    write(&folder, &models.yaml(&SHADOW.replace('5', "7"), ""));
+    await_until("a good file is taken again", DEADLINE, || percent(&instance) == Some(7.0));
+    assert_eq!(successful(&instance), Some(1.0));
+    assert_eq!(instance.get("/api/v1/status")["configuration"]["message"], "");
+    load.stop();
+}
+
+#[test]
+fn sighup_and_the_api_read_the_file_at_once() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml(SHADOW, ""));
+    instance.signal("HUP");
+    await_until("it was read again", DEADLINE, || instance.events("reload").len() == 1);
+    assert_eq!(instance.events("reload")[0]["actor"], "sighup");
+    let answer = instance.post("/api/v1/reload", &json!({}));
+    assert_eq!((answer.status(), answer.json()["reloaded"].as_bool()), (200, Some(true)));
+    assert_eq!(instance.events("reload").len(), 2);
+    assert_eq!(instance.metrics().value("driftline_config_reloads_total", &[]), Some(2.0));
+    holds_for("an unchanged file is not read again", Duration::from_millis(2_500), || {
+        instance.events("reload").len() == 2
+    });
+}
+
+#[test]
+fn what_needs_a_restart_is_said() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml(SHADOW, ""));
+    write(&folder, &models.yaml(SHADOW, "workers: 1\nlimits: { head_bytes: 8KiB }\n"));
+    // Whoever comes first, this call or the look at the file: one of them says it.
+    let answer = instance.post("/api/v1/reload", &json!({}));
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert!(answer.json()["needs_restart"].is_array(), "{answer:?}");
+    await_until("the log says what needs a restart", DEADLINE, || {
+        instance.log().contains(r#"these changes need a restart keys=["workers", "limits"]"#)
+    });
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_read() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let url = models.v2.url();
+    let args = ["run", "--prod", &url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let instance = Instance::with_args(&folder, &args);
+    let answer = instance.post("/api/v1/reload", &json!({}));
+    assert_eq!((answer.status(), answer.json()["error"]["code"].as_str()), (409, Some("no_file")));
+    rows::send(&mut instance.client(), None, 50, ordinary);
+}
+
+#[test]
+fn windows_go_on_when_only_traffic_changes() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml(SHADOW, ""));
+    let mut client = instance.client();
+    rows::send(&mut client, None, 1_000, ordinary);
+    instance.await_reference();
+    rows::send(&mut client, Some("acme"), 150, ordinary);
+    instance.await_requests("v2", "prod", "acme", 150);
+    write(&folder, &models.yaml(&SHADOW.replace('5', "9"), ""));
+    await_until("the new share of copies", DEADLINE, || percent(&instance) == Some(9.0));
+    rows::send(&mut client, Some("acme"), 10, ordinary);
+    instance.await_requests("v2", "prod", "acme", 160);
+    assert_eq!(instance.model()["reference"]["state"], "ready");
+}
