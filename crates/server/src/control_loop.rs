@@ -98,12 +98,15 @@ fn write_history(plane: &Plane, now: i64) {
 struct Latencies {
     horizons: BTreeMap<(Arc<str>, Arc<str>, Lane), LatencyHorizon>,
     horizon_ms: u64,
+    drills_ended: BTreeMap<String, u64>,
 }
 
-/// Synthetic latencies of a running drill: cumulative counts per bucket that are added to a version's own.
+/// Synthetic latencies of running drills: cumulative counts per bucket that are added to a version's own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LatencyOverlay {
     pub(crate) counts: BTreeMap<(String, String), Vec<u64>>,
+    /// Drills that have ended, by model: the horizons of such a model begin anew, without what was added.
+    pub(crate) ended: BTreeMap<String, u64>,
 }
 
 impl Latencies {
@@ -117,6 +120,11 @@ impl Latencies {
         if self.horizon_ms != horizon_ms {
             self.horizons.clear();
             self.horizon_ms = horizon_ms;
+        }
+        if self.drills_ended != drilled.ended {
+            let same = |model: &str| self.drills_ended.get(model) == drilled.ended.get(model);
+            self.horizons.retain(|(model, ..), _| same(model));
+            self.drills_ended.clone_from(&drilled.ended);
         }
         let mut readings = Vec::with_capacity(snapshot.lanes.len());
         for lane in &snapshot.lanes {

@@ -107,10 +107,16 @@ struct DrillState {
 }
 
 impl Drills {
-    /// The synthetic latencies so far. They stay after a drill: a horizon looks at differences, so constant counts are
-    /// nothing, and taking them away would look like a restarted counter.
+    /// The synthetic latencies of the drills that run.
     pub(crate) fn latency_overlay(&self) -> LatencyOverlay {
         self.lock().overlay.clone()
+    }
+
+    /// Takes a model's synthetic latencies out again.
+    fn end_overlay(&self, model: &str) {
+        let mut state = self.lock();
+        state.overlay.counts.retain(|(of, _), _| of != model);
+        *state.overlay.ended.entry(model.to_owned()).or_default() += 1;
     }
 
     /// The last drill of a model.
@@ -379,6 +385,7 @@ impl Drill {
         if let Err(error) = self.plane.monitor.send(Command::EndDrill { model: self.model.clone() }) {
             tracing::error!(model = self.model, %error, "the drill's rows could not be taken out of the windows");
         }
+        self.plane.drill.end_overlay(&self.model);
         let moved =
             self.plane.drill.progress(&self.model).is_some_and(|progress| progress.moved_at_ms.is_some());
         if moved && !self.wish.keep {

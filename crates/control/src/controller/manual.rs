@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::step::firing_alert;
 use super::{Controller, Intent};
-use crate::alert::AlertChange;
+use crate::alert::{Alert, AlertChange};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::ControlError;
 use crate::store::{EventKind, NewEvent, audit};
@@ -124,6 +124,20 @@ impl Controller {
         Ok(Arc::clone(to))
     }
 
+    /// Ends what the drill raised: left pending, it could fire on what is left of the drill and move real traffic.
+    fn end_alerts_of_drill(&mut self, idx: usize, now_ms: i64) {
+        let (model, began_ms) = (Arc::clone(&self.models[idx].policy.name), self.models[idx].drill_began_ms);
+        let mut ended = Vec::new();
+        for version in self.models[idx].policy.versions.clone() {
+            let raised = |alert: &Alert| alert.since_ms >= began_ms;
+            ended.extend(self.book.begin_anew(&self.policy, (&model, &version), raised, now_ms));
+        }
+        self.forget_ended(&ended);
+        if !ended.is_empty() {
+            self.save_alerts(&ended, now_ms);
+        }
+    }
+
     fn begin_anew(&mut self, model_idx: usize, version: &str, now_ms: i64) -> Vec<AlertChange> {
         let entry = &self.models[model_idx];
         let handled = &entry.handled;
@@ -211,6 +225,7 @@ impl Controller {
             return Err(conflict(model, "a drill is running: wait for its end".to_owned()));
         }
         self.models[idx].changed_before_drill = self.models[idx].changed;
+        self.models[idx].drill_began_ms = now_ms;
         self.write_event(
             EventKind::Drill,
             Some(model),
@@ -235,6 +250,7 @@ impl Controller {
             if entry.active == entry.policy.active && entry.pending.is_none() {
                 entry.changed = entry.changed_before_drill;
             }
+            self.end_alerts_of_drill(idx, now_ms);
             self.write_event(
                 EventKind::Drill,
                 Some(model),

@@ -94,6 +94,8 @@ pub(super) struct ModelEntry {
     pub(super) drill: bool,
     /// The last change of traffic when the running drill began.
     pub(super) changed_before_drill: Option<Changed>,
+    /// When it began, unix milliseconds.
+    pub(super) drill_began_ms: i64,
     /// While opening: the configuration names another `active` than when the model was stored.
     pub(super) edited: bool,
 }
@@ -116,6 +118,7 @@ impl ModelEntry {
             blocked: None,
             drill: false,
             changed_before_drill: None,
+            drill_began_ms: 0,
             edited: false,
         }
     }

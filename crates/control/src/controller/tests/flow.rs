@@ -386,3 +386,18 @@ fn an_alert_about_the_stable_version_is_no_reason_to_go_there() {
     assert_eq!(rig.active(), "v2");
     assert_eq!(rig.events(EventKind::Rollback), [] as [&str; 0]);
 }
+
+#[test]
+fn a_drill_leaves_no_alert_and_no_cooldown_behind() {
+    let mut rig = Rig::new();
+    rig.drift("v2", 0.25, 60);
+    rig.controller.begin_drill("fraud", "ada", rig.now).expect("begins");
+    let decision = rig.drift("v2", 0.35, 150).remove(0);
+    rig.carry(&decision);
+    let back = rig.controller.promote("fraud", Some("v2"), "ada", "drill ended", rig.now).expect("promotes");
+    rig.carry(&back);
+    rig.controller.end_drill("fraud", "ada", rig.now).expect("ends");
+    let names: Vec<String> = rig.controller.alerts().into_iter().map(|alert| alert.name).collect();
+    assert_eq!(names, ["FeaturePSIHigh"], "only what stood before the drill");
+    assert_eq!(rig.controller.models()[0].cooldown_until_ms, None);
+}
