@@ -171,7 +171,7 @@ fn check_formats(instance: &Instance) {
 }
 
 /// promtool's findings are about style as well; those it has on the contract's own names are known.
-fn check_with(promtool: &Path, metrics: &str) {
+pub(crate) fn check_with(promtool: &Path, metrics: &str) {
     let mut command = Command::new(promtool);
     let mut child = command
         .args(["check", "metrics"])

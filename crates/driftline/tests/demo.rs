@@ -7,7 +7,7 @@ use crate::support::run;
 #[test]
 fn it_drifts_rolls_back_and_ends() {
     let folder = Folder::new();
-    let outcome = run(folder.path(), &["demo", "--speed", "40", "--exit-after-rollback"]).expect(0);
+    let outcome = run(folder.path(), &["demo", "--speed", "12", "--exit-after-rollback"]).expect(0);
     let told = outcome.stdout.clone() + &outcome.stderr;
     for feature in ["temp", "dewp", "humid"] {
         assert!(told.contains(feature), "`{feature}` is not in:\n{told}");

@@ -226,6 +226,60 @@ fn an_observer_only_says_what_it_would_do() {
     assert_eq!(answered_by(&mut client), "v2");
 }
 
+/// The causes of a rollback are not gone with it: whoever promotes again gets the cool-down, then the guard again, until
+/// the rollbacks of the period are used up.
+#[test]
+fn a_promoted_version_that_still_drifts_is_rolled_back_until_the_limit() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let yaml = models.yaml("tenant: false", "rollback: { cooldown: 3s, max: 2 }\n");
+    let instance = Instance::start(&folder, &yaml);
+    let mut client = instance.client();
+    rows::send(&mut client, None, LEARN, ordinary);
+    instance.await_reference();
+    let promote = || {
+        let answer = instance.post("/api/v1/models/fraud/promote", &serde_json::json!({}));
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    };
+    for n_rollbacks in [1.0, 2.0] {
+        rows::send(&mut client, None, WINDOW, shifted);
+        await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
+        let page = instance.metrics();
+        assert_eq!(page.value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(n_rollbacks));
+        promote();
+        assert_eq!(instance.active(), "v2");
+        rows::send(&mut client, None, WINDOW, shifted);
+        holds_for("a person's decision stands for the cool-down", Duration::from_secs(2), || {
+            instance.active() == "v2"
+        });
+    }
+    rows::send(&mut client, None, WINDOW, shifted);
+    await_until("automatic rollback switches itself off", DEADLINE, || {
+        instance.model()["auto_rollback"] == false
+    });
+    assert_eq!(instance.active(), "v2");
+    let toggle = &instance.events("toggle")[0];
+    assert!(toggle["reason"].as_str().unwrap().contains("used up"), "{toggle:#}");
+}
+
+#[test]
+fn an_alert_ends_with_its_cause() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml("tenant: false\nauto_rollback: false", ""));
+    let mut client = instance.client();
+    rows::send(&mut client, None, LEARN, ordinary);
+    instance.await_reference();
+    rows::send(&mut client, None, WINDOW, shifted);
+    await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
+    rows::send(&mut client, None, WINDOW, ordinary);
+    await_until("it is over", DEADLINE, || instance.metrics().sum("driftline_alert_state", &[]) == 0.0);
+    let reasons: Vec<String> =
+        instance.events("alert").iter().map(|event| event["reason"].to_string()).collect();
+    let about = |word: &str| {
+        reasons.iter().filter(|reason| reason.contains("FeaturePSICritical") && reason.contains(word)).count()
+    };
+    assert_eq!((about("fires"), about("is over")), (1, 1), "{reasons:#?}");
+}
+
 #[test]
 fn the_drift_answer_has_both_histograms() {
     let (models, folder) = (Pair::start(), Folder::new());

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::http::Client;
 use crate::support::instance::{Folder, Instance};
 use crate::support::rows::{self, ordinary};
-use crate::support::{DEADLINE, Outcome, await_until, run};
+use crate::support::{DEADLINE, Outcome, await_until, holds_for, run};
 
 fn drill(instance: &Instance, folder: &Folder, more: &[&str]) -> Outcome {
     let admin = format!("http://{}", instance.admin);
@@ -42,7 +43,7 @@ fn it_passes_and_leaves_no_trace() {
     let instance = ready(&models, &folder);
     let before = windows(&instance);
     let served_before = models.v2.count() + models.v1.count();
-    let outcome = drill(&instance, &folder, &["--psi", "0.35", "--latency-ms", "0"]).expect(0);
+    let outcome = drill(&instance, &folder, &["--psi", "0.35", "--latency-ms", "530"]).expect(0);
     let printed = &outcome.stdout;
     let steps = [
         "drift and slow answers injected",
@@ -70,6 +71,9 @@ fn it_passes_and_leaves_no_trace() {
     assert_eq!(page.value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(0.0));
     assert!(!instance.events("drill").is_empty());
     await_until("no alert is left", DEADLINE, || instance.metrics().sum("driftline_alert_state", &[]) == 0.0);
+    holds_for("nothing that the drill left behind moves traffic", Duration::from_secs(4), || {
+        instance.active() == "v2" && instance.metrics().sum("driftline_rollbacks_total", &[]) == 1.0
+    });
 }
 
 #[test]
@@ -129,6 +133,8 @@ fn it_is_refused_when_it_cannot_be() {
 
     let folder = Folder::new();
     let instance = Instance::start(&folder, &models.yaml("", "drill: true\n"));
+    let learning = drill(&instance, &folder, &[]).expect(2);
+    assert!(learning.stderr.contains("still being learned"), "{}", learning.stderr);
     rows::send(&mut instance.client(), None, LEARN, ordinary);
     instance.await_reference();
     drill(&instance, &folder, &["--psi", "nonsense"]).expect(2);

@@ -21,6 +21,16 @@ fn with_windows(models: &Pair, folder: &Folder) -> Instance {
     instance
 }
 
+/// The first may have been on its way already; the second began after this call.
+fn await_two_snapshots(folder: &Folder) {
+    let snapshot = folder.path().join("state/windows.snapshot");
+    let written = || std::fs::metadata(&snapshot).and_then(|file| file.modified()).ok();
+    for what in ["the next snapshot", "the snapshot after it"] {
+        let last = written();
+        await_until(what, DEADLINE, || written() > last);
+    }
+}
+
 fn amount_psi(instance: &Instance) -> Option<f64> {
     instance.metrics().value("psi", &[("tenant", "acme"), ("feature", "amount"), ("lane", "prod")])
 }
@@ -52,13 +62,7 @@ fn windows_outlive_sigkill() {
     let (models, folder) = (Pair::start(), Folder::new());
     let instance = with_windows(&models, &folder);
     let before = amount_psi(&instance);
-    let snapshot = folder.path().join("state/windows.snapshot");
-    let written = || std::fs::metadata(&snapshot).and_then(|file| file.modified()).ok();
-    let counted = written();
-    // One that began after the counting, and one more: the first may have been on its way.
-    await_until("the next snapshot", DEADLINE, || written() > counted);
-    let next = written();
-    await_until("the snapshot after it", DEADLINE, || written() > next);
+    await_two_snapshots(&folder);
     instance.kill();
     windows_are_back(&models, &folder, before);
 }
@@ -173,4 +177,97 @@ fn killed_while_rolling_back_it_is_one_or_the_other() {
         instance.terminate();
     }
     eprintln!("{moved} of 8 rollbacks had been journaled before the end");
+}
+
+#[test]
+fn what_was_learned_outlives_sigkill() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml("", ""));
+    rows::send(&mut instance.client(), None, LEARN / 2, ordinary);
+    await_until("half is learned", DEADLINE, || instance.model()["reference"]["rows"] == LEARN / 2);
+    await_two_snapshots(&folder);
+    instance.kill();
+    let instance = Instance::start(&folder, &models.yaml("", ""));
+    await_until("half is learned still", DEADLINE, || instance.model()["reference"]["rows"] == LEARN / 2);
+    rows::send(&mut instance.client(), None, LEARN / 2, ordinary);
+    instance.await_reference();
+}
+
+#[test]
+fn an_alert_goes_on_counting_after_a_crash() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let yaml = models
+        .yaml("tenant: false", "")
+        .replace("FeaturePSICritical: { for: 2s", "FeaturePSICritical: { for: 4s");
+    let instance = Instance::start(&folder, &yaml);
+    let mut client = instance.client();
+    rows::send(&mut client, None, LEARN, ordinary);
+    instance.await_reference();
+    rows::send(&mut client, None, WINDOW, shifted);
+    await_until("the alert is pending", DEADLINE, || instance.alert_state("FeaturePSICritical") == 1.0);
+    await_two_snapshots(&folder);
+    instance.kill();
+    let instance = Instance::start(&folder, &yaml);
+    await_until("it fires after the restart, without a request", DEADLINE, || instance.active() == "v1");
+    assert_eq!(instance.metrics().value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(1.0));
+    assert_eq!(answered_by(&instance), "v1");
+}
+
+#[test]
+fn the_share_of_copies_outlives_the_process() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let yaml = models.yaml("shadow: { version: v1, percent: 5 }", "");
+    let instance = Instance::start(&folder, &yaml);
+    assert_eq!(instance.post("/api/v1/models/fraud/shadow", &json!({ "percent": 33 })).status(), 200);
+    instance.kill();
+    let instance = Instance::start(&folder, &yaml);
+    assert_eq!(instance.metrics().value("driftline_shadow_percent", &[]), Some(33.0));
+    instance.terminate();
+    let instance = Instance::start(&folder, &yaml.replace("percent: 5", "percent: 7"));
+    assert_eq!(
+        instance.metrics().value("driftline_shadow_percent", &[]),
+        Some(7.0),
+        "a changed file counts again"
+    );
+}
+
+#[test]
+fn requests_under_way_are_answered_before_the_end() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance =
+        Instance::start(&folder, &models.yaml("", "").replace("shutdown_grace: 2s", "shutdown_grace: 20s"));
+    models.v2.set(|behaviour| behaviour.latency = Duration::from_secs(1));
+    let address = instance.traffic;
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || rows::infer(&mut Client::new(address), None, &[ordinary(0)]).status())
+        })
+        .collect();
+    await_until("all are under way", DEADLINE, || models.v2.count() == 8);
+    let (status, log) = instance.terminate();
+    assert_eq!(status.code(), Some(0), "{log}");
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+    assert!(std::net::TcpStream::connect(address).is_err(), "nothing listens any more");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let mut instance =
+        Instance::start(&folder, &models.yaml("", "").replace("shutdown_grace: 2s", "shutdown_grace: 10m"));
+    models.v2.set(|behaviour| behaviour.latency = Duration::from_secs(300));
+    let address = instance.traffic;
+    // Ends with the connection.
+    let client = std::thread::spawn(move || Client::new(address).try_send("POST", "/", &[], b"{}").is_err());
+    await_until("a request is under way", DEADLINE, || models.v2.count() == 1);
+    instance.signal("TERM");
+    await_until("it says what a second signal does", DEADLINE, || {
+        instance.log().contains("once more to end at once")
+    });
+    assert!(instance.is_running());
+    instance.signal("TERM");
+    await_until("it has ended", DEADLINE, || !instance.is_running());
+    assert!(client.join().unwrap(), "the request was broken off");
 }
