@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::fraud::{LEARN, Pair};
+use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::instance::{Folder, Instance};
+use crate::support::load::Load;
 use crate::support::rows::{self, ordinary};
-use crate::support::{DEADLINE, Outcome, await_until, driftline, finish};
+use crate::support::{DEADLINE, Outcome, await_some, await_until, driftline, finish};
 
 const TOKEN: &str = "0123456789abcdef0123";
 
@@ -71,6 +72,30 @@ fn rollback_and_promote_by_command() {
     running.command(&["promote", "--version", "v1"]).expect(0);
     assert_eq!(running.answered_by(), "v1");
     assert_eq!(running.instance.events("promote").len(), 2);
+}
+
+#[test]
+fn no_request_is_lost_while_traffic_moves() {
+    let running = start("shadow: { version: v1, percent: 50 }", "");
+    let load = Load::start(&running.instance);
+    for _ in 0..10 {
+        for (verb, to) in [("rollback", "v1"), ("promote", "v2")] {
+            let answer = running.instance.post(&format!("/api/v1/models/fraud/{verb}"), &json!({}));
+            assert_eq!(
+                (answer.status(), answer.json()["state"].as_str()),
+                (200, Some("confirmed")),
+                "{answer:?}"
+            );
+            assert_eq!(running.answered_by(), to, "the next request sees it");
+            load.goes_on();
+        }
+    }
+    load.stop();
+    let page = running.instance.metrics();
+    assert_eq!(page.value("driftline_rollbacks_total", &[("trigger", "manual")]), Some(10.0));
+    let prod = [("lane", "prod")];
+    let fine = [("lane", "prod"), ("code", "200")];
+    assert_eq!(page.sum("driftline_requests_total", &prod), page.sum("driftline_requests_total", &fine));
 }
 
 #[test]
@@ -208,9 +233,28 @@ fn what_is_not_there_says_so_in_json() {
 
 #[test]
 fn history_is_told_or_refused() {
-    let running = start("", "");
-    let answer = running.instance.get("/api/v1/models/fraud/history?metric=psi&feature=amount&step=15s");
-    assert!(answer["points"].is_array(), "{answer:#}");
+    let running = start("auto_rollback: false", "");
+    let mut client = running.instance.client();
+    rows::send(&mut client, None, LEARN, ordinary);
+    running.instance.await_reference();
+    rows::send(&mut client, Some("acme"), WINDOW, ordinary);
+    for query in [
+        "metric=psi&feature=amount&tenant=acme",
+        "metric=js_divergence&feature=amount",
+        "metric=requests",
+        "metric=p95_ms",
+    ] {
+        let path = format!("/api/v1/models/fraud/history?{query}&version=v2&step=15s");
+        let point = await_some(&format!("the first point of {query}"), DEADLINE, || {
+            // Latencies are those of the last seconds.
+            rows::send(&mut client, Some("acme"), 1, ordinary);
+            running.instance.get(&path)["points"].as_array().and_then(|points| points.last().cloned())
+        });
+        assert!(
+            point[0].as_str().unwrap().ends_with('Z') && point[1].as_f64() >= Some(0.0),
+            "{query}: {point}"
+        );
+    }
     for bad in ["metric=nonsense", "from=yesterday", "step=-1", "from=2000&to=1000"] {
         let path = format!("/api/v1/models/fraud/history?{bad}");
         assert_eq!(running.instance.call("GET", &path, &[], b"").status(), 400, "{bad}");

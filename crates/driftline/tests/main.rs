@@ -14,6 +14,7 @@ mod drill;
 mod hostile;
 mod offline;
 mod offline_replay;
+mod prometheus_server;
 mod reload;
 mod restart;
 mod shadow_isolation;

@@ -1,61 +1,14 @@
 //! Belongs here: a changed file, put in force under load without a failed request, or not at all.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::fraud::Pair;
-use crate::support::http::Client;
 use crate::support::instance::{FREE_PORTS, Folder, Instance};
-use crate::support::rows::{self, INFER, ordinary};
+use crate::support::load::Load;
+use crate::support::rows::{self, ordinary};
 use crate::support::{DEADLINE, await_until, holds_for};
-
-/// Clients that send until they are stopped, and fail at the first request that does.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(instance: &Instance) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let address = instance.traffic;
-        let clients = (0..4).map(|_| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            std::thread::spawn(move || {
-                let mut client = Client::new(address);
-                let body = rows::body(&[ordinary(0)]).to_string();
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = client.send("POST", INFER, &[], body.as_bytes());
-                    assert_eq!(answer.status(), 200, "{answer:?}");
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        });
-        Self { clients: clients.collect(), stop, answered }
-    }
-
-    /// Waits for some more requests, so that what was changed is under load.
-    fn goes_on(&self) {
-        let before = self.answered.load(Ordering::Relaxed);
-        await_until("requests go on", DEADLINE, || {
-            self.answered.load(Ordering::Relaxed) > before + 50
-                || self.clients.iter().any(JoinHandle::is_finished)
-        });
-    }
-
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.join().unwrap();
-        }
-        assert!(self.answered.load(Ordering::Relaxed) > 100);
-    }
-}
 
 fn write(folder: &Folder, yaml: &str) {
     folder.write("driftline.yaml", &format!("{FREE_PORTS}{yaml}"));
