@@ -104,7 +104,7 @@ fn text(value: &Value) -> String {
 
 /// `driftline rollback`.
 pub(crate) fn rollback(args: &ChangeArgs) -> Outcome {
-    change(args, "rollback", json!({ "reason": args.reason, "actor": actor() }))
+    change(args, "rollback", &json!({ "reason": args.reason, "actor": actor() }))
 }
 
 /// `driftline promote`.
@@ -113,14 +113,14 @@ pub(crate) fn promote(args: &PromoteArgs) -> Outcome {
     if let Some(version) = &args.version {
         body["version"] = json!(version);
     }
-    change(&args.change, "promote", body)
+    change(&args.change, "promote", &body)
 }
 
-fn change(args: &ChangeArgs, verb: &str, body: Value) -> Outcome {
+fn change(args: &ChangeArgs, verb: &str, body: &Value) -> Outcome {
     let answer = block_on(async {
         let admin = AdminClient::from_args(&args.admin)?;
         let model = admin.model(args.model.as_deref()).await?;
-        admin.post(&format!("/api/v1/models/{model}/{verb}"), &body).await
+        admin.post(&format!("/api/v1/models/{model}/{verb}"), body).await
     })?;
     let decision = &answer["decision"];
     line(format!(
