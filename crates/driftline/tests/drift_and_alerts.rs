@@ -48,7 +48,8 @@ fn tenants_red(instance: &Instance) -> f64 {
 #[test]
 fn one_tenant_alone_moves_nothing_and_three_roll_back() {
     let (models, folder) = (Pair::start(), Folder::new());
-    let instance = learned(&folder, &models.yaml("", ""));
+    let yaml = models.yaml("", "").replace("FeaturePSICritical: { for: 2s", "FeaturePSICritical: { for: 6s");
+    let instance = learned(&folder, &yaml);
     let mut client = instance.client();
     rows::send(&mut client, Some("a"), WINDOW, shifted);
     await_until("one tenant is red", DEADLINE, || tenants_red(&instance) == 1.0);
@@ -248,7 +249,7 @@ fn a_promoted_version_that_still_drifts_is_rolled_back_until_the_limit() {
         promote();
         assert_eq!(instance.active(), "v2");
         rows::send(&mut client, None, WINDOW, shifted);
-        holds_for("a person's decision stands for the cool-down", Duration::from_secs(2), || {
+        holds_for("a person's decision stands for the cool-down", Duration::from_secs(1), || {
             instance.active() == "v2"
         });
     }

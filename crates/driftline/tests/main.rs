@@ -2,8 +2,8 @@
 //!
 //! Each module says what belongs into it. `support` has what they share.
 
-// Tests may stop at the first thing that is not as it should be, and say why a test was skipped.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 mod canary;
 mod contract_metrics;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::fraud::Pair;
 use crate::support::instance::{FREE_PORTS, Folder, Instance};
 use crate::support::load::Load;
-use crate::support::rows::{self, ordinary};
+use crate::support::rows::{self, INFER, ordinary};
 use crate::support::{DEADLINE, await_until, holds_for};
 
 fn write(folder: &Folder, yaml: &str) {
@@ -55,7 +55,7 @@ fn a_changed_file_is_in_force_without_a_failed_request() {
         of("v1") > v1 + 5.0 && of("v2") > v2 + 5.0
     });
     load.stop();
-    assert_eq!(successful(&instance), Some(1.0));
+    await_until("it says so", DEADLINE, || successful(&instance) == Some(1.0));
     let codes = instance.metrics();
     let all = codes.sum("driftline_requests_total", &[("lane", "prod")]);
     assert_eq!(codes.sum("driftline_requests_total", &[("lane", "prod"), ("code", "200")]), all);
@@ -93,8 +93,8 @@ fn a_broken_file_leaves_the_old_one_in_force() {
     write(&folder, "not: [yaml");
     load.goes_on();
     write(&folder, &models.yaml(&SHADOW.replace('5', "7"), ""));
-    await_until("a good file is taken again", DEADLINE, || percent(&instance) == Some(7.0));
-    assert_eq!(successful(&instance), Some(1.0));
+    await_until("a good file is taken again", DEADLINE, || successful(&instance) == Some(1.0));
+    assert_eq!(percent(&instance), Some(7.0));
     assert_eq!(instance.get("/api/v1/status")["configuration"]["message"], "");
     load.stop();
 }
@@ -154,4 +154,52 @@ fn windows_go_on_when_only_traffic_changes() {
     rows::send(&mut client, Some("acme"), 10, ordinary);
     instance.await_requests("v2", "prod", "acme", 160);
     assert_eq!(instance.model()["reference"]["state"], "ready");
+}
+
+#[test]
+fn a_model_can_come_and_go() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = Instance::start(&folder, &models.yaml("route: { header: { x-for: fraud } }", ""));
+    let mut client = instance.client();
+    let body = rows::body(&[ordinary(0)]).to_string();
+    let mut ask = |model: &str| {
+        let answer = client.send("POST", INFER, &[("x-for", model)], body.as_bytes());
+        (answer.status(), answer.header("x-model").map(ToOwned::to_owned))
+    };
+    assert_eq!(ask("fraud"), (200, Some("v2".to_owned())));
+    assert_eq!(ask("churn").0, 404);
+    let churn = format!(
+        "models:\n  churn:\n    versions: {{ only: {} }}\n    active: only\n    auto_rollback: false\n    route: {{ header: {{ x-for: churn }} }}\n",
+        models.v1.url()
+    );
+    write(&folder, &models.yaml("route: { header: { x-for: fraud } }", "").replace("models:\n", &churn));
+    await_until("the new model is there", DEADLINE, || {
+        instance.metrics().value("driftline_active_version", &[("model", "churn")]) == Some(1.0)
+    });
+    assert_eq!(ask("churn"), (200, Some("v1".to_owned())));
+    assert_eq!(ask("fraud"), (200, Some("v2".to_owned())));
+    let rows_of = |instance: &Instance, model: &str| {
+        let status = instance.get("/api/v1/status");
+        let models = status["models"].as_array().unwrap();
+        models.iter().find(|entry| entry["model"] == model).and_then(|entry| entry["rows"].as_u64())
+    };
+    await_until("it is measured", DEADLINE, || rows_of(&instance, "churn") == Some(1));
+    await_until("the other goes on", DEADLINE, || rows_of(&instance, "fraud") == Some(2));
+    assert_eq!(instance.post("/api/v1/models/churn/rollback", &json!({})).status(), 409);
+
+    write(&folder, &churn);
+    await_until("the old model is gone", DEADLINE, || ask("fraud").0 == 404);
+    await_until("with what was known of it", DEADLINE, || rows_of(&instance, "fraud").is_none());
+    assert_eq!(ask("churn"), (200, Some("v1".to_owned())));
+    await_until("its numbers are gone", DEADLINE, || {
+        instance.call("GET", "/api/v1/models/fraud/drift", &[], b"").status() == 404
+    });
+    let page = instance.metrics();
+    let left: Vec<_> =
+        page.all("psi", &[("model", "fraud")]).chain(page.all("requests", &[("model", "fraud")])).collect();
+    assert!(left.is_empty(), "{left:?}");
+    for name in ["driftline_active_version", "driftline_tenants_red", "driftline_alert_state"] {
+        assert_eq!(page.all(name, &[("model", "fraud")]).count(), 0, "{name}");
+    }
+    assert_eq!(instance.get("/readyz")["status"], "ready");
 }
