@@ -57,6 +57,7 @@ fn router(plane: Arc<Plane>) -> Router {
         .route("/drill", get(drill::progress).post(drill::start));
     Router::new()
         .route("/", get(page::overview))
+        .route("/style.css", get(page::style))
         .route("/healthz", get(read::healthz))
         .route("/readyz", get(read::readyz))
         .route("/metrics", get(read::metrics))
