@@ -64,6 +64,9 @@ fn serve() -> Served {
             assert_eq!(answer.header(name), Some(value.as_str()), "{name}");
         }
     }
+    await_until("every request and copy is measured", DEADLINE, || instance.model()["rows"] == 2 * REQUESTS);
+    instance.await_requests("prod", "prod", "acme", MEASURED / 2);
+    instance.await_requests("prod", "prod", "globex", MEASURED / 2);
     instance.await_requests("prod", "prod", "all", 1_000);
     instance.await_requests("shadow", "shadow", "all", 1_000);
     instance.await_reference();

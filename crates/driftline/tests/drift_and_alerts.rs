@@ -59,7 +59,7 @@ fn one_tenant_alone_moves_nothing_and_three_roll_back() {
     rows::send(&mut client, Some("b"), WINDOW, shifted);
     rows::send(&mut client, Some("c"), WINDOW, shifted);
     await_until("the alert is pending", DEADLINE, || instance.alert_state("FeaturePSICritical") == 1.0);
-    assert_eq!(tenants_red(&instance), 3.0);
+    await_until("three tenants are red", DEADLINE, || tenants_red(&instance) == 3.0);
     assert_eq!(answered_by(&mut client), "v2", "nothing moves while the alert is pending");
     await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
     await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
@@ -286,6 +286,8 @@ fn the_drift_answer_has_both_histograms() {
     let (models, folder) = (Pair::start(), Folder::new());
     let instance = learned(&folder, &models.yaml("auto_rollback: false", ""));
     rows::send(&mut instance.client(), Some("a"), WINDOW, shifted);
+    let sent = LEARN + (TENANTS.len() + 1) * WINDOW;
+    await_until("all of it is measured", DEADLINE, || instance.model()["rows"] == sent);
     await_until("one tenant is red", DEADLINE, || tenants_red(&instance) == 1.0);
     let drift = instance.get("/api/v1/models/fraud/drift?tenant=a");
     assert_eq!(
