@@ -18,7 +18,7 @@ pub enum DecodeErrorKind {
     Depth,
     /// JSON, but not of the protocol's form: a tensor's shape and data disagree, a list stands where an object must.
     Shape,
-    /// Tensors in the binary extension, which carry no JSON data.
+    /// A binary tensor of a datatype that is not known, or with text that is not UTF-8.
     BinaryTensor,
     /// More rows than the limit.
     TooManyRows,

@@ -8,7 +8,9 @@
 //! profile knows k column names, they are used. A single output is `prediction` (`prediction.0` …), several are
 //! `prediction.NAME`. Values: numbers as they are, BOOL and JSON booleans as the categories `true` and `false`, strings
 //! as categories whatever the datatype says. A key given twice: the last one counts; two tensors of one name: an error.
+//! A tensor with `binary_data_size` has its values after the JSON (see `binary`); both kinds may stand in one body.
 
+use super::binary::{self, Datatype};
 use super::flatten::push_index;
 use super::reader::{Kind, Reader, Scalar};
 use super::sink::{Side, Sink};
@@ -29,6 +31,15 @@ struct Tensor {
     /// Where its values stand in the scratch.
     start: usize,
     count: usize,
+    /// Set until the values have been read from behind the JSON.
+    binary: Option<Binary>,
+}
+
+/// A tensor whose values follow the JSON.
+#[derive(Clone, Copy, Debug)]
+struct Binary {
+    datatype: Datatype,
+    bytes: usize,
 }
 
 /// Buffers that live from exchange to exchange.
@@ -46,13 +57,15 @@ struct Draft {
     shape: Option<(Option<u64>, u64)>,
     /// First value in the scratch and number of values.
     data: Option<(usize, usize)>,
-    boolean: bool,
-    binary: bool,
+    datatype: Option<Datatype>,
+    /// `binary_data_size`.
+    binary: Option<u64>,
 }
 
-/// Reads a body into the sink.
+/// Reads a body into the sink; the reader stands at its beginning.
 pub(crate) fn read(
     mut reader: Reader<'_>,
+    body: &[u8],
     sink: &mut Sink<'_>,
     spec: &DecoderSpec,
     scratch: &mut Scratch,
@@ -63,6 +76,7 @@ pub(crate) fn read(
         Side::Predictions => "outputs",
     };
     let mut found = false;
+    scratch.tensors.clear();
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {
         if *key == *wanted {
@@ -72,11 +86,14 @@ pub(crate) fn read(
             reader.skip_value()?;
         }
     }
-    reader.finish()?;
+    if scratch.tensors.iter().all(|tensor| tensor.binary.is_none()) || !found {
+        reader.finish()?;
+    }
     if !found {
         let message = format!("expected the key `{wanted}`");
         return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
     }
+    binaries(body, reader.position(), sink, scratch)?;
     emit(sink, spec, scratch, name)?;
     sink.end(false)
 }
@@ -105,12 +122,12 @@ fn tensor(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -
         match &*key {
             "name" if reader.kind()? == Kind::String => draft.name = Some(sink.keep_name(reader.string()?)?),
             "datatype" if reader.kind()? == Kind::String => {
-                draft.boolean = reader.string()?.resolved().eq_ignore_ascii_case("bool");
+                draft.datatype = Datatype::named(&reader.string()?.resolved());
             }
             "name" | "datatype" => return Err(shape(reader, "expected a string")),
             "shape" => draft.shape = Some(dimensions(reader)?),
             "data" => draft.data = Some(data(reader, sink, scratch)?),
-            "parameters" => draft.binary = is_binary(reader)?,
+            "parameters" => draft.binary = binary_size(reader)?,
             _ => reader.skip_value()?,
         }
     }
@@ -125,12 +142,13 @@ fn finish_tensor(
 ) -> Result<Tensor> {
     let name = draft.name.ok_or_else(|| shape(reader, "a tensor without `name` ends"))?;
     let (batch, product) = draft.shape.ok_or_else(|| shape(reader, "a tensor without `shape` ends"))?;
-    let Some((start, count)) = draft.data else {
-        if draft.binary {
-            let message = "tensor data is in the binary extension: only JSON data is read";
-            return Err(DecodeError::new(DecodeErrorKind::BinaryTensor, message));
+    let (start, count) = match (draft.data, draft.binary) {
+        (Some(data), None) => data,
+        (None, Some(bytes)) => return binary_tensor(reader, draft.datatype, name, (batch, product), bytes),
+        (None, None) => return Err(shape(reader, "a tensor without `data` ends")),
+        (Some(_), Some(_)) => {
+            return Err(shape(reader, "a tensor with both `data` and `binary_data_size` ends"));
         }
-        return Err(shape(reader, "a tensor without `data` ends"));
     };
     if u64::try_from(count) != Ok(product) {
         return Err(shape(
@@ -138,14 +156,56 @@ fn finish_tensor(
             &format!("shape asks for {product} values, data has {count}, in a tensor that ends"),
         ));
     }
-    if draft.boolean {
+    if draft.datatype == Some(Datatype::Bool) {
         for cell in scratch.cells.iter_mut().skip(start).take(count) {
             if let CellValue::Number(number) = *cell {
                 *cell = sink.boolean(number != 0.0)?;
             }
         }
     }
-    Ok(Tensor { name, batch, start, count })
+    Ok(Tensor { name, batch, start, count, binary: None })
+}
+
+/// A tensor whose values are read when the JSON has ended.
+fn binary_tensor(
+    reader: &Reader<'_>,
+    datatype: Option<Datatype>,
+    name: TextRange,
+    (batch, product): (Option<u64>, u64),
+    bytes: u64,
+) -> Result<Tensor> {
+    let datatype = datatype.ok_or_else(|| {
+        let message = format!("a binary tensor of no known datatype ends at byte {}", reader.position());
+        DecodeError::new(DecodeErrorKind::BinaryTensor, message)
+    })?;
+    // No body is longer than memory: a size that does not fit is one that no body has.
+    let fits =
+        |number: u64| usize::try_from(number).map_err(|_| shape(reader, "a tensor that is too large ends"));
+    let binary = Some(Binary { datatype, bytes: fits(bytes)? });
+    Ok(Tensor { name, batch, start: 0, count: fits(product)?, binary })
+}
+
+/// Reads the values that follow the JSON, which ends at `json_end`.
+fn binaries(body: &[u8], json_end: usize, sink: &mut Sink<'_>, scratch: &mut Scratch) -> Result<()> {
+    let sizes = scratch.tensors.iter().filter_map(|tensor| tensor.binary).map(|binary| binary.bytes);
+    let Some(total) = sizes.reduce(usize::saturating_add) else {
+        return Ok(());
+    };
+    let after = body.get(json_end..).unwrap_or_default();
+    let gap = after.len().checked_sub(total).and_then(|at| after.split_at_checked(at));
+    let Some((_, mut rest)) = gap.filter(|(gap, _)| gap.iter().all(u8::is_ascii_whitespace)) else {
+        let message = format!("binary tensors ask for {total} bytes, {} follow the JSON", after.len());
+        return Err(DecodeError::new(DecodeErrorKind::Shape, message));
+    };
+    for tensor in &mut scratch.tensors {
+        if let Some(binary) = tensor.binary.take() {
+            let (bytes, after) = rest.split_at_checked(binary.bytes).unwrap_or((rest, &[]));
+            rest = after;
+            tensor.start = scratch.cells.len();
+            binary::read(binary.datatype, bytes, tensor.count, sink, &mut scratch.cells)?;
+        }
+    }
+    Ok(())
 }
 
 /// Dimension 0 and the product of all dimensions.
@@ -160,12 +220,8 @@ fn dimensions(reader: &mut Reader<'_>) -> Result<(Option<u64>, u64)> {
             Kind::Number => reader.scalar()?,
             _ => return Err(shape(reader, "expected a dimension")),
         };
-        let dimension = match dimension {
-            Scalar::Number(n) if n.value >= 0.0 && n.value.fract() == 0.0 && !n.inexact_integer => {
-                n.value as u64
-            }
-            _ => return Err(shape(reader, "expected a whole dimension, 0 or more,")),
-        };
+        let dimension =
+            whole(&dimension).ok_or_else(|| shape(reader, "expected a whole dimension, 0 or more,"))?;
         count += 1;
         batch.get_or_insert(dimension);
         product = match product.checked_mul(dimension) {
@@ -202,19 +258,38 @@ fn data(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -> 
     Ok((start, scratch.cells.len() - start))
 }
 
-/// True when the tensor's parameters say that its data follows the JSON as bytes.
-fn is_binary(reader: &mut Reader<'_>) -> Result<bool> {
+/// `binary_data_size` of a tensor's parameters: its data follows the JSON as so many bytes.
+fn binary_size(reader: &mut Reader<'_>) -> Result<Option<u64>> {
     if reader.kind()? != Kind::Object {
         reader.skip_value()?;
-        return Ok(false);
+        return Ok(None);
     }
-    let mut binary = false;
+    let mut size = None;
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {
-        binary |= key == "binary_data_size";
-        reader.skip_value()?;
+        if key != "binary_data_size" {
+            reader.skip_value()?;
+            continue;
+        }
+        size = match reader.kind()? {
+            Kind::Number => whole(&reader.scalar()?),
+            _ => None,
+        };
+        if size.is_none() {
+            return Err(shape(reader, "expected a whole `binary_data_size`, 0 or more,"));
+        }
     }
-    Ok(binary)
+    Ok(size)
+}
+
+/// A number that is whole and not negative.
+fn whole(scalar: &Scalar<'_>) -> Option<u64> {
+    match scalar {
+        Scalar::Number(n) if n.value >= 0.0 && n.value.fract() == 0.0 && !n.inexact_integer => {
+            Some(n.value as u64)
+        }
+        _ => None,
+    }
 }
 
 /// Writes the tensors as columns.

@@ -9,6 +9,7 @@
 //! key given twice the last value counts, once.
 
 mod auto;
+mod binary;
 mod error;
 mod flatten;
 mod json;
@@ -292,7 +293,7 @@ impl Decoder {
         match protocol {
             Protocol::KserveV1 => kserve_v1::read(reader, &mut sink, &self.spec, &mut self.name)?,
             Protocol::KserveV2 => {
-                kserve_v2::read(reader, &mut sink, &self.spec, &mut self.tensors, &mut self.name)?;
+                kserve_v2::read(reader, body, &mut sink, &self.spec, &mut self.tensors, &mut self.name)?;
             }
             Protocol::Auto | Protocol::Json => json::read(reader, &mut sink, &self.spec, &mut self.name)?,
         }

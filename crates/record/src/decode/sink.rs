@@ -93,6 +93,11 @@ impl<'d> Sink<'d> {
         Ok(self.into.intern_with(|held| text.push_to(held)))
     }
 
+    /// Keeps text that has no escapes.
+    pub(crate) fn keep_str(&mut self, text: &str) -> Result<TextRange> {
+        self.intern(text)
+    }
+
     /// Keeps a tensor's name.
     pub(crate) fn keep_name(&mut self, text: Text<'_>) -> Result<TextRange> {
         self.check_name(text.raw_len())?;

@@ -95,10 +95,7 @@ fn v2_tensors() {
         (r#"{"name":"a","shape":[1],"datatype":"FP32"}"#, "error shape"),
         (r#"{"name":"a","shape":[1],"datatype":"FP32","data":1}"#, "error shape"),
         (r#"{"name":"a","shape":[1],"datatype":"FP32","data":[{}]}"#, "error shape"),
-        (
-            r#"{"name":"a","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}"#,
-            "error binary_tensor",
-        ),
+        (r#"{"name":"a","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}"#, "error shape"),
         (r#"{"name":"a","shape":[0],"datatype":"FP32","data":[]}"#, "error empty"),
         (
             r#"{"name":"a","shape":[1],"datatype":"FP32","data":[1]},{"name":"a","shape":[1],"datatype":"FP32","data":[1]}"#,

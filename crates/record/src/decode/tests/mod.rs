@@ -1,6 +1,7 @@
 //! Tests of the decoders from outside: bodies in, cells out.
 
 mod bench;
+mod binary;
 mod hostile;
 mod json;
 mod kserve;
