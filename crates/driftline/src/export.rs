@@ -36,6 +36,9 @@ pub(crate) fn run(args: &ExportArgs) -> Outcome {
 
 /// `driftline completions`.
 pub(crate) fn completions(args: &CompletionsArgs) -> Outcome {
-    clap_complete::generate(args.shell, &mut Cli::command(), "driftline", &mut std::io::stdout().lock());
+    // Written here and not by the generator, which panics when the reader has gone away.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "driftline", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
     Ok(Exit::Fine)
 }

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     };
     logging::start(cli.log_format, default_filter);
     let outcome = match &cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args, cli.log_format),
         Command::Demo(args) => demo::run(args),
         Command::Compare(args) => output::with_stdout(|out| compare::run(args, out)),
         Command::Baseline(args) => output::with_stdout(|out| baseline::run(args, out)),

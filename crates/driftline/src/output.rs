@@ -51,10 +51,24 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
         // `driftline … | head` is no error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            note(format!("error: {error:#}"));
+            note(format!("error: {}", with_causes(&error)));
             ExitCode::from(2)
         }
     }
+}
+
+/// An error and its causes, each said once: some messages hold their cause already.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+        text
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -62,4 +76,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::with_causes;
+
+    #[test]
+    fn causes_are_said_once() {
+        let said =
+            anyhow!("disk full").context("cannot write: disk full; free some space").context("state folder");
+        assert_eq!(with_causes(&said), "state folder: cannot write: disk full; free some space");
+        assert_eq!(with_causes(&anyhow!("inner").context("outer")), "outer: inner");
+    }
 }

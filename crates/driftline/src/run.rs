@@ -7,21 +7,28 @@ use server::App;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{CheckArgs, RunArgs};
+use crate::logging::LogFormat;
 use crate::output::{Exit, Outcome, line, note};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "driftline.yaml";
 
 /// `driftline run`.
-pub(crate) fn run(args: &RunArgs) -> Outcome {
+pub(crate) fn run(args: &RunArgs, format: LogFormat) -> Outcome {
     let loaded = match load(args) {
         Ok(loaded) => loaded,
         Err(problems) => return Ok(report_problems(&problems)),
     };
-    report_warnings(&loaded);
+    match format {
+        LogFormat::Text => report_warnings(&loaded),
+        LogFormat::Json => log_warnings(&loaded),
+    }
     let app = App::start(loaded.settings)?;
-    note(format!("traffic on http://{}, metrics and API on http://{}", app.traffic_addr(), app.admin_addr()));
-    wait_for_the_end()?;
+    say(
+        format,
+        &format!("traffic on http://{}, metrics and API on http://{}", app.traffic_addr(), app.admin_addr()),
+    );
+    wait_for_the_end(format)?;
     app.shutdown();
     Ok(Exit::Fine)
 }
@@ -46,7 +53,7 @@ fn load(args: &RunArgs) -> Result<Loaded, Problems> {
 }
 
 /// SIGTERM or Ctrl-C; a second one ends at once.
-fn wait_for_the_end() -> anyhow::Result<()> {
+fn wait_for_the_end(format: LogFormat) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -57,7 +64,7 @@ fn wait_for_the_end() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
-    note("ending: running requests may finish; once more to end at once");
+    say(format, "ending: running requests may finish; once more to end at once");
     std::thread::spawn(move || {
         runtime.block_on(async {
             let (Ok(mut terminate), Ok(mut interrupt)) =
@@ -98,6 +105,27 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
 pub(crate) fn report_problems(problems: &Problems) -> Exit {
     note(problems.to_string().trim_end());
     Exit::Usage
+}
+
+/// One line for people, or a log line where every line has to be one.
+fn say(format: LogFormat, text: &str) {
+    match format {
+        LogFormat::Text => note(text),
+        LogFormat::Json => tracing::info!("{text}"),
+    }
+}
+
+fn log_warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!(
+            key = warning.path,
+            line = warning.line,
+            column = warning.column,
+            hint = warning.hint,
+            "{}",
+            warning.message
+        );
+    }
 }
 
 /// Prints every warning.

@@ -335,8 +335,9 @@ fn a_closed_stdin_is_no_panic() {
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let folder = flights();
-    let cases: [&[&str]; 5] = [
+    let cases: [&[&str]; 6] = [
         &["export", "json-schema"],
+        &["completions", "bash"],
         &["export", "prometheus-rules"],
         &["--help"],
         &["compare", "--reference", "reference.csv", "--current", "after.csv", "--format", "html"],

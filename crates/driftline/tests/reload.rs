@@ -203,3 +203,20 @@ fn a_model_can_come_and_go() {
     }
     assert_eq!(instance.get("/readyz")["status"], "ready");
 }
+
+#[test]
+fn sighup_without_a_file_is_answered_and_ends_nothing() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let prod = models.v2.url();
+    let args =
+        ["run", "--prod", &prod, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
+    let mut instance = Instance::with_args(&folder, &args);
+    instance.signal("HUP");
+    await_until("it says that there is no file", DEADLINE, || {
+        instance.log().contains("without a configuration file")
+    });
+    assert!(instance.is_running());
+    for line in instance.log().lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not a JSON line: {line}");
+    }
+}

@@ -28,7 +28,7 @@ use crate::snapshot::{self, SnapshotWriter};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The state folder can't be used: locked by another instance, not writable, a broken database.
-    #[error("state folder `{folder}`: {source}")]
+    #[error("the state folder `{folder}` cannot be used; name another with `store`, or mend this one")]
     Store {
         /// The folder.
         folder: String,
@@ -36,14 +36,14 @@ pub enum StartError {
         source: control::StoreError,
     },
     /// The journal can't be read.
-    #[error("journal: {0}")]
+    #[error("the journal cannot be used")]
     Journal(#[from] control::ControlError),
     /// The data plane did not start.
     #[error(transparent)]
     Gateway(#[from] gateway::GatewayError),
     /// The admin address can't be bound.
     #[error(
-        "admin address `{address}`: {source}; choose another with `admin:` or `--admin`, or stop what holds it"
+        "the admin address `{address}` cannot be taken; choose another with `admin:` or `--admin`, or stop what holds it"
     )]
     Admin {
         /// The address.
@@ -52,7 +52,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// A thread could not be started.
-    #[error("thread `{name}` did not start: {source}")]
+    #[error("thread `{name}` did not start")]
     Thread {
         /// Its name.
         name: &'static str,

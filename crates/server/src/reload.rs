@@ -133,7 +133,6 @@ fn restart_keys(old: &Settings, new: &Settings) -> Vec<&'static str> {
 
 /// Reloads when the file's content changes or SIGHUP comes, until `stop` turns true.
 pub(crate) async fn watch(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
-    let Some(file) = plane.config_file.clone() else { return };
     let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -141,7 +140,10 @@ pub(crate) async fn watch(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             return;
         }
     };
-    let mut seen = stamp(&file);
+    // Without a file SIGHUP must not end the process either: it is answered with a log line.
+    let file = plane.config_file.clone();
+    let stamp = || file.as_deref().and_then(stamp);
+    let mut seen = stamp();
     let mut tick = tokio::time::interval(WATCH_EVERY);
     loop {
         let by_hand = tokio::select! {
@@ -149,7 +151,7 @@ pub(crate) async fn watch(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             _ = hangup.recv() => true,
             _ = tick.tick() => false,
         };
-        let current = stamp(&file);
+        let current = stamp();
         if !by_hand && current == seen {
             continue;
         }

@@ -228,7 +228,8 @@ impl Drop for Instance {
 
 /// From `traffic on http://A, metrics and API on http://B`.
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line = log.lines().find(|line| line.starts_with("traffic on "))?;
-    let mut found = line.split(&[' ', ','][..]).filter_map(|word| word.split_once("://")?.1.parse().ok());
+    let line = log.lines().find(|line| line.contains("traffic on http://"))?;
+    let mut found =
+        line.split(&[' ', ',', '"'][..]).filter_map(|word| word.split_once("://")?.1.parse().ok());
     Some((found.next()?, found.next()?))
 }
