@@ -124,8 +124,14 @@ fn check(
     let is_whole = unexpanded.is_empty() && written_wrong.is_empty();
     let meant_wrong = sink.into_problems();
     // A part that could not be read is missing from what was checked: a warning may then be about nothing.
-    let meant_wrong =
-        meant_wrong.into_iter().filter(|problem| is_whole || problem.severity == Severity::Error);
+    // What stands in for a wrong value is not to be judged once more.
+    let is_said = |problem: &Problem| {
+        written_wrong.iter().any(|first| (first.line, first.column) == (problem.line, problem.column))
+    };
+    let meant_wrong: Vec<Problem> = meant_wrong
+        .into_iter()
+        .filter(|problem| is_whole || (problem.severity == Severity::Error && !is_said(problem)))
+        .collect();
     // Whatever else is said about a value that could not be expanded is noise.
     let is_noise = |problem: &Problem| {
         unexpanded.iter().any(|first| (first.line, first.column) == (problem.line, problem.column))

@@ -227,7 +227,9 @@ impl Reader<'_, '_> {
             && above.is_none_or(|above| value > above);
         if !is_inside {
             self.outside(scalar, &number_range(least, most, above), at);
-            return None;
+            // The bound stands in, so that what is around it can be checked in the same run.
+            let key = if least.is_some_and(|least| value < least) { "minimum" } else { "maximum" };
+            return schema.get(key).filter(|bound| bound.is_number()).cloned();
         }
         if schema.get("x-kind").is_some() {
             self.span_or_size(&scalar.text, schema, scalar, at)?;
