@@ -217,13 +217,19 @@ pub(crate) struct RouteDetail {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Protocol {
-    /// Recognised from path and body, request by request.
+    /// Recognised from path, content type and body, request by request.
     #[default]
     Auto,
     /// `instances` and `predictions`.
     KserveV1,
-    /// `inputs` and `outputs` (Open Inference Protocol).
+    /// `inputs` and `outputs` (Open Inference Protocol), JSON and binary tensors.
     KserveV2,
+    /// Containers on SageMaker: CSV, JSON or JSON lines.
+    Sagemaker,
+    /// Endpoints on Vertex AI: `instances` and `predictions`.
+    Vertex,
+    /// Chat, completions and embeddings: counts and settings, never text.
+    Openai,
     /// Any JSON, by path or flattened.
     Json,
 }
@@ -234,6 +240,9 @@ impl From<Protocol> for record::Protocol {
             Protocol::Auto => Self::Auto,
             Protocol::KserveV1 => Self::KserveV1,
             Protocol::KserveV2 => Self::KserveV2,
+            Protocol::Sagemaker => Self::Sagemaker,
+            Protocol::Vertex => Self::Vertex,
+            Protocol::Openai => Self::Openai,
             Protocol::Json => Self::Json,
         }
     }

@@ -1,44 +1,144 @@
-//! Which protocol a body is in.
+//! Which protocol a message is in, and which form its body has.
+//!
+//! The path speaks first, then the content type, then the body. A path that promises a protocol is held to it.
 
 use super::reader::{Kind, Reader};
 use super::sink::Side;
-use super::{DecodeError, Protocol};
+use super::{DecodeError, DecodeErrorKind, Protocol};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// By the request's path: `…/v2/models/…/infer` and `…/v1/models/…:predict`.
-pub(crate) fn by_path(path: &[u8]) -> Option<Protocol> {
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// JSON whose keys tell which protocol it is.
+    Detect,
+    KserveV1,
+    KserveV2,
+    Json,
+    JsonLines,
+    Csv,
+    Openai,
+}
+
+/// What a content type says, as far as bodies are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    Csv,
+    JsonLines,
+    Json,
+    /// Nothing, or a type that says nothing about the form.
+    Any,
+    Other,
+}
+
+/// The protocol of a request's path, when the configuration leaves it open.
+pub(crate) fn settled(configured: Protocol, path: &[u8]) -> Protocol {
+    match configured {
+        Protocol::Auto => by_path(path).unwrap_or(Protocol::Auto),
+        // What is handed to the container as it is may have any form.
+        Protocol::Vertex if path.ends_with(b":rawPredict") => Protocol::Auto,
+        fixed => fixed,
+    }
+}
+
+/// The form of a body, from what is known before it is read.
+pub(crate) fn form(protocol: Protocol, content_type: Option<&[u8]>, body: &[u8]) -> Result<Form> {
+    Ok(match (protocol, media(content_type)) {
+        (Protocol::KserveV1, _) => Form::KserveV1,
+        (Protocol::KserveV2, _) => Form::KserveV2,
+        (Protocol::Json, _) => Form::Json,
+        (Protocol::Openai, _) => Form::Openai,
+        (Protocol::Auto | Protocol::Sagemaker | Protocol::Vertex, Media::Csv) => Form::Csv,
+        (Protocol::Auto | Protocol::Sagemaker | Protocol::Vertex, Media::JsonLines) => Form::JsonLines,
+        (Protocol::Vertex, _) => Form::KserveV1,
+        (Protocol::Sagemaker, Media::Any) if !begins_like_json(body) => Form::Csv,
+        (Protocol::Sagemaker, Media::Other) => {
+            let message = "expected the content type of CSV, JSON or JSON lines";
+            return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
+        }
+        (Protocol::Auto | Protocol::Sagemaker, _) => Form::Detect,
+    })
+}
+
+/// By the request's path, without its query.
+fn by_path(path: &[u8]) -> Option<Protocol> {
     let path = std::str::from_utf8(path).ok()?;
+    let versioned = path.contains("/v1/") || path.contains("/v1beta1/");
     if path.ends_with("/infer") && path.contains("/v2/models/") {
         return Some(Protocol::KserveV2);
     }
-    if path.ends_with(":predict") && path.contains("/v1/models/") {
-        return Some(Protocol::KserveV1);
+    if path.ends_with(":predict") {
+        if path.contains("/v1/models/") {
+            return Some(Protocol::KserveV1);
+        }
+        return (versioned || path.contains("/endpoints/")).then_some(Protocol::Vertex);
     }
-    None
+    if path.ends_with("/invocations") {
+        return Some(Protocol::Sagemaker);
+    }
+    let openai = path.ends_with("/chat/completions")
+        || ((versioned || path.contains("/openai/"))
+            && (path.ends_with("/completions") || path.ends_with("/embeddings")));
+    openai.then_some(Protocol::Openai)
+}
+
+/// The media type alone; parameters such as `charset` don't count.
+fn media(content_type: Option<&[u8]>) -> Media {
+    let Some(content_type) = content_type else {
+        return Media::Any;
+    };
+    let end = content_type.iter().position(|byte| *byte == b';').unwrap_or(content_type.len());
+    let essence = content_type.get(..end).unwrap_or_default().trim_ascii();
+    let is = |names: &[&str]| names.iter().any(|name| essence.eq_ignore_ascii_case(name.as_bytes()));
+    if is(&["text/csv", "application/csv"]) {
+        Media::Csv
+    } else if is(&[
+        "application/jsonlines",
+        "application/x-jsonlines",
+        "application/jsonl",
+        "application/x-ndjson",
+        "application/ndjson",
+    ]) {
+        Media::JsonLines
+    } else if is(&["application/json", "text/json"])
+        || essence
+            .get(essence.len().saturating_sub(5)..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(b"+json"))
+    {
+        Media::Json
+    } else if is(&["", "application/octet-stream", "text/plain", "application/x-www-form-urlencoded"]) {
+        Media::Any
+    } else {
+        Media::Other
+    }
+}
+
+fn begins_like_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['))
 }
 
 /// By the body's top-level keys: tensors under `inputs` or `outputs` are v2, `instances` or `predictions` v1, all else
 /// plain JSON.
-pub(crate) fn by_body(mut reader: Reader<'_>, side: Side) -> Result<Protocol> {
+pub(crate) fn by_body(mut reader: Reader<'_>, side: Side) -> Result<Form> {
     let (by_row, tensors) = match side {
         Side::Features => ("instances", "inputs"),
         Side::Predictions => ("predictions", "outputs"),
     };
     if reader.kind()? != Kind::Object {
-        return Ok(Protocol::Json);
+        return Ok(Form::Json);
     }
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {
         if *key == *by_row && reader.kind()? == Kind::Array {
-            return Ok(Protocol::KserveV1);
+            return Ok(Form::KserveV1);
         }
         if *key == *tensors && holds_tensors(reader)? {
-            return Ok(Protocol::KserveV2);
+            return Ok(Form::KserveV2);
         }
         reader.skip_value()?;
     }
-    Ok(Protocol::Json)
+    Ok(Form::Json)
 }
 
 /// True when an array comes next whose first element is an object with `data` or `shape`.
@@ -58,4 +158,62 @@ fn holds_tensors(mut reader: Reader<'_>) -> Result<bool> {
         reader.skip_value()?;
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_promise_protocols() {
+        use Protocol::{Auto, KserveV1, KserveV2, Openai, Sagemaker, Vertex};
+        for (path, protocol) in [
+            ("/v2/models/m/infer", KserveV2),
+            ("/x/v2/models/m/versions/3/infer", KserveV2),
+            ("/v1/models/m:predict", KserveV1),
+            ("/v1/projects/p/locations/r/endpoints/7:predict", Vertex),
+            ("/endpoints/7:predict", Vertex),
+            ("/v1/anything:predict", Vertex),
+            ("/v1/projects/p/locations/r/endpoints/7:rawPredict", Auto),
+            ("/invocations", Sagemaker),
+            ("/endpoints/fraud/invocations", Sagemaker),
+            ("/v1/chat/completions", Openai),
+            ("/api/v1/completions", Openai),
+            ("/v1/embeddings", Openai),
+            ("/openai/deployments/d/embeddings", Openai),
+            ("/embeddings", Auto),
+            ("/completions", Auto),
+            ("/m:predict", Auto),
+            ("/v1/models/m:explain", Auto),
+            ("/score", Auto),
+            ("", Auto),
+        ] {
+            assert_eq!(settled(Auto, path.as_bytes()), protocol, "{path}");
+            let fixed = settled(Protocol::Json, path.as_bytes());
+            assert_eq!(fixed, Protocol::Json, "{path}");
+        }
+        assert_eq!(settled(Vertex, b"/endpoints/7:rawPredict"), Auto);
+        assert_eq!(settled(Auto, b"\xff/invocations"), Auto);
+    }
+
+    #[test]
+    fn content_types_are_compared_without_parameters() {
+        for (content_type, expected) in [
+            ("text/csv", Media::Csv),
+            ("Text/CSV; charset=utf-8", Media::Csv),
+            ("text/csv;label_size=0", Media::Csv),
+            ("application/jsonlines", Media::JsonLines),
+            ("application/x-jsonlines", Media::JsonLines),
+            ("application/x-ndjson ; a=b", Media::JsonLines),
+            ("application/json", Media::Json),
+            ("application/vnd.x+json", Media::Json),
+            ("", Media::Any),
+            ("application/octet-stream", Media::Any),
+            ("text/libsvm", Media::Other),
+            ("application/x-npy", Media::Other),
+        ] {
+            assert_eq!(media(Some(content_type.as_bytes())), expected, "{content_type}");
+        }
+        assert_eq!(media(None), Media::Any);
+    }
 }

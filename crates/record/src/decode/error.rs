@@ -8,9 +8,11 @@
 pub enum DecodeErrorKind {
     /// The captured bytes are not the whole body.
     Truncated,
-    /// The body is compressed.
+    /// The body is compressed in a way that is not read, or its compressed form is broken.
     ContentEncoding,
-    /// The body does not begin like JSON.
+    /// The body inflates to more bytes than the limit.
+    InflatedTooLong,
+    /// The body does not begin like JSON, or paths are configured and it is CSV.
     NotJson,
     /// The body begins like JSON and breaks its grammar, `NaN` and unfinished bodies included.
     Syntax,
@@ -26,7 +28,7 @@ pub enum DecodeErrorKind {
     TooManyCells,
     /// A name over its limit, or more text than the limit.
     TextTooLong,
-    /// None of the keys or paths that hold the values is there.
+    /// None of the keys or paths that hold the values is there, or the content type is of a form that is not read.
     Unrecognised,
     /// No body, or a body without a single value.
     Empty,
@@ -36,9 +38,10 @@ pub enum DecodeErrorKind {
 
 impl DecodeErrorKind {
     /// Every kind, so that metrics can be registered before the first error.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Truncated,
         Self::ContentEncoding,
+        Self::InflatedTooLong,
         Self::NotJson,
         Self::Syntax,
         Self::Depth,
@@ -57,6 +60,7 @@ impl DecodeErrorKind {
         match self {
             Self::Truncated => "truncated",
             Self::ContentEncoding => "content_encoding",
+            Self::InflatedTooLong => "inflated_too_long",
             Self::NotJson => "not_json",
             Self::Syntax => "syntax",
             Self::Depth => "depth",

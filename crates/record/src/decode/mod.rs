@@ -10,79 +10,36 @@
 
 mod auto;
 mod binary;
+mod body;
+mod csv;
 mod error;
 mod flatten;
 mod json;
+mod json_lines;
 mod kserve_v1;
 mod kserve_v2;
 mod names;
+mod openai;
 mod path;
+mod protocol;
 mod reader;
 mod select;
 mod sink;
+mod sse;
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Serialize};
-
+use auto::Form;
 use names::NameTable;
 use reader::Reader;
 use sink::{Side, Sink};
 
 pub use error::{DecodeError, DecodeErrorKind};
 pub use path::{Extract, Path, PathError};
+pub use protocol::{Protocol, UnknownProtocol};
 pub(crate) use reader::{Kind, Number, ReadError, Reader as JsonReader, Scalar};
 
-use crate::{Body, Decoded, Exchange};
-
-/// How bodies are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// Recognised from the path and the body, request by request.
-    #[default]
-    Auto,
-    /// KServe v1: `instances` and `predictions`.
-    KserveV1,
-    /// KServe v2 (Open Inference Protocol): `inputs` and `outputs`.
-    KserveV2,
-    /// Any JSON, by path or flattened.
-    Json,
-}
-
-impl Protocol {
-    /// The name in configuration and on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::KserveV1 => "kserve-v1",
-            Self::KserveV2 => "kserve-v2",
-            Self::Json => "json",
-        }
-    }
-}
-
-impl std::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Text that names no protocol.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown protocol `{0}`: expected `auto`, `kserve-v1`, `kserve-v2` or `json`")]
-pub struct UnknownProtocol(pub String);
-
-impl std::str::FromStr for Protocol {
-    type Err = UnknownProtocol;
-
-    fn from_str(text: &str) -> Result<Self, UnknownProtocol> {
-        [Self::Auto, Self::KserveV1, Self::KserveV2, Self::Json]
-            .into_iter()
-            .find(|protocol| protocol.as_str() == text)
-            .ok_or_else(|| UnknownProtocol(text.to_owned()))
-    }
-}
+use crate::{Decoded, Exchange};
 
 /// What one exchange may hold; over a limit it is refused whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +54,8 @@ pub struct DecodeLimits {
     pub max_text_bytes: usize,
     /// Bytes of one name. Default 256.
     pub max_name_bytes: usize,
+    /// Bytes of a body after inflating, when it is compressed. Default 8 MiB.
+    pub max_inflated_bytes: usize,
 }
 
 impl Default for DecodeLimits {
@@ -107,6 +66,7 @@ impl Default for DecodeLimits {
             max_cells: 100_000,
             max_text_bytes: 1 << 20,
             max_name_bytes: 256,
+            max_inflated_bytes: 8 << 20,
         }
     }
 }
@@ -139,7 +99,7 @@ pub struct Decoder {
     spec: DecoderSpec,
     features: select::Selector,
     predictions: select::Selector,
-    body: Vec<u8>,
+    body: body::Scratch,
     name: String,
     feature_names: NameTable,
     prediction_names: NameTable,
@@ -174,8 +134,10 @@ impl Decoder {
     pub fn decode(&mut self, exchange: &Exchange, into: &mut Decoded) -> Result<Outcome, DecodeError> {
         into.clear();
         let mut scratch = std::mem::take(&mut self.body);
-        let protocol = whole_body(&exchange.request, &mut scratch)
-            .and_then(|body| self.read_request(&exchange.path, body, into));
+        let limit = self.spec.limits.max_inflated_bytes;
+        let content_type = exchange.request.content_type.as_deref();
+        let protocol = body::whole(&exchange.request, &mut scratch, limit)
+            .and_then(|body| self.read_request(&exchange.path, content_type, body, into));
         let outcome = protocol.map(|protocol| Outcome {
             response_error: self.read_answer(exchange, protocol, &mut scratch, into).err(),
         });
@@ -183,7 +145,8 @@ impl Decoder {
         outcome
     }
 
-    /// Decodes a request's body into `into`, which is cleared first.
+    /// Decodes a request's body into `into`, which is cleared first. Without a content type the path and the body tell
+    /// its form.
     ///
     /// # Errors
     /// When the body can't be read; `into` is then empty.
@@ -194,7 +157,7 @@ impl Decoder {
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
         into.clear();
-        self.read_request(path, body, into).map(|_| ())
+        self.read_request(path, None, body, into).map(|_| ())
     }
 
     /// Decodes an answer's body into `into`, whose predictions are cleared first. `path` is the request's.
@@ -207,18 +170,15 @@ impl Decoder {
         body: &[u8],
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        let protocol = match self.spec.protocol {
-            Protocol::Auto => auto::by_path(path).unwrap_or(Protocol::Auto),
-            fixed => fixed,
-        };
-        self.read_response(protocol, body, into)
+        let protocol = auto::settled(self.spec.protocol, path);
+        self.read_response(protocol, None, body, into)
     }
 
     fn read_answer(
         &mut self,
         exchange: &Exchange,
         protocol: Protocol,
-        scratch: &mut Vec<u8>,
+        scratch: &mut body::Scratch,
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
         if !(200..300).contains(&exchange.status) {
@@ -227,95 +187,90 @@ impl Decoder {
                 format!("the answer's status is {}", exchange.status),
             ));
         }
-        // A request in plain JSON says nothing about its answer's form.
-        let protocol = match (self.spec.protocol, protocol) {
-            (Protocol::Auto, Protocol::Json) => Protocol::Auto,
-            (_, protocol) => protocol,
-        };
-        let body = whole_body(&exchange.response, scratch)?;
-        self.read_response(protocol, body, into)
+        let body = body::whole(&exchange.response, scratch, self.spec.limits.max_inflated_bytes)?;
+        self.read_response(protocol, exchange.response.content_type.as_deref(), body, into)
     }
 
-    /// Reads a request and says which protocol it was in.
+    /// Reads a request and says which protocol its answer is in.
     fn read_request(
         &mut self,
         path: &[u8],
+        content_type: Option<&[u8]>,
         body: &[u8],
         into: &mut Decoded,
     ) -> Result<Protocol, DecodeError> {
-        let protocol = match self.spec.protocol {
-            Protocol::Auto => auto::by_path(path).unwrap_or(Protocol::Auto),
-            fixed => fixed,
-        };
-        let read = self.read(Side::Features, protocol, body, into);
+        let protocol = auto::settled(self.spec.protocol, path);
+        let read = self.read(Side::Features, protocol, content_type, body, into);
         if read.is_err() {
             into.clear();
         }
-        read
+        // A request in plain JSON or CSV says nothing about its answer's form; one of a protocol does.
+        Ok(match (protocol, read?) {
+            (Protocol::Auto, Form::KserveV1) => Protocol::KserveV1,
+            (Protocol::Auto, Form::KserveV2) => Protocol::KserveV2,
+            (protocol, _) => protocol,
+        })
     }
 
     fn read_response(
         &mut self,
         protocol: Protocol,
+        content_type: Option<&[u8]>,
         body: &[u8],
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        let read = self.read(Side::Predictions, protocol, body, into);
+        let read = self.read(Side::Predictions, protocol, content_type, body, into);
         if read.is_err() {
             into.clear_predictions();
         }
         read.map(|_| ())
     }
 
-    /// Reads one side's body and says which protocol it was in.
+    /// Reads one side's body and says which form it had.
     fn read(
         &mut self,
         side: Side,
         protocol: Protocol,
+        content_type: Option<&[u8]>,
         body: &[u8],
         into: &mut Decoded,
-    ) -> Result<Protocol, DecodeError> {
+    ) -> Result<Form, DecodeError> {
         let (selector, names) = match side {
             Side::Features => (&self.features, &mut self.feature_names),
             Side::Predictions => (&self.predictions, &mut self.prediction_names),
         };
         let mut sink = Sink::new(side, into, names, &self.spec.limits);
+        let form = auto::form(protocol, content_type, body)?;
+        let by_path = !selector.is_empty();
+        match form {
+            Form::Csv if by_path => {
+                let message = "paths are configured, which lead into JSON, and the body is CSV";
+                return Err(DecodeError::new(DecodeErrorKind::NotJson, message));
+            }
+            Form::Csv => return csv::read(body, &mut sink, &self.spec, &mut self.name).map(|()| form),
+            Form::Openai if !by_path => {
+                return openai::read(body, self.spec.limits.max_depth, &mut sink).map(|()| form);
+            }
+            _ => {}
+        }
         let mut reader = Reader::new(body, self.spec.limits.max_depth);
         reader.begin()?;
-        let protocol = match protocol {
-            Protocol::Auto => auto::by_body(reader, side)?,
+        let form = match form {
+            Form::Detect => auto::by_body(reader, side)?,
             known => known,
         };
-        if !selector.is_empty() {
+        if by_path {
             selector.read(reader, &mut sink, &mut self.found)?;
-            return Ok(protocol);
+            return Ok(form);
         }
-        match protocol {
-            Protocol::KserveV1 => kserve_v1::read(reader, &mut sink, &self.spec, &mut self.name)?,
-            Protocol::KserveV2 => {
+        match form {
+            Form::KserveV1 => kserve_v1::read(reader, &mut sink, &self.spec, &mut self.name)?,
+            Form::KserveV2 => {
                 kserve_v2::read(reader, body, &mut sink, &self.spec, &mut self.tensors, &mut self.name)?;
             }
-            Protocol::Auto | Protocol::Json => json::read(reader, &mut sink, &self.spec, &mut self.name)?,
+            Form::JsonLines => json_lines::read(reader, &mut sink, &self.spec, &mut self.name)?,
+            _ => json::read(reader, &mut sink, &self.spec, &mut self.name)?,
         }
-        Ok(protocol)
+        Ok(form)
     }
-}
-
-/// The bytes of a body that was captured whole and is not compressed.
-fn whole_body<'a>(body: &'a Body, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], DecodeError> {
-    if body.truncated {
-        return Err(DecodeError::new(
-            DecodeErrorKind::Truncated,
-            format!("{} of {} bytes were captured", body.captured_bytes(), body.total_bytes),
-        ));
-    }
-    if body.content_encoding.as_ref().is_some_and(|encoding| !is_identity(encoding)) {
-        return Err(DecodeError::new(DecodeErrorKind::ContentEncoding, "the body is compressed"));
-    }
-    Ok(body.contiguous(scratch))
-}
-
-fn is_identity(encoding: &[u8]) -> bool {
-    let encoding = encoding.trim_ascii();
-    encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity")
 }

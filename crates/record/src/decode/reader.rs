@@ -446,6 +446,11 @@ impl<'a> Text<'a> {
         self.raw.len()
     }
 
+    /// Characters (Unicode scalar values) of the text.
+    pub(crate) fn chars(&self) -> u64 {
+        self.resolved().chars().count() as u64
+    }
+
     /// The text itself; allocates only when there are escapes.
     #[inline]
     pub(crate) fn resolved(&self) -> Cow<'a, str> {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ALL: [Protocol; 4] = [Protocol::Auto, Protocol::KserveV1, Protocol::KserveV2, Protocol::Json];
+const ALL: [Protocol; 7] = Protocol::ALL;
 
 #[test]
 fn numbers_that_are_not_json() {
@@ -101,7 +101,10 @@ fn deep_nesting_is_refused_on_a_small_stack() {
                 let error =
                     decoder.decode_request(b"/", deep[0].as_bytes(), &mut Decoded::new()).unwrap_err();
                 let expected = match protocol {
-                    Protocol::KserveV1 | Protocol::KserveV2 if !paths => DecodeErrorKind::Syntax,
+                    Protocol::KserveV1 | Protocol::KserveV2 | Protocol::Vertex if !paths => {
+                        DecodeErrorKind::Syntax
+                    }
+                    Protocol::Openai if !paths => DecodeErrorKind::Shape,
                     _ => DecodeErrorKind::Depth,
                 };
                 assert_eq!(error.kind, expected);
@@ -120,8 +123,14 @@ fn nesting_within_the_limit_is_read() {
 
 #[test]
 fn limits_hold_in_every_protocol() {
-    let limits =
-        DecodeLimits { max_rows: 3, max_cells: 6, max_text_bytes: 40, max_name_bytes: 8, max_depth: 8 };
+    let limits = DecodeLimits {
+        max_rows: 3,
+        max_cells: 6,
+        max_text_bytes: 40,
+        max_name_bytes: 8,
+        max_depth: 8,
+        ..DecodeLimits::default()
+    };
     let tensor = |name: &str, count: usize| {
         let data = vec!["1"; count].join(",");
         format!(r#"{{"inputs":[{{"name":"{name}","shape":[{count}],"datatype":"FP32","data":[{data}]}}]}}"#)

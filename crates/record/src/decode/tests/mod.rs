@@ -2,13 +2,17 @@
 
 mod bench;
 mod binary;
+mod compressed;
 mod hostile;
 mod json;
 mod kserve;
+mod openai;
 mod properties;
+mod sagemaker;
+mod vertex;
 
 use super::*;
-use crate::{Cell, DecodedCell, Lane};
+use crate::{Body, Cell, DecodedCell, Lane};
 
 /// Cells as text: one line a cell, `row name value`, sorted by row and name.
 fn shown<'a>(cells: impl Iterator<Item = DecodedCell<'a>>) -> Vec<String> {
@@ -86,6 +90,14 @@ fn exchange(path: &str, request: &str, status: u16, response: &str) -> Exchange 
     }
 }
 
+/// The same with content types.
+fn typed(path: &str, request: (&str, &str), response: (&str, &str)) -> Exchange {
+    let mut exchange = exchange(path, request.1, 200, response.1);
+    exchange.request.content_type = Some(request.0.to_owned().into());
+    exchange.response.content_type = Some(response.0.to_owned().into());
+    exchange
+}
+
 /// Features, predictions and the answer's reason.
 fn decode(exchange: &Exchange) -> (String, String, Option<&'static str>) {
     let mut into = Decoded::new();
@@ -96,7 +108,7 @@ fn decode(exchange: &Exchange) -> (String, String, Option<&'static str>) {
 
 #[test]
 fn protocols_have_names() {
-    for protocol in [Protocol::Auto, Protocol::KserveV1, Protocol::KserveV2, Protocol::Json] {
+    for protocol in Protocol::ALL {
         assert_eq!(protocol.as_str().parse(), Ok(protocol));
         assert_eq!(serde_json::to_string(&protocol).unwrap(), format!("\"{protocol}\""));
         assert_eq!(serde_json::from_str::<Protocol>(&format!("\"{protocol}\"")).unwrap(), protocol);
@@ -164,7 +176,7 @@ fn a_body_that_is_not_whole_or_compressed_is_refused() {
     assert_eq!(outcome.response_error.unwrap().kind, DecodeErrorKind::Truncated);
 
     let mut zipped = whole.clone();
-    zipped.request.content_encoding = Some("gzip".into());
+    zipped.request.content_encoding = Some("br".into());
     assert_eq!(decoder.decode(&zipped, &mut into).unwrap_err().kind, DecodeErrorKind::ContentEncoding);
     assert_eq!(into.n_cells(), 0);
     zipped.request.content_encoding = Some("Identity".into());

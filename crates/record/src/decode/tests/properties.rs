@@ -53,15 +53,13 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn key() -> impl Strategy<Value = String> {
-    let words = "instances|predictions|inputs|outputs|name|shape|datatype|data|parameters|a|b|rows";
+    let words = "instances|predictions|inputs|outputs|name|shape|datatype|data|parameters|a|b|rows|messages|content|text|prompt|input|model|choices|delta|usage|finish_reason|tool_calls|index|embedding";
     prop_oneof![4 => words.prop_map(|word: String| word), 1 => any::<String>()]
 }
 
 fn decoders() -> Vec<Decoder> {
     let paths = extracts(&[("a", "$.a"), ("b", "$.rows[*].b"), ("c", "$.data[0]"), ("d", "$[*]")]);
-    let mut decoders: Vec<_> = [Protocol::Auto, Protocol::KserveV1, Protocol::KserveV2, Protocol::Json]
-        .map(|p| Decoder::new(spec(p)))
-        .into();
+    let mut decoders: Vec<_> = Protocol::ALL.map(|p| Decoder::new(spec(p))).into();
     decoders.push(Decoder::new(DecoderSpec {
         features: paths.clone(),
         predictions: paths,

@@ -1,0 +1,192 @@
+//! The bytes of a body: captured whole, inflated when they are compressed.
+//!
+//! A few compressed bytes can stand for gigabytes, so inflating stops at a limit and the buffer never grows above it.
+
+use std::io::Read;
+
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use super::{DecodeError, DecodeErrorKind};
+use crate::Body;
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Bytes by which the buffer of inflated bytes grows at first, and that are kept from body to body.
+const FIRST_BYTES: usize = 16 << 10;
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The encodings that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+}
+
+/// Buffers that live from body to body.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    joined: Vec<u8>,
+    inflated: Vec<u8>,
+}
+
+/// The bytes of a body that was captured whole, inflated up to `limit` bytes.
+pub(crate) fn whole<'a>(body: &'a Body, scratch: &'a mut Scratch, limit: usize) -> Result<&'a [u8]> {
+    if body.truncated {
+        return Err(DecodeError::new(
+            DecodeErrorKind::Truncated,
+            format!("{} of {} bytes were captured", body.captured_bytes(), body.total_bytes),
+        ));
+    }
+    let encoding = encoding(body.content_encoding.as_deref().unwrap_or_default())?;
+    let Scratch { joined, inflated } = scratch;
+    let bytes = body.contiguous(joined);
+    match encoding {
+        Encoding::Identity => return Ok(bytes),
+        Encoding::Gzip => inflate(MultiGzDecoder::new(bytes), inflated, limit)?,
+        // The name means zlib; some senders leave its two bytes of head out.
+        Encoding::Deflate if has_zlib_head(bytes) => inflate(ZlibDecoder::new(bytes), inflated, limit)?,
+        Encoding::Deflate => inflate(DeflateDecoder::new(bytes), inflated, limit)?,
+    }
+    Ok(inflated)
+}
+
+fn encoding(name: &[u8]) -> Result<Encoding> {
+    let name = name.trim_ascii();
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    if name.is_empty() || is("identity") {
+        Ok(Encoding::Identity)
+    } else if is("gzip") || is("x-gzip") {
+        Ok(Encoding::Gzip)
+    } else if is("deflate") {
+        Ok(Encoding::Deflate)
+    } else {
+        let message = "the body is compressed: only `gzip` and `deflate` are read";
+        Err(DecodeError::new(DecodeErrorKind::ContentEncoding, message))
+    }
+}
+
+/// RFC 1950: method 8, and the first two bytes are a multiple of 31.
+fn has_zlib_head(bytes: &[u8]) -> bool {
+    match bytes {
+        [method, flags, ..] => method & 0xf == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31),
+        _ => false,
+    }
+}
+
+/// Inflates into `into`, whose length never exceeds `limit + 1`.
+fn inflate(mut from: impl Read, into: &mut Vec<u8>, limit: usize) -> Result<()> {
+    into.clear();
+    into.shrink_to(KEPT_BYTES);
+    let mut filled = 0;
+    loop {
+        if filled > limit {
+            let message = format!("the body inflates to more than {limit} bytes");
+            return Err(DecodeError::new(DecodeErrorKind::InflatedTooLong, message));
+        }
+        if filled == into.len() {
+            let length = filled.saturating_mul(2).max(FIRST_BYTES).min(limit.saturating_add(1));
+            into.reserve_exact(length - filled);
+            into.resize(length, 0);
+        }
+        match from.read(into.get_mut(filled..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(_) => {
+                let message = format!("the compressed body is broken after {filled} inflated bytes");
+                return Err(DecodeError::new(DecodeErrorKind::ContentEncoding, message));
+            }
+        }
+    }
+    into.truncate(filled);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(encoding: &str, bytes: Vec<u8>, limit: usize) -> std::result::Result<Vec<u8>, &'static str> {
+        let mut scratch = Scratch::default();
+        let body = Body { content_encoding: Some(encoding.to_owned().into()), ..Body::complete(bytes) };
+        let found =
+            whole(&body, &mut scratch, limit).map(<[u8]>::to_vec).map_err(|error| error.kind.as_str());
+        assert!(scratch.inflated.capacity() <= (limit + 1).max(KEPT_BYTES), "no more than the limit is held");
+        found
+    }
+
+    #[test]
+    fn every_encoding_is_inflated() {
+        let text = br#"{"a":1}"#.repeat(1_000);
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(&text).unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
+        raw.write_all(&text).unwrap();
+        let (zlib, raw) = (zlib.finish().unwrap(), raw.finish().unwrap());
+        for (encoding, bytes) in [
+            ("gzip", gzip(&text)),
+            ("X-GZIP ", gzip(&text)),
+            ("gzip", [gzip(&text[..100]), gzip(&text[100..])].concat()),
+            ("deflate", zlib),
+            ("deflate", raw),
+            ("identity", text.clone()),
+            ("", text.clone()),
+        ] {
+            assert_eq!(read(encoding, bytes, LIMIT).as_deref(), Ok(&text[..]), "{encoding}");
+        }
+    }
+
+    #[test]
+    fn broken_and_unknown_encodings_are_refused() {
+        let whole = gzip(&b"abc".repeat(1_000));
+        let mut flipped = whole.clone();
+        flipped[20] ^= 0xff;
+        for (encoding, bytes) in [
+            ("br", b"x".to_vec()),
+            ("gzip, gzip", gzip(&whole)),
+            ("gzip", b"{}".to_vec()),
+            ("gzip", Vec::new()),
+            ("gzip", whole[..whole.len() - 3].to_vec()),
+            ("gzip", flipped),
+            ("deflate", b"\xff\xff\xff".to_vec()),
+        ] {
+            assert_eq!(read(encoding, bytes, LIMIT), Err("content_encoding"), "{encoding}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bomb = gzip(&vec![b' '; 8 << 20]);
+        assert!(bomb.len() < 16 << 10);
+        assert_eq!(read("gzip", bomb, LIMIT), Err("inflated_too_long"));
+        for (limit, fits) in [(99, false), (100, true), (0, false)] {
+            assert_eq!(read("gzip", gzip(&[7; 100]), limit).is_ok(), fits, "{limit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_survive_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert_eq!(read("gzip", gzip(&bytes), LIMIT), Ok(bytes.clone()));
+            for encoding in ["gzip", "deflate"] {
+                if let Ok(inflated) = read(encoding, bytes.clone(), 64) {
+                    prop_assert!(inflated.len() <= 64);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! CSV without a header row: one row a line.
+//!
+//! Columns take the profile's column names, position by position, or `f0`, `f1`, …; in an answer they are
+//! `prediction.0`, `prediction.1`, …, and a single one is `prediction`. An answer of one line with as many fields as the
+//! request has rows (two or more) holds one prediction a row.
+//!
+//! Fields follow RFC 4180: a comma between, quotes around what has commas, quotes (doubled) or line ends. Quotes say
+//! nothing about a type: what reads as a number is one, `NaN` and infinities are missing and counted, an empty field is
+//! missing, everything else is a category. Blank lines don't count; rows of different widths are an error.
+
+use std::borrow::Cow;
+
+use super::flatten::push_index;
+use super::reader::{Number, Scalar};
+use super::sink::{Side, Sink};
+use super::{DecodeError, DecodeErrorKind, DecoderSpec};
+use crate::CellValue;
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// The largest integer up to which every integer is an `f64`: 2^53.
+const EXACT_INTEGER: u64 = 1 << 53;
+
+/// Reads a body into the sink.
+pub(crate) fn read(body: &[u8], sink: &mut Sink<'_>, spec: &DecoderSpec, name: &mut String) -> Result<()> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let message = format!("expected UTF-8 at byte {}", error.valid_up_to());
+        DecodeError::new(DecodeErrorKind::Syntax, message)
+    })?;
+    let mut fields = Fields { text: text.strip_prefix('\u{feff}').unwrap_or(text), at: 0 };
+    let batch = is_batch(fields, sink)?;
+    let mut width = None;
+    let mut row = 0;
+    while fields.skip_blank_lines() {
+        sink.row(row)?;
+        let mut column = 0;
+        loop {
+            let (field, last) = fields.next_field()?;
+            let value = value(&field, sink)?;
+            if batch {
+                sink.cell(u32::try_from(column).unwrap_or(u32::MAX), Side::Predictions.base(), value)?;
+            } else {
+                column_name(sink.side(), spec, column, name);
+                sink.cell(row, name, value)?;
+            }
+            column += 1;
+            if last {
+                break;
+            }
+        }
+        if *width.get_or_insert(column) != column {
+            let message = format!("expected rows of the same width, found another one at byte {}", fields.at);
+            return Err(DecodeError::new(DecodeErrorKind::Shape, message));
+        }
+        row += 1;
+    }
+    sink.end(true)
+}
+
+fn column_name(side: Side, spec: &DecoderSpec, column: usize, name: &mut String) {
+    name.clear();
+    match (side, spec.column_names.get(column)) {
+        (Side::Predictions, _) => {
+            name.push_str(Side::Predictions.base());
+            push_index(name, ".", column);
+        }
+        (Side::Features, Some(known)) => name.push_str(known),
+        (Side::Features, None) => push_index(name, "f", column),
+    }
+}
+
+/// True for an answer whose only line has one field for each of the request's rows.
+fn is_batch(mut fields: Fields<'_>, sink: &Sink<'_>) -> Result<bool> {
+    if sink.side() == Side::Features || sink.request_rows() < 2 || !fields.skip_blank_lines() {
+        return Ok(false);
+    }
+    let mut count = 1;
+    while !fields.next_field()?.1 {
+        count += 1;
+    }
+    Ok(count == sink.request_rows() && !fields.skip_blank_lines())
+}
+
+fn value(field: &str, sink: &mut Sink<'_>) -> Result<CellValue> {
+    let trimmed = field.trim_ascii();
+    if trimmed.is_empty() {
+        return Ok(CellValue::Missing);
+    }
+    match trimmed.parse::<f64>() {
+        Ok(value) => {
+            let digits = trimmed.trim_start_matches(['+', '-']);
+            let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let inexact_integer = plain && digits.parse().map_or(true, |n: u64| n > EXACT_INTEGER);
+            sink.value(Scalar::Number(Number { value, inexact_integer }))
+        }
+        Err(_) => Ok(CellValue::Text(sink.keep_str(trimmed)?)),
+    }
+}
+
+/// The fields that are left.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// Goes to the next line that has something; false at the end.
+    fn skip_blank_lines(&mut self) -> bool {
+        while let Some(b'\r' | b'\n') = self.peek() {
+            self.at += 1;
+        }
+        self.peek().is_some()
+    }
+
+    /// Takes a field, and true when it is its line's last.
+    fn next_field(&mut self) -> Result<(Cow<'a, str>, bool)> {
+        let field = if self.peek() == Some(b'"') { self.quoted()? } else { Cow::Borrowed(self.bare()) };
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok((field, false))
+            }
+            None | Some(b'\r' | b'\n') => Ok((field, true)),
+            Some(_) => Err(self.expected("`,` or the end of the line")),
+        }
+    }
+
+    fn bare(&mut self) -> &'a str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let end = rest.find([',', '\r', '\n']).unwrap_or(rest.len());
+        self.at += end;
+        rest.get(..end).unwrap_or_default()
+    }
+
+    fn quoted(&mut self) -> Result<Cow<'a, str>> {
+        let start = self.at + 1;
+        let mut doubled = false;
+        loop {
+            let rest = self.text.get(self.at + 1..).unwrap_or_default();
+            let Some(end) = rest.find('"') else {
+                return Err(self.expected("a field's closing `\"`"));
+            };
+            self.at += 1 + end;
+            if rest.as_bytes().get(end + 1) != Some(&b'"') {
+                break;
+            }
+            doubled = true;
+            self.at += 1;
+        }
+        let inner = self.text.get(start..self.at).unwrap_or_default();
+        self.at += 1;
+        Ok(if doubled { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) })
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[cold]
+    fn expected(&self, what: &str) -> DecodeError {
+        DecodeError::new(DecodeErrorKind::Syntax, format!("expected {what} at byte {}", self.at))
+    }
+}
