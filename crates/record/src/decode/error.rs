@@ -6,7 +6,7 @@
 /// The reason a body could not be read. [`DecodeErrorKind::as_str`] is the value of the `reason` label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodeErrorKind {
-    /// The captured bytes are not the whole body.
+    /// The captured bytes are not the whole body, or a stream of events ends before its end mark.
     Truncated,
     /// The body is compressed in a way that is not read, or its compressed form is broken.
     ContentEncoding,

@@ -5,8 +5,8 @@
 //! have limits, and every refusal is a [`DecodeError`] with a stable reason.
 //!
 //! In every protocol: a number over the range of an `f64` is missing and counted, integers above 2^53 are counted,
-//! booleans are the categories `true` and `false`, null is missing, text stays text (`"12.5"` is no number), and of a
-//! key given twice the last value counts, once.
+//! booleans are the categories `true` and `false`, null is missing, and of a key given twice the last value counts,
+//! once. In JSON text stays text (`"12.5"` is no number); CSV has no types, so there what reads as a number is one.
 
 mod auto;
 mod binary;
@@ -141,6 +141,7 @@ impl Decoder {
         let outcome = protocol.map(|protocol| Outcome {
             response_error: self.read_answer(exchange, protocol, &mut scratch, into).err(),
         });
+        scratch.release();
         self.body = scratch;
         outcome
     }
