@@ -9,7 +9,8 @@ use gateway::Tap;
 use record::Exchange;
 
 /// Why an exchange was not observed, before the monitor saw it.
-const REASONS: [&str; 5] = ["queue_full", "queue_bytes", "capture_limit", "aborted", "panic"];
+const REASONS: [&str; 7] =
+    ["queue_full", "queue_bytes", "capture_limit", "aborted", "panic", "unpaired", "duplicate"];
 
 /// Bytes charged for an exchange beside its bodies: names, ids, the queue's slot.
 const EXCHANGE_OVERHEAD_BYTES: usize = 512;

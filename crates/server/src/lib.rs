@@ -12,6 +12,7 @@ mod desk;
 mod drill;
 mod exposition;
 mod intake;
+mod join;
 mod metrics_page;
 mod monitor_loop;
 mod plane;

@@ -6,28 +6,32 @@
 //! - `GET /` -- a page with what runs and where to look
 //! - `GET /api/v1/status`, `/alerts`, `/events`, `/models/{m}/drift`, `/models/{m}/history`, `/models/{m}/profile`
 //! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/drill` (and `GET` for its progress)
-//! - `POST /api/v1/alertmanager`, `/observe`, `/reload`
+//! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/reload`
+//! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
 
 mod change;
+mod cloudevents;
 mod drill;
 mod error;
 mod guard;
 mod ingest;
+mod mirror;
 mod page;
 mod read;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::join::Joins;
 use crate::plane::Plane;
 
 /// Bytes of a call's body; over it the caller gets 413.
@@ -35,7 +39,10 @@ const BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Serves until `stop` turns true.
 pub(crate) async fn serve(plane: Arc<Plane>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let service = router(plane).into_make_service_with_connect_info::<SocketAddr>();
+    let joins = Arc::new(Joins::default());
+    let sweeper = tokio::spawn(cloudevents::sweep(Arc::clone(&plane), Arc::clone(&joins)));
+    let service =
+        router(Arc::clone(&plane), Arc::clone(&joins)).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = async move {
         // A closed channel means that the process is ending as well.
         drop(stop.wait_for(|stop| *stop).await);
@@ -43,9 +50,11 @@ pub(crate) async fn serve(plane: Arc<Plane>, listener: TcpListener, mut stop: wa
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener has ended");
     }
+    sweeper.abort();
+    cloudevents::settle(&plane.intake, joins.finish());
 }
 
-fn router(plane: Arc<Plane>) -> Router {
+fn router(plane: Arc<Plane>, joins: Arc<Joins>) -> Router {
     let models = Router::new()
         .route("/drift", get(read::drift))
         .route("/history", get(read::history))
@@ -66,6 +75,11 @@ fn router(plane: Arc<Plane>) -> Router {
         .route("/api/v1/events", get(read::events))
         .route("/api/v1/alertmanager", post(ingest::alertmanager))
         .route("/api/v1/observe", post(ingest::observe))
+        .route("/api/v1/cloudevents", post(cloudevents::receive).layer(Extension(joins)))
+        .route(
+            "/api/v1/mirror/{*target}",
+            any(mirror::receive).layer(Extension(Arc::<mirror::Room>::default())),
+        )
         .route("/api/v1/reload", post(change::reload))
         .nest("/api/v1/models/{model}", models)
         .fallback(unknown)
