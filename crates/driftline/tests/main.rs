@@ -15,6 +15,7 @@ mod hostile;
 mod offline;
 mod offline_replay;
 mod prometheus_server;
+mod protocols;
 mod receivers;
 mod reload;
 mod restart;
