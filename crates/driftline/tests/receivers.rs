@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -171,14 +171,7 @@ fn copies_from_nginx_give_the_same_readings() {
 
 #[test]
 fn copies_from_envoy_give_the_same_readings() {
-    // No distribution has it, so it is never required.
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found: Option<PathBuf> =
-        std::env::split_paths(&path).map(|folder| folder.join("envoy")).find(|file| file.is_file());
-    let Some(program) = found else {
-        eprintln!("skipped: `envoy` is not installed");
-        return;
-    };
+    let Some(program) = require("envoy") else { return };
     check_other(Other::envoy, &program);
 }
 

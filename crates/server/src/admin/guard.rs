@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -12,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use crate::clock::now_ms;
 use crate::plane::Plane;
 
 /// Who made a change, for the audit trail.
@@ -35,9 +37,27 @@ pub(crate) async fn guard(
             next.run(request).await
         }
         Err(error) => {
-            tracing::warn!(%peer, method = %request.method(), path = request.uri().path(), "admin call refused");
+            log_refusal(peer, request.method(), request.uri().path());
             error.into_response()
         }
+    }
+}
+
+/// When a refusal was last logged, unix milliseconds.
+static LOGGED_MS: AtomicI64 = AtomicI64::new(0);
+
+/// Refusals since then.
+static UNLOGGED: AtomicU64 = AtomicU64::new(0);
+
+/// One line a second at the most: a gateway whose copies are refused would fill the disk.
+fn log_refusal(peer: SocketAddr, method: &Method, path: &str) {
+    let (now, last) = (now_ms(), LOGGED_MS.load(Ordering::Relaxed));
+    let due = now.saturating_sub(last) >= 1_000 || now < last;
+    if due && LOGGED_MS.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        let more = UNLOGGED.swap(0, Ordering::Relaxed);
+        tracing::warn!(%peer, %method, path, more, "admin call refused");
+    } else {
+        UNLOGGED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
