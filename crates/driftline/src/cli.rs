@@ -35,7 +35,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  driftline run -c driftline.yaml\n  driftline run --prod http://model-v2:8080 --shadow http://model-v1:8080 --percent 5"
     )]
     Run(RunArgs),
-    /// Two example models and real data that drifts: from change to rollback in about a minute
+    /// Two example models and real data that drifts: from change to rollback in under a minute
     #[command(after_help = "Example:\n  driftline demo --exit-after-rollback")]
     Demo(DemoArgs),
     /// Compare two data files, or a file with a reference profile

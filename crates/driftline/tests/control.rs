@@ -353,3 +353,18 @@ fn records_are_taken_as_object_array_and_lines() {
         assert_eq!(answer.status(), status, "{:?}: {answer:?}", String::from_utf8_lossy(body));
     }
 }
+
+#[test]
+fn a_record_that_cannot_be_counted_costs_only_itself() {
+    let running = start("", "");
+    let observe = |body: &str| running.instance.call("POST", "/api/v1/observe", &[], body.as_bytes());
+    let good = r#"{"model":"fraud","features":{"amount":1.5}}"#;
+    let refused = r#"{"model":"fraud","status":403,"features":{"amount":1.5}}"#;
+    let answer = observe(&[good, refused, good].join("\n"));
+    let told = answer.json();
+    assert_eq!((answer.status(), &told["accepted"], &told["rejected"]), (200, &json!(2), &json!(1)));
+    assert_eq!(told["problems"][0]["record"], 2);
+    let answer = observe(refused);
+    assert_eq!((answer.status(), error_code(&answer).as_str()), (400, "bad_record"));
+    assert_eq!(observe("{\"model\":").status(), 400);
+}

@@ -146,10 +146,8 @@ fn build(
     let intake = Arc::new(Intake::new(settings.observe.queue, settings.observe.queue_bytes, models));
     let monitor = Arc::new(start_monitor(&settings, Arc::clone(&intake))?);
     for (model, standing) in &standings {
-        let command = Command::SetActive { model: Arc::clone(model), version: Arc::clone(&standing.active) };
-        if let Err(error) = monitor.send(command) {
-            tracing::error!(%model, %error, "the monitor was not told of the active version");
-        }
+        monitor
+            .deliver(Command::SetActive { model: Arc::clone(model), version: Arc::clone(&standing.active) });
     }
     let tap: Arc<dyn Tap> = Arc::<Intake>::clone(&intake);
     let table = Routing::first_table(&settings.routes, &standings);

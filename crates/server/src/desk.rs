@@ -76,12 +76,10 @@ impl Desk {
             controller.confirmed(decision.id, now_ms())
         });
         let change = &decision.change;
-        let told = self
-            .monitor
-            .send(Command::SetActive { model: Arc::clone(&change.model), version: Arc::clone(&change.to) });
-        if let Err(error) = told {
-            tracing::warn!(model = %change.model, %error, "the monitor was not told of the new active version");
-        }
+        self.monitor.deliver(Command::SetActive {
+            model: Arc::clone(&change.model),
+            version: Arc::clone(&change.to),
+        });
         tracing::info!(
             decision = decision.id, model = %change.model, from = %change.from, to = %change.to,
             trigger = decision.trigger.as_str(), reason = %decision.reason, "traffic moved"

@@ -274,13 +274,18 @@ impl Drill {
                 return Err("the reference has no feature that can be shifted".to_owned());
             };
             let records: Vec<Record> = rows.into_iter().map(|row| self.record(row, tenant)).collect();
-            let n_records = records.len() as u64;
-            self.plane
+            let counted = self
+                .plane
                 .monitor
                 .ask(|reply| Command::Records { records, reply })
                 .await
-                .map_err(|error| error.to_string())??;
-            self.plane.drill.update(&self.model, |progress| progress.rows_injected += n_records);
+                .map_err(|error| error.to_string())?;
+            if let Some((_, message)) = counted.rejected.into_iter().next() {
+                return Err(message);
+            }
+            self.plane
+                .drill
+                .update(&self.model, |progress| progress.rows_injected += counted.accepted as u64);
         }
         if self.wish.latency_ms > 0.0 {
             let answers = ANSWERS_PER_INJECTION;
@@ -382,9 +387,7 @@ impl Drill {
 
     /// Puts the windows back, restores traffic unless it is to stay, and judges.
     async fn finish(&self, failure: Option<String>) {
-        if let Err(error) = self.plane.monitor.send(Command::EndDrill { model: self.model.clone() }) {
-            tracing::error!(model = self.model, %error, "the drill's rows could not be taken out of the windows");
-        }
+        self.plane.monitor.deliver(Command::EndDrill { model: self.model.clone() });
         self.plane.drill.end_overlay(&self.model);
         let moved =
             self.plane.drill.progress(&self.model).is_some_and(|progress| progress.moved_at_ms.is_some());

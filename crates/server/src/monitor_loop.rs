@@ -34,6 +34,14 @@ const COMMANDS: usize = 256;
 /// Rows of a drill: feature names and values.
 pub(crate) type DrillRows = Vec<Vec<(Arc<str>, FeatureValue)>>;
 
+/// What became of records.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) accepted: usize,
+    /// Position, from 1, and reason.
+    pub(crate) rejected: Vec<(usize, String)>,
+}
+
 /// What the monitor's thread can be asked.
 pub(crate) enum Command {
     Configure {
@@ -46,7 +54,7 @@ pub(crate) enum Command {
     },
     Records {
         records: Vec<Record>,
-        reply: oneshot::Sender<Result<usize, String>>,
+        reply: oneshot::Sender<Counted>,
     },
     Histograms {
         model: String,
@@ -179,6 +187,15 @@ impl MonitorHandle {
         })
     }
 
+    /// Sends a command that must arrive; waits while others are before it. The loop always reads on.
+    pub(crate) fn deliver(&self, command: Command) {
+        if self.commands.send(command).is_err() {
+            tracing::error!(
+                "the monitor's loop has ended: it does not hear of a change; restart the process"
+            );
+        }
+    }
+
     /// Sends a command that has an answer, and waits for it.
     pub(crate) async fn ask<T>(
         &self,
@@ -289,10 +306,14 @@ impl MonitorLoop {
         }
     }
 
-    fn count_records(&mut self, records: &[Record]) -> Result<usize, String> {
+    fn count_records(&mut self, records: &[Record]) -> Counted {
+        let mut counted = Counted::default();
         for (index, record) in records.iter().enumerate() {
-            self.engine.observe_record(record).map_err(|error| format!("record {}: {error}", index + 1))?;
+            match self.engine.observe_record(record) {
+                Ok(()) => counted.accepted += 1,
+                Err(error) => counted.rejected.push((index + 1, error.to_string())),
+            }
         }
-        Ok(records.len())
+        counted
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use config::Settings;
-use control::{HistoryQuery, HistoryReader, LatencyReading, StoreError};
+use control::{Decision, HistoryQuery, HistoryReader, LatencyReading, StoreError};
 use gateway::Gateway;
+use tokio::task::JoinHandle;
 
 use crate::control_loop::Heartbeat;
 use crate::desk::Desk;
@@ -58,6 +59,12 @@ impl Plane {
             Some(reader) => reader.history(query),
             None => self.desk.controller().store().history(query),
         }
+    }
+
+    /// Carries a decision out on a task of its own: a caller who hangs up half-way must not stop a change half-way.
+    pub(crate) fn carry_out(self: &Arc<Self>, decision: &Decision) -> JoinHandle<Result<(), String>> {
+        let (plane, decision) = (Arc::clone(self), decision.clone());
+        tokio::spawn(async move { plane.desk.carry_out(&decision).await })
     }
 
     /// The settings in force.

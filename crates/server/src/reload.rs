@@ -94,12 +94,9 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
     }
     plane.intake.add_models(new.models.iter().map(|model| &*model.name));
     let command = Command::Configure { specs: new.monitor.clone(), settings: LoopSettings::from(new) };
-    plane.monitor.send(command).map_err(|error| error.to_string())?;
+    plane.monitor.deliver(command);
     for (model, standing) in standings {
-        plane
-            .monitor
-            .send(Command::SetActive { model, version: standing.active })
-            .map_err(|error| error.to_string())?;
+        plane.monitor.deliver(Command::SetActive { model, version: standing.active });
     }
     let data =
         serde_json::json!({ "models": new.models.iter().map(|model| &*model.name).collect::<Vec<_>>() });

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use control::{Alert, Decision, Event, ModelStatus, Trigger};
+use gateway::GatewaySnapshot;
 use serde_json::{Value, json};
 
 use crate::clock::{now_ms, rfc3339};
@@ -42,6 +43,7 @@ pub(crate) fn problems(plane: &Plane) -> Vec<&'static str> {
 pub(crate) fn status(plane: &Plane) -> Value {
     let settings = plane.settings();
     let readings = plane.monitor.readings();
+    let problems = problems(plane);
     let (models, alerts) = {
         let controller = plane.desk.controller();
         (controller.models(), controller.alerts())
@@ -83,8 +85,8 @@ pub(crate) fn status(plane: &Plane) -> Value {
         "started_at": rfc3339(plane.started_ms),
         "uptime_seconds": (now_ms() - plane.started_ms).max(0) / 1000,
         "listen": plane.gateway.local_addr().to_string(),
-        "ready": problems(plane).is_empty(),
-        "problems": problems(plane),
+        "ready": problems.is_empty(),
+        "problems": problems,
         "configuration": {
             "file": plane.config_file.as_ref().map(|file| file.display().to_string()),
             "last_reload_ok": plane.reload.last_ok.load(Ordering::Relaxed),
@@ -162,15 +164,16 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
             });
         (models, alerts.collect())
     };
+    let gateway = plane.gateway.snapshot();
     let input = MetricsInput {
-        gateway: plane.gateway.snapshot(),
         readings: &readings,
         models,
         alerts,
         dropped: dropped(plane),
-        own: own_figures(plane),
+        own: own_figures(plane, &gateway),
         version: VERSION,
         revision: REVISION,
+        gateway,
     };
     render(&input, format)
 }
@@ -213,9 +216,8 @@ fn dropped(plane: &Plane) -> Vec<(String, String, u64)> {
 }
 
 /// The process's own figures: name, kind, help, value.
-fn own_figures(plane: &Plane) -> Vec<(&'static str, Kind, &'static str, f64)> {
+fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, Kind, &'static str, f64)> {
     use Kind::{Counter, Gauge};
-    let gateway = plane.gateway.snapshot();
     let refused: u64 = gateway.refused.iter().map(|(_, count)| count).sum();
     let reload = &plane.reload;
     vec![

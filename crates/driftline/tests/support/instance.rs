@@ -97,13 +97,16 @@ impl Instance {
     pub(crate) fn with_args(folder: &Folder, args: &[&str]) -> Self {
         let mut child = driftline(folder.path()).args(args).stdout(Stdio::null()).spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
-        let (traffic, admin) = await_some("the program takes traffic", DEADLINE, || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("it ended with {status}:\n{}", stderr.text.lock().unwrap());
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        // An instance from the first moment: one that never takes traffic is killed as well.
+        let mut this = Self { child, stderr, traffic: unknown, admin: unknown };
+        (this.traffic, this.admin) = await_some("the program takes traffic", DEADLINE, || {
+            if let Some(status) = this.child.try_wait().unwrap() {
+                panic!("it ended with {status}:\n{}", this.stderr.text.lock().unwrap());
             }
-            addresses(&stderr.text.lock().unwrap())
+            addresses(&this.stderr.text.lock().unwrap())
         });
-        Self { child, stderr, traffic, admin }
+        this
     }
 
     /// A client of the traffic's address.

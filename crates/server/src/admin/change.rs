@@ -72,11 +72,8 @@ pub(super) async fn promote(
     carry_out(&plane, &decision).await
 }
 
-/// Carries out on a task of its own: a caller who hangs up half-way must not stop a change half-way.
 async fn carry_out(plane: &Arc<Plane>, decision: &Decision) -> Result<Json<Value>, ApiError> {
-    let (worker, wanted) = (Arc::clone(plane), decision.clone());
-    let outcome = tokio::spawn(async move { worker.desk.carry_out(&wanted).await }).await;
-    match outcome {
+    match plane.carry_out(decision).await {
         Ok(Ok(())) => Ok(Json(json!({ "decision": status::decision(decision), "state": "confirmed" }))),
         Ok(Err(reason)) => Err(ApiError::new(
             axum::http::StatusCode::BAD_GATEWAY,

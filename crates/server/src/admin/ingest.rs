@@ -24,10 +24,12 @@ pub(super) async fn alertmanager(
         ApiError::bad_request("bad_body", format!("not an Alertmanager webhook of version \"4\": {error}"))
     })?;
     let outcome = plane.desk.controller().alertmanager(&webhook, now_ms())?;
+    // All are begun before the first is waited for: they are journaled, and the caller may hang up.
+    let begun: Vec<_> =
+        outcome.decisions.iter().map(|decision| (decision, plane.carry_out(decision))).collect();
     let mut moved = Vec::new();
-    for decision in &outcome.decisions {
-        let (worker, wanted) = (Arc::clone(&plane), decision.clone());
-        let done = tokio::spawn(async move { worker.desk.carry_out(&wanted).await }).await;
+    for (decision, task) in begun {
+        let done = task.await;
         moved.push(
             json!({ "decision": decision.id, "model": &*decision.change.model, "to": &*decision.change.to,
             "moved": matches!(done, Ok(Ok(()))) }),
@@ -36,7 +38,10 @@ pub(super) async fn alertmanager(
     Ok(Json(json!({ "alerts": outcome.alerts, "decisions": moved })))
 }
 
-/// Inference records: one object, an array or JSON lines.
+/// Problems that an answer names.
+const REJECTED_SHOWN: usize = 20;
+
+/// Inference records: one object, an array or JSON lines. A record that can't be counted costs only itself.
 pub(super) async fn observe(State(plane): State<Arc<Plane>>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
     let records = Record::parse_many(&bytes, &RecordLimits::default())
         .map_err(|error| ApiError::bad_request("bad_record", error.to_string()))?;
@@ -51,8 +56,16 @@ pub(super) async fn observe(State(plane): State<Arc<Plane>>, bytes: Bytes) -> Re
         return Err(ApiError::unknown_model(&model));
     }
     let counted = plane.monitor.ask(|reply| Command::Records { records, reply }).await?;
-    match counted {
-        Ok(n) => Ok(Json(json!({ "accepted": n }))),
-        Err(message) => Err(ApiError::bad_request("bad_record", message)),
+    match counted.rejected.first() {
+        Some((index, message)) if counted.accepted == 0 => {
+            Err(ApiError::bad_request("bad_record", format!("record {index}: {message}")))
+        }
+        _ => {
+            let rejected = counted.rejected.iter().take(REJECTED_SHOWN);
+            let rejected: Vec<Value> =
+                rejected.map(|(index, message)| json!({ "record": index, "message": message })).collect();
+            let n_rejected = counted.rejected.len();
+            Ok(Json(json!({ "accepted": counted.accepted, "rejected": n_rejected, "problems": rejected })))
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Tests of the decoders from outside: bodies in, cells out.
 
-mod bench;
 mod binary;
 mod compressed;
 mod hostile;
