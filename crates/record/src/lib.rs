@@ -9,6 +9,7 @@
 mod decode;
 mod decoded;
 mod exchange;
+mod inference;
 mod lane;
 mod record;
 
@@ -18,5 +19,6 @@ pub use decode::{
 };
 pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
 pub use exchange::{Body, Exchange};
+pub use inference::{Follower, Inference};
 pub use lane::Lane;
 pub use record::{FeatureValue, Record, RecordError, RecordLimits};
