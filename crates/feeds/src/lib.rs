@@ -5,5 +5,6 @@
 //! was measured. A *sink* takes the inference log out. Neither is ever waited for by a request.
 
 mod observation;
+pub mod sources;
 
 pub use observation::{Counted, Observation, Observer, ObserverGone};

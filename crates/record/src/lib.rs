@@ -21,4 +21,4 @@ pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
 pub use exchange::{Body, Exchange};
 pub use inference::{Follower, Inference};
 pub use lane::Lane;
-pub use record::{FeatureValue, Record, RecordError, RecordLimits};
+pub use record::{FeatureValue, Record, RecordDefaults, RecordError, RecordLimits};

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-pub use parse::{RecordError, RecordLimits};
+pub use parse::{RecordDefaults, RecordError, RecordLimits};
 
 use crate::{Cell, CellValue, Decoded, Exchange, Lane};
 
@@ -76,7 +76,19 @@ impl Record {
     /// # Errors
     /// When the body is not that; the error says line, column and what to change.
     pub fn parse_many(body: &[u8], limits: &RecordLimits) -> Result<Vec<Self>, RecordError> {
-        parse::parse_many(body, limits)
+        parse::parse_many(body, limits, &RecordDefaults::default())
+    }
+
+    /// Like [`Record::parse_many`]; what records don't say about themselves is taken from `defaults`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_many_with(
+        body: &[u8],
+        limits: &RecordLimits,
+        defaults: &RecordDefaults,
+    ) -> Result<Vec<Self>, RecordError> {
+        parse::parse_many(body, limits, defaults)
     }
 
     /// Appends the record as one line of JSON, without a line break at its end.

@@ -5,6 +5,7 @@
 //! messages, values never.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{FeatureValue, PREDICTION, Record};
 use crate::Lane;
@@ -54,9 +55,39 @@ impl Default for RecordLimits {
     }
 }
 
-/// See [`Record::parse_many`].
-pub(crate) fn parse_many(body: &[u8], limits: &RecordLimits) -> Result<Vec<Record>> {
-    let mut parser = Parser { body, limits, reader: Reader::new(body, limits.max_depth) };
+/// What records belong to when they don't say it themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordDefaults {
+    /// Their model; without it a record has to name one.
+    pub model: Option<Arc<str>>,
+    /// Their version.
+    pub version: Option<Arc<str>>,
+    /// Their tenant.
+    pub tenant: Option<Arc<str>>,
+    /// Their lane; prod unless said.
+    pub lane: Lane,
+}
+
+impl RecordDefaults {
+    fn record(&self) -> Record {
+        let text = |value: &Option<Arc<str>>| value.as_deref().map(str::to_owned);
+        Record {
+            model: text(&self.model).unwrap_or_default(),
+            version: text(&self.version),
+            tenant: text(&self.tenant),
+            lane: self.lane,
+            ..Record::default()
+        }
+    }
+}
+
+/// See [`Record::parse_many_with`].
+pub(crate) fn parse_many(
+    body: &[u8],
+    limits: &RecordLimits,
+    defaults: &RecordDefaults,
+) -> Result<Vec<Record>> {
+    let mut parser = Parser { body, limits, defaults, reader: Reader::new(body, limits.max_depth) };
     let mut records = Vec::new();
     if parser.at_end()? {
         return Err(parser.error("the body is empty: expected a record, an array of records or JSON lines"));
@@ -80,6 +111,7 @@ pub(crate) fn parse_many(body: &[u8], limits: &RecordLimits) -> Result<Vec<Recor
 struct Parser<'a, 'l> {
     body: &'a [u8],
     limits: &'l RecordLimits,
+    defaults: &'l RecordDefaults,
     reader: Reader<'a>,
 }
 
@@ -95,8 +127,8 @@ impl<'a> Parser<'a, '_> {
             return Err(self.error(&format!("more than {max} records: send them in several bodies")));
         }
         let start = self.reader;
-        let mut record = Record::default();
-        let (mut has_model, mut has_features) = (false, false);
+        let mut record = self.defaults.record();
+        let (mut has_model, mut has_features) = (self.defaults.model.is_some(), false);
         let mut first = self.take(Reader::object)?;
         while let Some(key) = self.take(|reader| reader.next_key(&mut first))? {
             self.member(&key, &mut record)?;
