@@ -271,7 +271,8 @@ impl Body for AnswerBody {
         let frame = ready!(poll_incoming(&mut body.inner, &mut body.stall, limits.idle_timeout, cx));
         match &frame {
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
+                if let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) {
+                    body.flight.answer_flows();
                     body.flight.response.borrow_mut().push(data, limits.capture_bytes);
                 }
                 body.finish_if_ended();

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -59,6 +59,15 @@ impl Body for CopyBody {
 struct Answer {
     status: u16,
     body: Captured,
+    /// When the first byte of the body came.
+    first_byte: Option<Instant>,
+}
+
+/// When a copy was sent, and how long it took.
+struct Times {
+    at_ms: i64,
+    began: Instant,
+    latency: Duration,
 }
 
 enum Failure {
@@ -80,7 +89,7 @@ pub(crate) async fn send(runner: &ShadowRunner, mut copy: Copy, pool: &Rc<Pool<C
         Ok(Ok(answer)) => {
             shadow.counters.add(runner.shard, answer.status, latency);
             if copy.spec().tap {
-                observe(runner, &copy, sent, answer, (at_ms, latency.as_secs_f64() * 1e3));
+                observe(runner, &copy, sent, answer, &Times { at_ms, began, latency });
             }
             (Fate::Sent, false)
         }
@@ -124,42 +133,39 @@ async fn ask(pool: &Rc<Pool<CopyBody>>, request: Request<CopyBody>, limit: usize
     let mut body = Captured::default();
     body.begin(response.headers());
     let mut incoming = response.into_body();
+    let mut first_byte = None;
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|_| Failure::Broken)?;
-        if let Some(data) = frame.data_ref() {
+        if let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) {
+            first_byte = first_byte.or_else(|| Some(Instant::now()));
             body.push(data, limit);
         }
         if body.over {
             // Enough: without a release the connection is closed, and the rest never read.
-            return Ok(Answer { status: status.as_u16(), body });
+            return Ok(Answer { status: status.as_u16(), body, first_byte });
         }
     }
     body.ended = true;
     lease.release(Instant::now());
-    Ok(Answer { status: status.as_u16(), body })
+    Ok(Answer { status: status.as_u16(), body, first_byte })
 }
 
-fn observe(
-    runner: &ShadowRunner,
-    copy: &Copy,
-    sent: Vec<Bytes>,
-    mut answer: Answer,
-    (at_ms, latency_ms): (i64, f64),
-) {
+fn observe(runner: &ShadowRunner, copy: &Copy, sent: Vec<Bytes>, mut answer: Answer, times: &Times) {
     let route = &copy.model().route;
     if !answer.body.is_whole() {
         runner.tap.skipped(&route.name, "capture_limit");
         return;
     }
     runner.tap.offer(Exchange {
-        at_ms,
+        at_ms: times.at_ms,
         model: Arc::clone(&route.name),
         version: Arc::clone(&copy.shadow().version),
         lane: Lane::Shadow,
         tenant: copy.tenant.clone(),
         request_id: copy.request_id.clone(),
         status: answer.status,
-        latency_ms,
+        latency_ms: times.latency.as_secs_f64() * 1e3,
+        first_byte_ms: answer.first_byte.map(|at| (at - times.began).as_secs_f64() * 1e3),
         path: copy.seen_path.clone(),
         request: record::Body {
             content_type: copy.content_type.clone(),

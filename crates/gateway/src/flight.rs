@@ -61,6 +61,8 @@ pub(crate) struct Flight {
     pub(crate) response: RefCell<Captured>,
     pub(crate) status: Cell<u16>,
     pub(crate) latency_ms: Cell<f64>,
+    /// When the first byte of the answer's body passed; noted only for the tap.
+    pub(crate) first_byte_ms: Cell<Option<f64>>,
     pub(crate) outcome: Cell<Outcome>,
     /// Until the end.
     busy: RefCell<Option<Busy>>,
@@ -90,6 +92,7 @@ impl Flight {
             response: RefCell::default(),
             status: Cell::new(0),
             latency_ms: Cell::new(0.0),
+            first_byte_ms: Cell::new(None),
             outcome: Cell::new(Outcome::Aborted),
             busy: RefCell::new(Some(busy)),
             blame: Cell::new(None),
@@ -106,6 +109,13 @@ impl Flight {
 
     pub(crate) fn version(&self) -> &CompiledVersion {
         &self.model().versions[self.version]
+    }
+
+    /// Notes that bytes of the answer's body are there: the first time, and only when somebody wants to know.
+    pub(crate) fn answer_flows(&self) {
+        if self.seen.is_some() && self.first_byte_ms.get().is_none() {
+            self.first_byte_ms.set(Some(self.started.elapsed().as_secs_f64() * 1e3));
+        }
     }
 
     /// Remembers that the client's body is what went wrong.

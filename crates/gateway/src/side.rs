@@ -139,6 +139,7 @@ fn observe(flight: &Flight) {
         request_id: seen.request_id.clone(),
         status: flight.status.get(),
         latency_ms: flight.latency_ms.get(),
+        first_byte_ms: flight.first_byte_ms.get(),
         path: seen.path.clone(),
         request: request.take(),
         response: response.take(),

@@ -27,6 +27,8 @@ pub struct Exchange {
     pub status: u16,
     /// From the request's head read to the answer's last byte, milliseconds.
     pub latency_ms: f64,
+    /// From the request's head read to the answer's first body byte, milliseconds; `None` when nobody noted it.
+    pub first_byte_ms: Option<f64>,
     /// Path of the request, without the query.
     pub path: Bytes,
     /// The request's body.

@@ -137,6 +137,7 @@ mod tests {
             request_id: Bytes::new(),
             status: 200,
             latency_ms: 1.0,
+            first_byte_ms: None,
             path: Bytes::new(),
             request: Body::complete(body),
             response: Body::default(),

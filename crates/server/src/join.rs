@@ -216,6 +216,7 @@ mod tests {
             request_id: Bytes::new(),
             status: 0,
             latency_ms: 0.0,
+            first_byte_ms: None,
             path: Bytes::new(),
             request: Body::complete(body),
             response: Body::default(),

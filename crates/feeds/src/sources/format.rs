@@ -74,6 +74,7 @@ fn document(body: &[u8], at_ms: i64, defaults: &RecordDefaults) -> Result<Observ
         request_id: Bytes::new(),
         status: 200,
         latency_ms: f64::NAN,
+        first_byte_ms: None,
         path: Bytes::new(),
         request: json(),
         response: json(),

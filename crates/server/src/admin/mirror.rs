@@ -146,6 +146,7 @@ impl<'a> Model<'a> {
             request_id: request_id(headers),
             status: 0,
             latency_ms: 0.0,
+            first_byte_ms: None,
             path,
             request,
             response: Body::default(),

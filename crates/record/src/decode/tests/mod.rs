@@ -83,6 +83,7 @@ fn exchange(path: &str, request: &str, status: u16, response: &str) -> Exchange 
         request_id: "r".into(),
         status,
         latency_ms: 1.0,
+        first_byte_ms: None,
         path: path.to_owned().into(),
         request: Body::complete(request.to_owned()),
         response: Body::complete(response.to_owned()),
