@@ -79,7 +79,9 @@ fn by_path(path: &[u8]) -> Option<Protocol> {
     }
     let openai = path.ends_with("/chat/completions")
         || ((versioned || path.contains("/openai/"))
-            && (path.ends_with("/completions") || path.ends_with("/embeddings")));
+            && ["/completions", "/embeddings", "/messages", "/responses"]
+                .iter()
+                .any(|end| path.ends_with(end)));
     openai.then_some(Protocol::Openai)
 }
 

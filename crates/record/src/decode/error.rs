@@ -34,11 +34,13 @@ pub enum DecodeErrorKind {
     Empty,
     /// The answer's status is not 2xx.
     Status,
+    /// The answer is an error object, or a stream has one in the middle, for all that its status is 2xx.
+    UpstreamError,
 }
 
 impl DecodeErrorKind {
     /// Every kind, so that metrics can be registered before the first error.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Truncated,
         Self::ContentEncoding,
         Self::InflatedTooLong,
@@ -53,6 +55,7 @@ impl DecodeErrorKind {
         Self::Unrecognised,
         Self::Empty,
         Self::Status,
+        Self::UpstreamError,
     ];
 
     /// The stable name, in snake case.
@@ -72,6 +75,7 @@ impl DecodeErrorKind {
             Self::Unrecognised => "unrecognised",
             Self::Empty => "empty",
             Self::Status => "status",
+            Self::UpstreamError => "upstream_error",
         }
     }
 }

@@ -105,6 +105,8 @@ pub struct Decoder {
     prediction_names: NameTable,
     tensors: kserve_v2::Scratch,
     found: select::Found,
+    /// Of the exchange that is being decoded.
+    timing: openai::Timing,
 }
 
 impl Decoder {
@@ -138,9 +140,11 @@ impl Decoder {
         let content_type = exchange.request.content_type.as_deref();
         let protocol = body::whole(&exchange.request, &mut scratch, limit)
             .and_then(|body| self.read_request(&exchange.path, content_type, body, into));
+        self.timing = openai::Timing::of(exchange);
         let outcome = protocol.map(|protocol| Outcome {
             response_error: self.read_answer(exchange, protocol, &mut scratch, into).err(),
         });
+        self.timing = openai::Timing::default();
         scratch.release();
         self.body = scratch;
         outcome
@@ -250,7 +254,7 @@ impl Decoder {
             }
             Form::Csv => return csv::read(body, &mut sink, &self.spec, &mut self.name).map(|()| form),
             Form::Openai if !by_path => {
-                return openai::read(body, self.spec.limits.max_depth, &mut sink).map(|()| form);
+                return openai::read(body, self.spec.limits.max_depth, self.timing, &mut sink).map(|()| form);
             }
             _ => {}
         }

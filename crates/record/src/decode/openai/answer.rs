@@ -1,210 +1,163 @@
 //! Answers: one JSON object, or a stream of events that is added up.
 //!
-//! `usage` is optional in both; in a stream it is there only when the client asked for it, in a chunk without choices.
-//! An `error` object is no answer, also in the middle of a stream. A stream that ends without `[DONE]` and without a
-//! finish reason was cut.
+//! `usage` is optional in both; in a stream of chat it is there only when the client asked for it, in a chunk without
+//! choices. An `error` object is no answer, also in the middle of a stream. A stream that ends without an end mark and
+//! without a finish reason was cut.
 
-use super::super::reader::{Kind, Number, Reader};
+use super::super::reader::{Kind, Reader};
 use super::super::sink::Sink;
 use super::super::{DecodeError, DecodeErrorKind, sse};
-use super::{begin, content_chars, elements, members, name, number, put_count, put_number};
-use crate::{CellValue, TextRange};
+use super::blocks::{Blocks, Type};
+use super::chat::Choices;
+use super::finish::Finish;
+use super::timing::Timing;
+use super::usage::Usage;
+use super::vectors::Vectors;
+use super::{begin, content_chars, members, put_count, put_number, put_value};
+use crate::CellValue;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// Choices whose tool calls are told apart; further ones are taken for the last.
-const CHOICES: usize = 16;
-
-/// Tool calls of a choice above which a number is not believed.
-const MAX_TOOL_CALLS: u64 = 1_024;
-
-/// Choices of one object or one chunk.
-#[derive(Default)]
-struct Choices {
-    any: bool,
-    /// A message or a delta was there: tool calls are possible.
-    chat: bool,
-    chars: u64,
-    tool_calls: [u64; CHOICES],
-    finish_reason: Option<TextRange>,
-}
+/// Objects inside each other in which parts of an answer are looked for: an event, and the answer it holds.
+const LEVELS: usize = 2;
 
 /// What has been read of an answer.
 #[derive(Default)]
 struct Answer {
     choices: Choices,
-    prompt_tokens: Option<Number>,
-    completion_tokens: Option<Number>,
-    /// Embeddings and the length of the first.
-    embeddings: Option<(u64, Option<u64>)>,
+    blocks: Blocks,
+    usage: Usage,
+    vectors: Option<Vectors>,
+    /// Of an answer made of blocks.
+    finish: Option<Finish>,
+    is_stream: bool,
+    /// The end mark was there.
+    is_done: bool,
+}
+
+/// One object: a whole answer, a chunk, or an event.
+#[derive(Default)]
+struct Part {
+    choices: Choices,
+    blocks: Blocks,
+    /// The blocks of the answer that an event holds.
+    whole: Option<Blocks>,
+    finish: Option<Finish>,
+    kind: Type,
+    delta_chars: u64,
+    is_error: bool,
 }
 
 /// Reads an answer into the sink.
-pub(super) fn read(body: &[u8], max_depth: usize, sink: &mut Sink<'_>) -> Result<()> {
-    let mut answer = Answer::default();
-    if !sse::begins_like(body) {
-        object(body, max_depth, sink, &mut answer)?;
-        return put(&answer, sink);
+pub(super) fn read(body: &[u8], max_depth: usize, timing: Timing, sink: &mut Sink<'_>) -> Result<()> {
+    let mut answer = Answer { is_stream: sse::begins_like(body), ..Answer::default() };
+    if !answer.is_stream {
+        object(body, max_depth, &mut answer)?;
+        return put(&answer, timing, sink);
     }
-    let mut done = false;
     sse::for_each(body, |data| {
-        done = data.trim_ascii() == b"[DONE]";
-        if !done && !data.trim_ascii().is_empty() {
-            object(data, max_depth, sink, &mut answer)?;
+        if data.trim_ascii() == b"[DONE]" {
+            answer.is_done = true;
+        } else if !data.trim_ascii().is_empty() {
+            object(data, max_depth, &mut answer)?;
         }
-        Ok::<_, DecodeError>(done)
+        Ok::<_, DecodeError>(answer.is_done)
     })?;
-    if !done && answer.choices.finish_reason.is_none() {
+    if !answer.is_done && answer.choices.finish.is_none() && answer.finish.is_none() {
         let message = "the stream ends without `[DONE]` or a finish reason";
         return Err(DecodeError::new(DecodeErrorKind::Truncated, message));
     }
-    put(&answer, sink)
+    put(&answer, timing, sink)
 }
 
-fn put(answer: &Answer, sink: &mut Sink<'_>) -> Result<()> {
-    let choices = &answer.choices;
-    let tokens = [
-        ("prediction.prompt_tokens", answer.prompt_tokens),
-        ("prediction.completion_tokens", answer.completion_tokens),
-    ];
-    let usage = tokens.iter().any(|(_, number)| number.is_some());
-    if !choices.any && answer.embeddings.is_none() && !usage {
-        let message = "expected the key `choices`, `data` or `usage`";
+fn put(answer: &Answer, timing: Timing, sink: &mut Sink<'_>) -> Result<()> {
+    let (choices, blocks) = (&answer.choices, &answer.blocks);
+    let text = choices.any || blocks.any;
+    if !text && answer.vectors.is_none() && !answer.usage.is_any() {
+        let message = "expected the key `choices`, `content`, `output`, `data` or `usage`";
         return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
     }
     sink.row(0)?;
-    for (name, number) in tokens {
-        if let Some(number) = number {
-            put_number(sink, name, number)?;
-        }
+    for (name, number) in answer.usage.named() {
+        put_number(sink, name, number)?;
     }
-    if let Some(reason) = choices.finish_reason {
+    if let Some(reason) = choices.finish.or(answer.finish) {
+        let reason = sink.keep_str(reason.as_str())?;
         sink.cell(0, "prediction.finish_reason", CellValue::Text(reason))?;
     }
-    if choices.any {
-        put_count(sink, "prediction.completion_chars", choices.chars)?;
+    if text {
+        put_count(sink, "prediction.completion_chars", choices.chars + blocks.chars)?;
+        let refused = blocks.refused || answer.finish.is_some_and(Finish::is_refusal);
+        put_count(sink, "prediction.refusals", choices.refusals() + u64::from(refused))?;
     }
-    if choices.chat {
-        put_count(sink, "prediction.tool_calls", choices.tool_calls.iter().sum())?;
+    if choices.chat || blocks.any {
+        put_count(sink, "prediction.tool_calls", choices.tool_calls() + blocks.tool_calls)?;
     }
-    if let Some((count, dimensions)) = answer.embeddings {
-        put_count(sink, "prediction.embeddings", count)?;
-        if let Some(dimensions) = dimensions {
-            put_count(sink, "prediction.dimensions", dimensions)?;
-        }
+    let deltas = (answer.is_stream && text).then_some(choices.deltas + blocks.deltas);
+    if let Some(deltas) = deltas {
+        put_count(sink, "prediction.content_deltas", deltas)?;
+    }
+    if let Some(vectors) = &answer.vectors {
+        put_vectors(vectors, sink)?;
+    }
+    for (name, value) in timing.probes(deltas, answer.usage.completion()) {
+        put_value(sink, name, value)?;
     }
     Ok(())
 }
 
-/// Adds an object, the whole answer or a chunk of it.
-fn object(body: &[u8], max_depth: usize, sink: &mut Sink<'_>, answer: &mut Answer) -> Result<()> {
+fn put_vectors(vectors: &Vectors, sink: &mut Sink<'_>) -> Result<()> {
+    put_count(sink, "prediction.embeddings", vectors.count)?;
+    if let Some(dimensions) = vectors.dimensions {
+        put_count(sink, "prediction.dimensions", dimensions)?;
+    }
+    if let Some(norm) = vectors.norm() {
+        put_value(sink, "prediction.embedding_norm", norm)?;
+    }
+    Ok(())
+}
+
+/// Adds an object: the whole answer, a chunk of it, or an event.
+fn object(body: &[u8], max_depth: usize, answer: &mut Answer) -> Result<()> {
     let mut reader = begin(body, max_depth)?;
-    let mut choices = Choices::default();
-    let mut error = false;
-    members(&mut reader, |key, reader| {
-        match key {
-            "choices" => {
-                choices = Choices::default();
-                elements(reader, |place, reader| choice(place, reader, sink, &mut choices))?;
-            }
-            "usage" => usage(reader, answer)?,
-            "data" => answer.embeddings = embeddings(reader)?.or(answer.embeddings),
-            "error" => {
-                error = reader.kind()? != Kind::Null;
-                reader.skip_value()?;
-            }
-            _ => reader.skip_value()?,
-        }
-        Ok(())
-    })?;
+    let mut part = Part::default();
+    fields(&mut reader, LEVELS, answer, &mut part)?;
     reader.finish()?;
-    if error {
-        return Err(DecodeError::new(DecodeErrorKind::Unrecognised, "the answer is an error"));
+    if part.is_error {
+        return Err(DecodeError::new(DecodeErrorKind::UpstreamError, "the answer is an error"));
     }
-    answer.choices.add(&choices);
+    part.settle();
+    answer.choices.add(&part.choices);
+    answer.blocks.add(&part.blocks);
+    if let Some(whole) = part.whole {
+        answer.blocks.replace(whole);
+    }
+    answer.finish = part.finish.or(answer.finish);
+    answer.is_done |= part.kind == Type::End;
     Ok(())
 }
 
-impl Choices {
-    fn add(&mut self, more: &Self) {
-        self.any |= more.any;
-        self.chat |= more.chat;
-        self.chars += more.chars;
-        self.finish_reason = more.finish_reason.or(self.finish_reason);
-        for (count, seen) in self.tool_calls.iter_mut().zip(more.tool_calls) {
-            *count = (*count).max(seen);
-        }
-    }
-}
-
-fn choice(place: u64, reader: &mut Reader<'_>, sink: &mut Sink<'_>, choices: &mut Choices) -> Result<()> {
-    let (mut index, mut chars, mut tool_calls) = (place, 0, 0);
+/// Reads the keys of an object; `levels` is how many objects may hold each other from here on.
+fn fields(reader: &mut Reader<'_>, levels: usize, answer: &mut Answer, part: &mut Part) -> Result<()> {
     members(reader, |key, reader| {
         match key {
-            "index" => index = whole(reader)?.unwrap_or(place),
-            "finish_reason" => choices.finish_reason = name(reader, sink)?.or(choices.finish_reason),
-            "text" => chars = content_chars(reader)?,
-            "message" | "delta" => {
-                choices.chat = true;
-                (chars, tool_calls) = message(reader)?;
-            }
-            _ => reader.skip_value()?,
-        }
-        Ok(())
-    })?;
-    choices.any = true;
-    choices.chars += chars;
-    let index = usize::try_from(index).unwrap_or(usize::MAX).min(CHOICES - 1);
-    if let Some(count) = choices.tool_calls.get_mut(index) {
-        *count = (*count).max(tool_calls);
-    }
-    Ok(())
-}
-
-/// Characters and tool calls of a message or a delta.
-fn message(reader: &mut Reader<'_>) -> Result<(u64, u64)> {
-    let (mut chars, mut calls) = (0, 0);
-    members(reader, |key, reader| {
-        match key {
-            "content" => chars = content_chars(reader)?,
-            "tool_calls" => calls = tool_calls(reader)?,
-            // The older form, which holds one call.
-            "function_call" => {
-                calls = calls.max(u64::from(reader.kind()? == Kind::Object));
+            "choices" => part.choices = Choices::read(reader)?,
+            "usage" => answer.usage.read(reader)?,
+            "data" => answer.vectors = Vectors::read(reader)?.or(answer.vectors),
+            "error" => {
+                part.is_error |= reader.kind()? != Kind::Null;
                 reader.skip_value()?;
             }
-            _ => reader.skip_value()?,
-        }
-        Ok(())
-    })?;
-    Ok((chars, calls))
-}
-
-/// Tool calls so far: a delta says with `index` which one it goes on with.
-fn tool_calls(reader: &mut Reader<'_>) -> Result<u64> {
-    let mut calls = 0;
-    elements(reader, |place, reader| {
-        let mut index = place;
-        members(reader, |key, reader| {
-            if key == "index" {
-                index = whole(reader)?.unwrap_or(place);
-                return Ok(());
+            "type" if levels == LEVELS => part.kind = Type::read(reader)?,
+            "content" | "output" => part.whole = Blocks::read(reader)?.or(part.whole),
+            "content_block" => part.blocks = Blocks::one(reader)?,
+            "stop_reason" => part.finish = Finish::read(reader)?.or(part.finish),
+            "status" => part.finish = ended(Finish::read(reader)?).or(part.finish),
+            "incomplete_details" => part.finish = reason(reader)?.or(part.finish),
+            "delta" => delta(reader, part)?,
+            "message" | "response" if levels > 1 && reader.kind()? == Kind::Object => {
+                fields(reader, levels - 1, answer, part)?;
             }
-            Ok(reader.skip_value()?)
-        })?;
-        if index < MAX_TOOL_CALLS {
-            calls = calls.max(index + 1);
-        }
-        Ok(())
-    })?;
-    Ok(calls)
-}
-
-fn usage(reader: &mut Reader<'_>, answer: &mut Answer) -> Result<()> {
-    members(reader, |key, reader| {
-        match key {
-            "prompt_tokens" => answer.prompt_tokens = number(reader)?.or(answer.prompt_tokens),
-            "completion_tokens" => answer.completion_tokens = number(reader)?.or(answer.completion_tokens),
             _ => reader.skip_value()?,
         }
         Ok(())
@@ -212,31 +165,54 @@ fn usage(reader: &mut Reader<'_>, answer: &mut Answer) -> Result<()> {
     Ok(())
 }
 
-/// The number of embeddings, and how long the first one is.
-fn embeddings(reader: &mut Reader<'_>) -> Result<Option<(u64, Option<u64>)>> {
-    let mut dimensions = None;
-    let count = elements(reader, |place, reader| {
-        members(reader, |key, reader| {
-            if key != "embedding" || place > 0 {
-                return Ok(reader.skip_value()?);
-            }
-            dimensions = match reader.kind()? {
-                // Base64 of floats of four bytes.
-                Kind::String => {
-                    let text = reader.string()?.resolved();
-                    Some(text.trim_end_matches('=').len() as u64 * 3 / 4 / 4)
-                }
-                _ => elements(reader, |_, reader| Ok(reader.skip_value()?))?,
-            };
-            Ok(())
-        })?;
-        Ok(())
-    })?;
-    Ok(count.map(|count| (count, dimensions)))
+/// A status that is an end.
+fn ended(status: Option<Finish>) -> Option<Finish> {
+    status.filter(|status| matches!(status.as_str(), "completed" | "incomplete" | "cancelled"))
 }
 
-/// Takes a value and gives it when it is a whole number, 0 or more.
-fn whole(reader: &mut Reader<'_>) -> Result<Option<u64>> {
-    let number = number(reader)?.filter(|number| number.value >= 0.0 && number.value.fract() == 0.0);
-    Ok(number.map(|number| number.value as u64))
+/// `{"reason":"max_output_tokens"}`.
+fn reason(reader: &mut Reader<'_>) -> Result<Option<Finish>> {
+    let mut reason = None;
+    members(reader, |key, reader| {
+        if key == "reason" {
+            reason = Finish::read(reader)?;
+            return Ok(());
+        }
+        Ok(reader.skip_value()?)
+    })?;
+    Ok(reason)
+}
+
+/// What an event adds: a string (OpenAI's responses) or an object (Anthropic's messages).
+fn delta(reader: &mut Reader<'_>, part: &mut Part) -> Result<()> {
+    if reader.kind()? == Kind::String {
+        part.delta_chars = content_chars(reader)?;
+        return Ok(());
+    }
+    let mut ahead = *reader;
+    members(&mut ahead, |key, reader| {
+        if key == "stop_reason" {
+            part.finish = Finish::read(reader)?.or(part.finish);
+            return Ok(());
+        }
+        Ok(reader.skip_value()?)
+    })?;
+    let block = Blocks::one(reader)?;
+    part.blocks.add(&Blocks { deltas: u64::from(block.chars > 0), ..block });
+    Ok(())
+}
+
+impl Part {
+    /// Gives a text delta its meaning: the event's type may stand behind it.
+    fn settle(&mut self) {
+        match self.kind {
+            Type::Text => {
+                self.blocks.any = true;
+                self.blocks.chars += self.delta_chars;
+                self.blocks.deltas += u64::from(self.delta_chars > 0);
+            }
+            Type::Refusal => self.blocks.refused |= self.delta_chars > 0,
+            _ => {}
+        }
+    }
 }

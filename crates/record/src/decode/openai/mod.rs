@@ -1,4 +1,4 @@
-//! OpenAI-style chat, completions and embeddings, as numbers.
+//! OpenAI-style chat, completions, responses and embeddings, and Anthropic's messages, as numbers.
 //!
 //! What people write and what models answer is never a feature: texts are counted in characters, and of the rest only
 //! settings, token counts and the names of the model and of the finish reason are read. A setting of another type than
@@ -7,20 +7,28 @@
 //! A request and its answer are one row each, whatever the number of choices.
 
 mod answer;
+mod blocks;
+mod chat;
+mod finish;
 mod request;
+mod timing;
+mod usage;
+mod vectors;
 
 use super::reader::{Kind, Number, Reader, Scalar};
 use super::sink::{Side, Sink};
 use super::{DecodeError, DecodeErrorKind};
 use crate::TextRange;
 
+pub(crate) use timing::Timing;
+
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// Reads a body into the sink.
-pub(crate) fn read(body: &[u8], max_depth: usize, sink: &mut Sink<'_>) -> Result<()> {
+/// Reads a body into the sink; `timing` is an answer's.
+pub(crate) fn read(body: &[u8], max_depth: usize, timing: Timing, sink: &mut Sink<'_>) -> Result<()> {
     match sink.side() {
         Side::Features => request::read(body, max_depth, sink)?,
-        Side::Predictions => answer::read(body, max_depth, sink)?,
+        Side::Predictions => answer::read(body, max_depth, timing, sink)?,
     }
     sink.end(false)
 }
@@ -93,6 +101,21 @@ fn name(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> Result<Option<TextRange
     if text.raw_len() == 0 { Ok(None) } else { sink.keep_name(text).map(Some) }
 }
 
+/// Takes a value and says whether it is a text that is not empty.
+fn is_said(reader: &mut Reader<'_>) -> Result<bool> {
+    if reader.kind()? == Kind::String {
+        return Ok(reader.string()?.raw_len() > 0);
+    }
+    reader.skip_value()?;
+    Ok(false)
+}
+
+/// Takes a value and gives it when it is a whole number, 0 or more.
+fn whole(reader: &mut Reader<'_>) -> Result<Option<u64>> {
+    let number = number(reader)?.filter(|number| number.value >= 0.0 && number.value.fract() == 0.0);
+    Ok(number.map(|number| number.value as u64))
+}
+
 /// Takes a message's content, a string or an array of parts, and counts the characters of its text.
 fn content_chars(reader: &mut Reader<'_>) -> Result<u64> {
     match reader.kind()? {
@@ -127,7 +150,11 @@ fn part_chars(reader: &mut Reader<'_>) -> Result<u64> {
 
 /// Writes a count.
 fn put_count(sink: &mut Sink<'_>, name: &str, count: u64) -> Result<()> {
-    put_number(sink, name, Number { value: count as f64, inexact_integer: false })
+    put_value(sink, name, count as f64)
+}
+
+fn put_value(sink: &mut Sink<'_>, name: &str, value: f64) -> Result<()> {
+    put_number(sink, name, Number { value, inexact_integer: false })
 }
 
 fn put_number(sink: &mut Sink<'_>, name: &str, number: Number) -> Result<()> {

@@ -1,4 +1,5 @@
-//! Requests: `messages` (chat), `prompt` (completions) or `input` (embeddings), and the settings beside them.
+//! Requests: `messages` (chat), `prompt` (completions) or `input` (embeddings, responses), and the settings beside them.
+//! What stands beside them as `system` or `instructions` is prompt as well.
 
 use super::super::reader::{Kind, Number, Reader};
 use super::super::sink::Sink;
@@ -22,6 +23,10 @@ struct Given {
 #[derive(Default)]
 struct Request {
     messages: Option<Given>,
+    /// Characters of `system` and `instructions`.
+    system_chars: u64,
+    /// Tools that the model may call.
+    tools: Option<u64>,
     /// `prompt` and `input`.
     inputs: Option<Given>,
     model: Option<TextRange>,
@@ -49,7 +54,9 @@ pub(super) fn read(body: &[u8], max_depth: usize, sink: &mut Sink<'_>) -> Result
             }
             "input" => request.inputs = Some(inputs(reader)?),
             "model" => request.model = name(reader, sink)?,
-            "max_tokens" | "max_completion_tokens" => {
+            "system" | "instructions" => request.system_chars = content_chars(reader)?,
+            "tools" => request.tools = elements(reader, |_, reader| Ok(reader.skip_value()?))?,
+            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
                 // Both may stand there, one of them null.
                 request.max_tokens = number(reader)?.or(request.max_tokens);
             }
@@ -74,11 +81,14 @@ fn put(request: &Request, sink: &mut Sink<'_>) -> Result<()> {
         }
     };
     sink.row(0)?;
-    put_count(sink, "prompt_chars", given.chars)?;
+    put_count(sink, "prompt_chars", given.chars + request.system_chars)?;
     if given.tokens > 0 {
         put_count(sink, "prompt_tokens", given.tokens)?;
     }
     put_count(sink, counted, given.count)?;
+    if let Some(tools) = request.tools {
+        put_count(sink, "tools", tools)?;
+    }
     if let Some(model) = request.model {
         sink.cell(0, "model", CellValue::Text(model))?;
     }
@@ -101,15 +111,7 @@ fn put(request: &Request, sink: &mut Sink<'_>) -> Result<()> {
 fn messages(reader: &mut Reader<'_>) -> Result<Given> {
     let mut chars = 0;
     let count = elements(reader, |_, reader| {
-        let mut own = 0;
-        members(reader, |key, reader| {
-            if key == "content" {
-                own = content_chars(reader)?;
-                return Ok(());
-            }
-            Ok(reader.skip_value()?)
-        })?;
-        chars += own;
+        chars += message_chars(reader)?;
         Ok(())
     })?;
     let count = count.ok_or_else(|| {
@@ -119,7 +121,20 @@ fn messages(reader: &mut Reader<'_>) -> Result<Given> {
     Ok(Given { chars, tokens: 0, count })
 }
 
-/// A text, a list of texts, a list of token ids, or a list of such lists.
+/// Characters of a message's `content`.
+fn message_chars(reader: &mut Reader<'_>) -> Result<u64> {
+    let mut chars = 0;
+    members(reader, |key, reader| {
+        if key == "content" {
+            chars = content_chars(reader)?;
+            return Ok(());
+        }
+        Ok(reader.skip_value()?)
+    })?;
+    Ok(chars)
+}
+
+/// A text, a list of texts, a list of token ids, a list of such lists, or a list of messages.
 fn inputs(reader: &mut Reader<'_>) -> Result<Given> {
     let mut given = Given { count: 1, ..Given::default() };
     match reader.kind()? {
@@ -136,7 +151,7 @@ fn inputs(reader: &mut Reader<'_>) -> Result<Given> {
                         ids += 1;
                         reader.skip_value()?;
                     }
-                    _ => given.chars += content_chars(reader)?,
+                    _ => given.chars += message_chars(reader)?,
                 }
                 Ok(())
             })?;

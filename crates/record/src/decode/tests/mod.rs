@@ -5,6 +5,7 @@ mod compressed;
 mod hostile;
 mod json;
 mod kserve;
+mod llm;
 mod openai;
 mod properties;
 mod sagemaker;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn asked(path: &str, body: &str) -> Result<Vec<String>, &'static str> {
+pub(super) fn asked(path: &str, body: &str) -> Result<Vec<String>, &'static str> {
     let mut into = Decoded::new();
     match Decoder::default().decode_request(path.as_bytes(), body.as_bytes(), &mut into) {
         Ok(()) => Ok(shown(into.features())),
@@ -15,7 +15,7 @@ fn asked(path: &str, body: &str) -> Result<Vec<String>, &'static str> {
     }
 }
 
-fn answered(body: &str) -> Result<Vec<String>, &'static str> {
+pub(super) fn answered(body: &str) -> Result<Vec<String>, &'static str> {
     let mut into = Decoded::new();
     match Decoder::default().decode_response(b"/v1/chat/completions", body.as_bytes(), &mut into) {
         Ok(()) => Ok(shown(into.predictions())),
@@ -91,28 +91,35 @@ fn answers_in_one_piece() {
             r#"{"id":"chatcmpl-1","object":"chat.completion","created":1785326610,"model":"gpt-x-2026-05",
                 "choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null},"logprobs":null,"finish_reason":"stop"}],
                 "usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":0}}}"#,
-            "0 prediction.completion_chars 5, 0 prediction.completion_tokens 2, 0 prediction.finish_reason `stop`, \
-             0 prediction.prompt_tokens 9, 0 prediction.tool_calls 0",
+            "0 prediction.cached_tokens 0, 0 prediction.completion_chars 5, 0 prediction.completion_tokens 2, \
+             0 prediction.finish_reason `stop`, 0 prediction.prompt_tokens 9, 0 prediction.refusals 0, \
+             0 prediction.tool_calls 0, 0 prediction.total_tokens 11",
         ),
         (
             r#"{"choices":[{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"a"},{"id":"b"}]}},
                 {"index":1,"message":{"content":"xy","function_call":{"name":"f"}},"finish_reason":"length"}]}"#,
-            "0 prediction.completion_chars 2, 0 prediction.finish_reason `length`, 0 prediction.tool_calls 3",
+            "0 prediction.completion_chars 2, 0 prediction.finish_reason `length`, 0 prediction.refusals 0, 0 prediction.tool_calls 3",
         ),
         (
             r#"{"object":"text_completion","choices":[{"text":"abc","finish_reason":"length"}],"usage":null}"#,
-            "0 prediction.completion_chars 3, 0 prediction.finish_reason `length`",
+            "0 prediction.completion_chars 3, 0 prediction.finish_reason `length`, 0 prediction.refusals 0",
         ),
         (
-            r#"{"object":"list","data":[{"embedding":[0.1,0.2,0.3]},{"embedding":[1]}],"usage":{"prompt_tokens":5,"total_tokens":5}}"#,
-            "0 prediction.dimensions 3, 0 prediction.embeddings 2, 0 prediction.prompt_tokens 5",
+            r#"{"object":"list","data":[{"embedding":[3,4,0]},{"embedding":[-1]}],"usage":{"prompt_tokens":5,"total_tokens":5}}"#,
+            "0 prediction.dimensions 3, 0 prediction.embedding_norm 3, 0 prediction.embeddings 2, \
+             0 prediction.prompt_tokens 5, 0 prediction.total_tokens 5",
         ),
         // Two floats in base64.
         (
             r#"{"data":[{"embedding":"AAAAAAAAgD8="}]}"#,
-            "0 prediction.dimensions 2, 0 prediction.embeddings 1",
+            "0 prediction.dimensions 2, 0 prediction.embedding_norm 1, 0 prediction.embeddings 1",
         ),
-        (r#"{"error":{"message":"no"},"choices":[]}"#, "error unrecognised"),
+        // What is no embedding is counted and has no norm.
+        (
+            r#"{"data":[{"embedding":"?"},{"embedding":["a"]},{"embedding":[]},7]}"#,
+            "0 prediction.embeddings 4",
+        ),
+        (r#"{"error":{"message":"no"},"choices":[]}"#, "error upstream_error"),
         (r#"{"choices":[]}"#, "error unrecognised"),
         (r#"{"choices":[{"message":{"content":"a"}}"#, "error syntax"),
         ("{}", "error unrecognised"),
@@ -133,8 +140,8 @@ data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\
 fn streams_are_added_up() {
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n";
     let done = "data: [DONE]\n\n";
-    let counted =
-        "0 prediction.completion_chars 5, 0 prediction.finish_reason `stop`, 0 prediction.tool_calls 0";
+    let counted = "0 prediction.completion_chars 5, 0 prediction.content_deltas 2, 0 prediction.finish_reason `stop`, \
+         0 prediction.refusals 0, 0 prediction.tool_calls 0";
     check(answered(&format!("{STREAM}{done}")), counted);
     check(answered(&format!("{STREAM}data: [DONE]")), counted);
     // What follows the end does not count; an end that only the finish reason tells is enough.
@@ -142,8 +149,9 @@ fn streams_are_added_up() {
     check(answered(STREAM), counted);
     check(
         answered(&format!("{STREAM}{usage}{done}")),
-        "0 prediction.completion_chars 5, 0 prediction.completion_tokens 2, 0 prediction.finish_reason `stop`, \
-         0 prediction.prompt_tokens 9, 0 prediction.tool_calls 0",
+        "0 prediction.completion_chars 5, 0 prediction.completion_tokens 2, 0 prediction.content_deltas 2, \
+         0 prediction.finish_reason `stop`, 0 prediction.prompt_tokens 9, 0 prediction.refusals 0, \
+         0 prediction.tool_calls 0, 0 prediction.total_tokens 11",
     );
     let calls = r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a"}]}}]}
 
@@ -157,7 +165,8 @@ data: [DONE]
 "#;
     check(
         answered(calls),
-        "0 prediction.completion_chars 0, 0 prediction.finish_reason `tool_calls`, 0 prediction.tool_calls 2",
+        "0 prediction.completion_chars 0, 0 prediction.content_deltas 0, 0 prediction.finish_reason `tool_calls`, \
+         0 prediction.refusals 0, 0 prediction.tool_calls 2",
     );
 }
 
@@ -168,7 +177,7 @@ fn broken_streams_are_refused() {
         (begun.to_owned(), "error truncated"),
         (
             format!("{begun}data: {{\"error\":{{\"message\":\"boom\"}}}}\n\ndata: [DONE]\n\n"),
-            "error unrecognised",
+            "error upstream_error",
         ),
         (format!("{begun}data: {{\"choices\":[\n\n"), "error syntax"),
         (format!("{begun}data: 7\n\n"), "error shape"),
@@ -209,7 +218,7 @@ proptest! {
         prop_assert_eq!(asked.is_ok(), into.n_features() > 0);
         let answered = decoder.decode_response(b"/", &body, &mut into);
         prop_assert_eq!(answered.is_ok(), into.n_predictions() > 0);
-        prop_assert!(into.n_cells() <= 20);
+        prop_assert!(into.n_cells() <= 30);
     }
 
     #[test]
@@ -227,8 +236,12 @@ proptest! {
         if texts.is_empty() {
             prop_assert_eq!(found, Err("unrecognised"));
         } else {
-            let expected = [format!("0 prediction.completion_chars {chars}"), "0 prediction.tool_calls 0".to_owned()];
-            prop_assert_eq!(found.unwrap(), expected);
+            let deltas = texts.iter().filter(|text| !text.is_empty()).count();
+            let expected = format!(
+                "0 prediction.completion_chars {chars}, 0 prediction.content_deltas {deltas}, \
+                 0 prediction.refusals 0, 0 prediction.tool_calls 0"
+            );
+            prop_assert_eq!(found.unwrap().join(", "), expected);
         }
     }
 }
