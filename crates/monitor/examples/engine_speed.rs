@@ -78,7 +78,9 @@ fn main() {
     for changed in [1, 20] {
         let mut total = 0;
         for i in 0..1_000 {
-            exchanges[..changed].iter().for_each(|exchange| engine.observe(exchange));
+            exchanges[..changed].iter().for_each(|exchange| {
+                engine.observe(exchange);
+            });
             let start = Instant::now();
             black_box(engine.readings(i));
             total += start.elapsed().as_nanos();
@@ -95,7 +97,9 @@ fn main() {
     for lane in [Lane::Prod, Lane::Shadow] {
         let exchanges: Vec<Exchange> = (0..2_000).map(|i| exchange(i, 1_000, lane)).collect();
         let start = Instant::now();
-        exchanges.iter().cycle().take(1_000_000).for_each(|exchange| big.observe(exchange));
+        exchanges.iter().cycle().take(1_000_000).for_each(|exchange| {
+            big.observe(exchange);
+        });
         println!("{lane}: observe over 1 000 tenants {} ns", start.elapsed().as_nanos() / 1_000_000);
     }
     println!(

@@ -89,7 +89,9 @@ fn what_cannot_be_reached_is_refused() {
 #[test]
 fn a_drill_leaves_no_trace() {
     let mut engine = Engine::new(vec![profiled()]);
-    (0..250).for_each(|i| engine.observe_record(&usual(i)).unwrap());
+    for i in 0..250 {
+        engine.observe_record(&usual(i)).unwrap();
+    }
     let (before, stored) = (engine.window("v1", Lane::Prod, "all").unwrap(), engine.snapshot());
     engine.begin_drill("m").unwrap();
     assert_eq!(engine.begin_drill("m"), Err(DrillError::Running { model: "m".to_owned() }));

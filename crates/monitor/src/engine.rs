@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use record::{DecodeErrorKind, Decoded, Exchange, Lane, Record};
+use record::{Decoded, Exchange, Inference, Lane, Record};
 
 use crate::batch::Batch;
 use crate::model::Model;
@@ -11,9 +11,6 @@ use crate::profile::Profile;
 use crate::readings::{FeatureHistogram, Readings};
 use crate::spec::ModelSpec;
 use crate::state::Head;
-
-/// The version of records that name none while no active version is known.
-const UNKNOWN_VERSION: &str = "unknown";
 
 /// Longest version that a record may name, in bytes.
 const MAX_VERSION_BYTES: usize = 128;
@@ -96,35 +93,34 @@ impl Engine {
     }
 
     /// Decodes an exchange and counts its rows. What cannot be counted is counted by reason in
-    /// [`crate::ModelReadings::dropped`]; a bad request changes no window.
-    pub fn observe(&mut self, exchange: &Exchange) {
+    /// [`crate::ModelReadings::dropped`]; a bad request changes no window. An exchange whose version is empty belongs to
+    /// the active one.
+    ///
+    /// Gives the inference as it was counted, or with the problem that kept it from being; `None` when its model is not
+    /// configured.
+    pub fn observe<'a>(&'a mut self, exchange: &'a Exchange) -> Option<Inference<'a>> {
         let Some(at) = self.by_name.get(&exchange.model).copied() else {
             self.unknown_model += 1;
-            return;
+            return None;
         };
         let model = &mut self.models[at];
-        if is_refused(exchange.status) {
-            model.state.drop_rows("refused", 1);
-            return;
-        }
-        match model.decoder.decode(exchange, &mut self.decoded) {
-            Err(error) => {
-                model.state.drop_rows(error.kind.as_str(), 1);
-                return;
-            }
-            Ok(outcome) => {
-                if outcome.response_error.is_some_and(|error| error.kind != DecodeErrorKind::Status) {
-                    model.state.drop_rows("response", 1);
-                }
-            }
-        }
-        let head = Head {
-            version: &exchange.version,
+        let problem = model.observe_exchange(exchange, &mut self.decoded, &mut self.batch, self.now_ms);
+        let version =
+            if exchange.version.is_empty() { self.models[at].active_name() } else { &exchange.version };
+        Some(Inference {
+            at_ms: exchange.at_ms,
+            model: &exchange.model,
+            version,
             lane: exchange.lane,
             tenant: exchange.tenant.as_deref(),
-            at_ms: exchange.at_ms,
-        };
-        model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
+            request_id: &exchange.request_id,
+            status: (exchange.status != 0).then_some(exchange.status),
+            latency_ms: Some(exchange.latency_ms).filter(|ms| ms.is_finite()),
+            request_bytes: Some(exchange.request.total_bytes),
+            response_bytes: Some(exchange.response.total_bytes),
+            decoded: &self.decoded,
+            problem,
+        })
     }
 
     /// Counts one record. Without a version it belongs to the active one; without a time to the last
@@ -133,7 +129,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`ObserveError`]; the record then changes no window.
-    pub fn observe_record(&mut self, record: &Record) -> Result<(), ObserveError> {
+    pub fn observe_record<'a>(&'a mut self, record: &'a Record) -> Result<Inference<'a>, ObserveError> {
         let Some(at) = self.by_name.get(record.model.as_str()).copied() else {
             self.unknown_model += 1;
             return Err(ObserveError::UnknownModel { model: record.model.clone() });
@@ -149,21 +145,35 @@ impl Engine {
                 return Err(ObserveError::VersionTooLong { bytes: version.len() });
             }
             Some(version) => Arc::from(version.as_str()),
-            None => model.active.clone().unwrap_or_else(|| UNKNOWN_VERSION.into()),
+            None => Arc::from(model.active_name()),
         };
+        let at_ms = record.ts.unwrap_or(self.now_ms);
         record.fill(&mut self.decoded);
         let head = Head {
             version: &version,
             lane: record.lane,
             tenant: record.tenant.as_deref().map(str::as_bytes),
-            at_ms: record.ts.unwrap_or(self.now_ms),
+            at_ms,
         };
         model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
         if model.state.versions.find(&version).is_none() {
             let limit = model.rules.version_limit;
             return Err(ObserveError::VersionLimit { version: version.to_string(), limit });
         }
-        Ok(())
+        Ok(Inference {
+            at_ms,
+            model: &record.model,
+            version: record.version.as_deref().unwrap_or(self.models[at].active_name()),
+            lane: record.lane,
+            tenant: record.tenant.as_deref().map(str::as_bytes),
+            request_id: record.request_id.as_deref().unwrap_or_default().as_bytes(),
+            status: record.status,
+            latency_ms: record.latency_ms,
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            decoded: &self.decoded,
+            problem: None,
+        })
     }
 
     /// Says which version's production windows the shadow lane is compared with.
@@ -223,7 +233,7 @@ impl Engine {
 }
 
 /// 4xx: the request was refused before or instead of an inference.
-fn is_refused(status: u16) -> bool {
+pub(crate) fn is_refused(status: u16) -> bool {
     (400..500).contains(&status)
 }
 

@@ -72,7 +72,7 @@ fn refused_requests_and_failed_answers() {
     assert_eq!(learning, [2, 0], "no prediction of either answer");
 
     let refused = Record { status: Some(429), ..usual(0) };
-    assert_eq!(engine.observe_record(&refused), Err(ObserveError::Refused { status: 429 }));
+    assert_eq!(engine.observe_record(&refused).unwrap_err(), ObserveError::Refused { status: 429 });
     let unknown = Record { model: "other".to_owned(), ..usual(0) };
     assert!(matches!(engine.observe_record(&unknown), Err(ObserveError::UnknownModel { .. })));
     assert_eq!(engine.unknown_model(), 1);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use record::{Decoded, Decoder};
+use record::{DecodeErrorKind, Decoded, Decoder, Exchange};
 
 use crate::batch::Batch;
+use crate::engine::is_refused;
 use crate::evaluate::Criticals;
 use crate::features::{Side, Stage};
 use crate::profile::{FeatureProfile, Profile};
@@ -12,6 +13,9 @@ use crate::readings::ReferenceState;
 use crate::rules::{Rules, signature};
 use crate::spec::{ModelSpec, ReferenceSpec};
 use crate::state::{Head, State};
+
+/// The version of inferences that name none while no active version is known.
+const UNKNOWN_VERSION: &str = "unknown";
 
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -69,6 +73,47 @@ impl Model {
         if self.active.as_deref() != Some(version) {
             self.active = Some(version.into());
         }
+    }
+
+    /// The version that clients get, as a name for inferences that say none.
+    pub(crate) fn active_name(&self) -> &str {
+        self.active.as_deref().unwrap_or(UNKNOWN_VERSION)
+    }
+
+    /// Decodes an exchange and counts its rows; says what kept rows or predictions from being counted.
+    pub(crate) fn observe_exchange(
+        &mut self,
+        exchange: &Exchange,
+        decoded: &mut Decoded,
+        batch: &mut Batch,
+        now: i64,
+    ) -> Option<&'static str> {
+        if is_refused(exchange.status) {
+            decoded.clear();
+            self.state.drop_rows("refused", 1);
+            return Some("refused");
+        }
+        let problem = match self.decoder.decode(exchange, decoded) {
+            Err(error) => {
+                self.state.drop_rows(error.kind.as_str(), 1);
+                return Some(error.kind.as_str());
+            }
+            Ok(outcome) => outcome.response_error.map(|error| error.kind),
+        };
+        let problem = problem.filter(|kind| *kind != DecodeErrorKind::Status).map(|_| "response");
+        if let Some(reason) = problem {
+            self.state.drop_rows(reason, 1);
+        }
+        let active;
+        let version = if exchange.version.is_empty() {
+            active = self.active.clone().unwrap_or_else(|| UNKNOWN_VERSION.into());
+            &active
+        } else {
+            &exchange.version
+        };
+        let (lane, tenant, at_ms) = (exchange.lane, exchange.tenant.as_deref(), exchange.at_ms);
+        self.observe(&Head { version, lane, tenant, at_ms }, decoded, batch, now);
+        problem
     }
 
     /// Counts decoded rows; without effect but for the drop counters when they cannot be counted.

@@ -197,7 +197,9 @@ fn start_monitor(settings: &Settings, intake: Arc<Intake>) -> Result<MonitorHand
     }
     let thread = |name| move |source| StartError::Thread { name, source };
     let writer = SnapshotWriter::start(folder).map_err(thread("snapshot"))?;
-    MonitorHandle::start(engine, intake, writer, LoopSettings::from(settings)).map_err(thread("monitor"))
+    let followers = Vec::new();
+    MonitorHandle::start(engine, intake, writer, followers, LoopSettings::from(settings))
+        .map_err(thread("monitor"))
 }
 
 fn spawn_control(

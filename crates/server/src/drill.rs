@@ -277,7 +277,7 @@ impl Drill {
             let counted = self
                 .plane
                 .monitor
-                .ask(|reply| Command::Records { records, reply })
+                .ask(|reply| Command::DrillRecords { records, reply })
                 .await
                 .map_err(|error| error.to_string())?;
             if let Some((_, message)) = counted.rejected.into_iter().next() {

@@ -15,6 +15,7 @@ mod intake;
 mod join;
 mod metrics_page;
 mod monitor_loop;
+mod observer;
 mod plane;
 mod reload;
 mod routing;

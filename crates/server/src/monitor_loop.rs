@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use config::Settings;
+use feeds::{Counted, Observation};
 use monitor::profile::Profile;
 use monitor::{Engine, FeatureHistogram, ModelSpec, Readings};
-use record::{FeatureValue, Lane, Record};
+use record::{Exchange, FeatureValue, Follower, Lane, Record};
 use tokio::sync::oneshot;
 
 use crate::clock::now_ms;
@@ -34,14 +35,6 @@ const COMMANDS: usize = 256;
 /// Rows of a drill: feature names and values.
 pub(crate) type DrillRows = Vec<Vec<(Arc<str>, FeatureValue)>>;
 
-/// What became of records.
-#[derive(Debug, Default)]
-pub(crate) struct Counted {
-    pub(crate) accepted: usize,
-    /// Position, from 1, and reason.
-    pub(crate) rejected: Vec<(usize, String)>,
-}
-
 /// What the monitor's thread can be asked.
 pub(crate) enum Command {
     Configure {
@@ -52,8 +45,8 @@ pub(crate) enum Command {
         model: Arc<str>,
         version: Arc<str>,
     },
-    Records {
-        records: Vec<Record>,
+    Observations {
+        batch: Vec<Observation>,
         reply: oneshot::Sender<Counted>,
     },
     Histograms {
@@ -77,6 +70,11 @@ pub(crate) enum Command {
         rows: usize,
         seed: u64,
         reply: oneshot::Sender<Option<DrillRows>>,
+    },
+    /// Rows of a drill: counted, but shown to nobody who follows; they are no inferences.
+    DrillRecords {
+        records: Vec<Record>,
+        reply: oneshot::Sender<Counted>,
     },
     EndDrill {
         model: String,
@@ -134,6 +132,7 @@ impl MonitorHandle {
         engine: Engine,
         intake: Arc<Intake>,
         snapshots: SnapshotWriter,
+        followers: Vec<Box<dyn Follower>>,
         settings: LoopSettings,
     ) -> std::io::Result<Self> {
         let (commands, receiver) = sync_channel(COMMANDS);
@@ -141,7 +140,7 @@ impl MonitorHandle {
         shared.alive.store(true, Ordering::Relaxed);
         shared.beat_ms.store(now_ms(), Ordering::Relaxed);
         let mut monitor_loop =
-            MonitorLoop { engine, intake, snapshots, settings, shared: Arc::clone(&shared) };
+            MonitorLoop { engine, intake, snapshots, followers, settings, shared: Arc::clone(&shared) };
         let published = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| monitor_loop.run(&receiver)));
@@ -181,9 +180,15 @@ impl MonitorHandle {
 
     /// Sends a command without waiting.
     pub(crate) fn send(&self, command: Command) -> Result<(), MonitorError> {
+        self.try_send(command).map_err(|(_, error)| error)
+    }
+
+    /// Like [`MonitorHandle::send`]; a command that was not taken comes back.
+    #[expect(clippy::result_large_err, reason = "the command is what comes back")]
+    pub(crate) fn try_send(&self, command: Command) -> Result<(), (Command, MonitorError)> {
         self.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => MonitorError::Busy,
-            TrySendError::Disconnected(_) => MonitorError::Gone,
+            TrySendError::Full(command) => (command, MonitorError::Busy),
+            TrySendError::Disconnected(command) => (command, MonitorError::Gone),
         })
     }
 
@@ -225,6 +230,8 @@ struct MonitorLoop {
     engine: Engine,
     intake: Arc<Intake>,
     snapshots: SnapshotWriter,
+    /// See every inference after it was counted.
+    followers: Vec<Box<dyn Follower>>,
     settings: LoopSettings,
     shared: Arc<Published>,
 }
@@ -265,13 +272,29 @@ impl MonitorLoop {
     fn drain(&mut self) -> usize {
         for n_counted in 0..BATCH {
             let Some(exchange) = self.intake.pop() else { return n_counted };
-            if catch_unwind(AssertUnwindSafe(|| self.engine.observe(&exchange))).is_err() {
-                self.shared.panics.fetch_add(1, Ordering::Relaxed);
-                self.intake.count_drop(&exchange.model, "panic");
-                tracing::error!(model = %exchange.model, "counting an exchange panicked; it is dropped");
-            }
+            // Counted by reason where it was dropped.
+            self.observe(&exchange).ok();
         }
         BATCH
+    }
+
+    /// Counts an exchange and shows it to those who follow; gives the reason when it was not counted.
+    fn observe(&mut self, exchange: &Exchange) -> Result<(), &'static str> {
+        let Self { engine, followers, .. } = self;
+        let counting = || match engine.observe(exchange) {
+            None => Err("unknown_model"),
+            Some(inference) => {
+                followers.iter_mut().for_each(|follower| follower.saw(&inference));
+                // An answer that can't be read leaves the features counted.
+                inference.problem.filter(|problem| *problem != "response").map_or(Ok(()), Err)
+            }
+        };
+        catch_unwind(AssertUnwindSafe(counting)).unwrap_or_else(|_| {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+            self.intake.count_drop(&exchange.model, "panic");
+            tracing::error!(model = %exchange.model, "counting an exchange panicked; it is dropped");
+            Err("panic")
+        })
     }
 
     fn evaluate(&mut self) {
@@ -292,7 +315,7 @@ impl MonitorLoop {
                 self.settings = settings;
             }
             Command::SetActive { model, version } => self.engine.set_active(&model, &version),
-            Command::Records { records, reply } => drop(reply.send(self.count_records(&records))),
+            Command::Observations { batch, reply } => drop(reply.send(self.count(&batch))),
             Command::Histograms { model, version, lane, tenant, reply } => {
                 drop(reply.send(self.engine.histograms(&model, &version, lane, &tenant)));
             }
@@ -301,19 +324,50 @@ impl MonitorLoop {
             Command::DrillRows { model, psi, rows, seed, reply } => {
                 drop(reply.send(self.engine.drill_rows(&model, psi, rows, seed)));
             }
+            Command::DrillRecords { records, reply } => {
+                let outcomes = records.iter().map(|record| match self.engine.observe_record(record) {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(error.to_string()),
+                });
+                drop(reply.send(collect(outcomes)));
+            }
             Command::EndDrill { model } => self.engine.end_drill(&model),
             Command::Stop => {}
         }
     }
 
-    fn count_records(&mut self, records: &[Record]) -> Counted {
-        let mut counted = Counted::default();
-        for (index, record) in records.iter().enumerate() {
-            match self.engine.observe_record(record) {
-                Ok(()) => counted.accepted += 1,
-                Err(error) => counted.rejected.push((index + 1, error.to_string())),
+    fn count(&mut self, batch: &[Observation]) -> Counted {
+        collect(batch.iter().map(|observation| match observation {
+            Observation::Exchange(exchange) => {
+                self.observe(exchange).map_err(|reason| format!("not counted: {reason}"))
             }
-        }
-        counted
+            Observation::Record(record) => self.observe_record(record),
+        }))
     }
+
+    fn observe_record(&mut self, record: &Record) -> Result<(), String> {
+        let Self { engine, followers, .. } = self;
+        let counting = || {
+            let inference = engine.observe_record(record).map_err(|error| error.to_string())?;
+            followers.iter_mut().for_each(|follower| follower.saw(&inference));
+            Ok(())
+        };
+        catch_unwind(AssertUnwindSafe(counting)).unwrap_or_else(|_| {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+            self.intake.count_drop(&record.model, "panic");
+            tracing::error!(model = %record.model, "counting a record panicked; it is dropped");
+            Err("counting it panicked".to_owned())
+        })
+    }
+}
+
+fn collect(outcomes: impl Iterator<Item = Result<(), String>>) -> Counted {
+    let mut counted = Counted::default();
+    for (index, outcome) in outcomes.enumerate() {
+        match outcome {
+            Ok(()) => counted.accepted += 1,
+            Err(reason) => counted.rejected.push((index, reason)),
+        }
+    }
+    counted
 }

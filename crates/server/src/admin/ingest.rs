@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use control::AlertmanagerWebhook;
+use feeds::Observation;
 use record::{Record, RecordLimits};
 use serde_json::{Value, json};
 
@@ -55,15 +56,16 @@ pub(super) async fn observe(State(plane): State<Arc<Plane>>, bytes: Bytes) -> Re
     if let Some(model) = unknown {
         return Err(ApiError::unknown_model(&model));
     }
-    let counted = plane.monitor.ask(|reply| Command::Records { records, reply }).await?;
+    let batch = records.into_iter().map(|record| Observation::Record(Box::new(record))).collect();
+    let counted = plane.monitor.ask(|reply| Command::Observations { batch, reply }).await?;
     match counted.rejected.first() {
         Some((index, message)) if counted.accepted == 0 => {
-            Err(ApiError::bad_request("bad_record", format!("record {index}: {message}")))
+            Err(ApiError::bad_request("bad_record", format!("record {}: {message}", index + 1)))
         }
         _ => {
             let rejected = counted.rejected.iter().take(REJECTED_SHOWN);
             let rejected: Vec<Value> =
-                rejected.map(|(index, message)| json!({ "record": index, "message": message })).collect();
+                rejected.map(|(index, message)| json!({ "record": index + 1, "message": message })).collect();
             let n_rejected = counted.rejected.len();
             Ok(Json(json!({ "accepted": counted.accepted, "rejected": n_rejected, "problems": rejected })))
         }
