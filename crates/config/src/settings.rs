@@ -30,6 +30,8 @@ pub struct Settings {
     pub monitor: Vec<monitor::ModelSpec>,
     /// Rules, and what alerts may do.
     pub policy: control::Policy,
+    /// Where inferences come from beside the gateway.
+    pub sources: Vec<feeds::sources::SourceSpec>,
     /// The admin side.
     pub admin: AdminSettings,
     /// Where state lives.
@@ -42,12 +44,33 @@ pub struct Settings {
     pub file: Option<PathBuf>,
 }
 
+impl Settings {
+    /// The same without a gateway: no traffic is taken, so none can be moved either.
+    #[must_use]
+    pub fn without_traffic(mut self) -> Self {
+        self.gateway.listen = None;
+        for model in &mut self.models {
+            model.auto_rollback = false;
+        }
+        for model in &mut self.policy.models {
+            model.auto_rollback = false;
+        }
+        self
+    }
+
+    /// Whether a model has a version that requests can be forwarded to.
+    pub fn forwards(&self) -> bool {
+        self.routes.iter().any(|route| !route.versions.is_empty())
+    }
+}
+
 /// What the admin side tells about a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// Its versions, in the order written.
+    /// Its versions, in the order written. Of a model that is only measured: the one that records without a version
+    /// belong to.
     pub versions: Vec<Arc<str>>,
     /// The version that answers clients.
     pub active: Arc<str>,

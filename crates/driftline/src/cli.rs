@@ -35,6 +35,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  driftline run -c driftline.yaml\n  driftline run --prod http://model-v2:8080 --shadow http://model-v1:8080 --percent 5"
     )]
     Run(RunArgs),
+    /// Probes without a gateway: measures what sources and the receivers of the admin address bring
+    #[command(
+        after_help = "Examples:\n  driftline observe -c observe.yaml\n  kubectl logs -f deploy/model | driftline observe -c observe.yaml"
+    )]
+    Observe(ObserveArgs),
     /// Two example models and real data that drifts: from change to rollback in under a minute
     #[command(after_help = "Example:\n  driftline demo --exit-after-rollback")]
     Demo(DemoArgs),
@@ -110,6 +115,14 @@ pub(crate) struct RunArgs {
     /// Reference profile of the training data; without it the first requests are the reference
     #[arg(long, value_name = "FILE", requires = "prod")]
     pub(crate) baseline: Option<PathBuf>,
+}
+
+/// Arguments of `observe`.
+#[derive(Args, Debug)]
+pub(crate) struct ObserveArgs {
+    /// Configuration file with models and `sources`
+    #[arg(short, long, env = "DRIFTLINE_CONFIG", default_value = "driftline.yaml")]
+    pub(crate) config: PathBuf,
 }
 
 /// Arguments of `check`.

@@ -12,6 +12,7 @@ mod drill;
 mod export;
 mod http_client;
 mod logging;
+mod observe;
 mod output;
 mod replay;
 mod report;
@@ -27,7 +28,7 @@ use crate::output::Exit;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let default_filter = match cli.command {
-        Command::Run(_) => "info",
+        Command::Run(_) | Command::Observe(_) => "info",
         // The demo prints the alerts itself.
         Command::Demo(_) => "warn,server::control_loop=error",
         _ => "warn",
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     logging::start(cli.log_format, default_filter);
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.log_format),
+        Command::Observe(args) => observe::run(args, cli.log_format),
         Command::Demo(args) => demo::run(args),
         Command::Compare(args) => output::with_stdout(|out| compare::run(args, out)),
         Command::Baseline(args) => output::with_stdout(|out| baseline::run(args, out)),

@@ -19,16 +19,17 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> Outcome {
         Ok(loaded) => loaded,
         Err(problems) => return Ok(report_problems(&problems)),
     };
-    match format {
-        LogFormat::Text => report_warnings(&loaded),
-        LogFormat::Json => log_warnings(&loaded),
+    show_warnings(&loaded, format);
+    if !loaded.settings.forwards() {
+        note("no model has `versions`: there is nothing to forward to");
+        note("give a model `versions`, or measure without a gateway: driftline observe -c FILE");
+        return Ok(Exit::Usage);
     }
     let app = App::start(loaded.settings)?;
-    say(
-        format,
-        &format!("traffic on http://{}, metrics and API on http://{}", app.traffic_addr(), app.admin_addr()),
-    );
-    wait_for_the_end(format)?;
+    let traffic =
+        app.traffic_addr().map(|address| format!("traffic on http://{address}, ")).unwrap_or_default();
+    say(format, &format!("{traffic}metrics and API on http://{}", app.admin_addr()));
+    wait_for_the_end(format, std::future::pending())?;
     app.shutdown();
     Ok(Exit::Fine)
 }
@@ -52,8 +53,16 @@ fn load(args: &RunArgs) -> Result<Loaded, Problems> {
     config::from_flags(&flags, &env)
 }
 
-/// SIGTERM or Ctrl-C; a second one ends at once.
-fn wait_for_the_end(format: LogFormat) -> anyhow::Result<()> {
+/// Shows what is odd about a configuration.
+pub(crate) fn show_warnings(loaded: &Loaded, format: LogFormat) {
+    match format {
+        LogFormat::Text => report_warnings(loaded),
+        LogFormat::Json => log_warnings(loaded),
+    }
+}
+
+/// SIGTERM or Ctrl-C, or `over`; a second signal ends at once.
+pub(crate) fn wait_for_the_end(format: LogFormat, over: impl Future<Output = ()>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -61,10 +70,11 @@ fn wait_for_the_end(format: LogFormat) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = over => return anyhow::Ok(()),
         }
+        say(format, "ending: running requests may finish; once more to end at once");
         anyhow::Ok(())
     })?;
-    say(format, "ending: running requests may finish; once more to end at once");
     std::thread::spawn(move || {
         runtime.block_on(async {
             let (Ok(mut terminate), Ok(mut interrupt)) =
@@ -94,7 +104,8 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
             report_warnings(&loaded);
             let models = loaded.settings.models.len();
             let plural = if models == 1 { "" } else { "s" };
-            line(format!("`{}` is valid: {models} model{plural}", args.config.display()))?;
+            let only = if loaded.settings.forwards() { "" } else { ", measured only (`driftline observe`)" };
+            line(format!("`{}` is valid: {models} model{plural}{only}", args.config.display()))?;
             Ok(Exit::Fine)
         }
         Err(problems) => Ok(report_problems(&problems)),
@@ -108,7 +119,7 @@ pub(crate) fn report_problems(problems: &Problems) -> Exit {
 }
 
 /// One line for people, or a log line where every line has to be one.
-fn say(format: LogFormat, text: &str) {
+pub(crate) fn say(format: LogFormat, text: &str) {
     match format {
         LogFormat::Text => note(text),
         LogFormat::Json => tracing::info!("{text}"),

@@ -12,6 +12,7 @@ mod demo;
 mod drift_and_alerts;
 mod drill;
 mod hostile;
+mod observe;
 mod offline;
 mod offline_replay;
 mod prometheus_server;

@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sticky_header: None,
     };
     let config = GatewayConfig {
-        listen: listen.parse()?,
+        listen: Some(listen.parse()?),
         tls: None,
         workers: std::env::var("WORKERS").map_or(Ok(1), |n| n.parse())?,
         limits: Limits::default(),

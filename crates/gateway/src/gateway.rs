@@ -29,7 +29,7 @@ type Thread = (Arc<AtomicBool>, JoinHandle<()>);
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    local_addr: SocketAddr,
+    local_addr: Option<SocketAddr>,
     closing: watch::Sender<bool>,
     threads: Mutex<Vec<Thread>>,
     /// One change of the routes at a time.
@@ -49,8 +49,12 @@ impl Gateway {
         // One shard for each worker, one for the shadow thread.
         let counters = Arc::new(Counters::new(config.workers + 1));
         let compiled = Compiled::new(routes, &counters, None)?;
-        let sockets = listener::bind(config.listen, config.workers)?;
-        let local_addr = sockets[0].local_addr().map_err(GatewayError::Worker)?;
+        let sockets = match config.listen {
+            Some(address) => listener::bind(address, config.workers)?,
+            None => Vec::new(),
+        };
+        let local_addr = sockets.first().map(std::net::TcpListener::local_addr).transpose();
+        let local_addr = local_addr.map_err(GatewayError::Worker)?;
         let (shadow, inbox) = ShadowGate::new(&config.limits);
         let (closing, closed) = watch::channel(false);
         let runner = ShadowRunner {
@@ -110,8 +114,8 @@ impl Gateway {
         }
     }
 
-    /// The address that takes traffic; with port 0 configured, the port that was free.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// The address that takes traffic; with port 0 configured, the port that was free. `None` when none is taken.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 

@@ -10,8 +10,9 @@ use http::{HeaderName, Uri};
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
-    /// Address that takes traffic. Port 0 picks a free one.
-    pub listen: SocketAddr,
+    /// Address that takes traffic; port 0 picks a free one. `None` takes none: routes and counters are there, workers are
+    /// not.
+    pub listen: Option<SocketAddr>,
     /// Certificate and key of the listener; `None` is plain HTTP.
     pub tls: Option<ListenerTls>,
     /// Threads of the data plane, each with its own listener, event loop and upstream connections. At least 1.

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 fn ask(gateway: &gateway::Gateway, n: usize, headers: &str) {
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for i in 0..n {
         assert_eq!(client.ask(post(headers, &format!("body-{i}"))).status, 200);
     }
@@ -25,7 +25,7 @@ fn a_copy_is_the_request_marked_and_without_credentials() {
     let gateway = start(shadowed(prod.address, shadow.address, 100.0));
     let headers = "Content-Type: a/b\r\nAuthorization: Bearer x\r\nCookie: a=1\r\nX-Api-Key: k\r\nX-Request-Id: id-7\r\n\
                    Connection: X-Private\r\nX-Private: 1\r\nX-Kept: 1\r\n";
-    let reply = Client::connect(gateway.local_addr()).ask(post(headers, "hello"));
+    let reply = Client::connect(gateway.local_addr().unwrap()).ask(post(headers, "hello"));
     assert_eq!(reply.text(), "prod");
     let (original, copy) = (prod.nth(1), shadow.nth(1));
     assert_eq!(copy.request_line(), original.request_line());
@@ -50,7 +50,8 @@ fn credentials_stay_when_asked_and_other_headers_go() {
     route.shadows[0].strip_credentials = false;
     route.shadows[0].strip_headers = vec!["x-secret".parse().unwrap()];
     let gateway = start(route);
-    Client::connect(gateway.local_addr()).ask(post("Authorization: Bearer x\r\nX-Secret: 1\r\n", ""));
+    Client::connect(gateway.local_addr().unwrap())
+        .ask(post("Authorization: Bearer x\r\nX-Secret: 1\r\n", ""));
     let copy = to.nth(1);
     assert_eq!((copy.header("authorization"), copy.header("x-secret")), (Some("Bearer x"), None));
 }
@@ -59,7 +60,7 @@ fn credentials_stay_when_asked_and_other_headers_go() {
 fn chunked_bodies_and_bodiless_requests_are_copied() {
     let (prod, to) = (Origin::ok(), Origin::ok());
     let gateway = start(shadowed(prod.address, to.address, 100.0));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.ask(
         "PUT /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
     );
@@ -139,14 +140,14 @@ fn what_production_did_not_accept_is_not_copied() {
         let prod = Origin::answering(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n"));
         let tap = Arc::new(Recorder::default());
         let gateway = start_with(config(), shadowed(prod.address, to.address, 100.0), tap.clone());
-        Client::connect(gateway.local_addr()).ask(post("", "x"));
+        Client::connect(gateway.local_addr().unwrap()).ask(post("", "x"));
         // The tap comes after the decision about the copy.
         tap.exchanges(1);
         assert_eq!(settled(&gateway), 0, "{status}");
     }
     let gateway = start(shadowed(dead_address(), to.address, 100.0));
-    assert_eq!(Client::connect(gateway.local_addr()).ask(post("", "x")).status, 502);
-    assert_eq!(Client::connect(gateway.local_addr()).ask("GET / HTTP/1.1\r\n\r\n").status, 400);
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(post("", "x")).status, 502);
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask("GET / HTTP/1.1\r\n\r\n").status, 400);
     gateway.shutdown();
     assert_eq!(to.connections(), 0);
 }
@@ -157,7 +158,7 @@ fn only_the_methods_wanted_are_copied() {
     let mut route = shadowed(prod.address, to.address, 100.0);
     route.shadows[0].methods = vec!["POST".parse().unwrap()];
     let gateway = start(route);
-    Client::connect(gateway.local_addr()).ask(get("/"));
+    Client::connect(gateway.local_addr().unwrap()).ask(get("/"));
     ask(&gateway, 1, "");
     assert_eq!(to.nth(1).request_line(), "POST /predict HTTP/1.1");
 }
@@ -169,7 +170,7 @@ fn a_body_over_the_capture_is_forwarded_and_its_copy_dropped_and_counted() {
     let mut config = config();
     config.limits = Limits { capture_bytes: 100, ..Limits::default() };
     let gateway = start_with(config, shadowed(prod.address, to.address, 100.0), tap.clone());
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     assert_eq!(client.ask(post("", &"a".repeat(101))).status, 200);
     assert_eq!(prod.nth(1).body.len(), 101);
     assert_eq!(tap.skips(1), ["fraud capture_limit"]);

@@ -14,7 +14,7 @@ fn refuses(name: &str, bytes: &[u8], statuses: &[u16]) {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
     for piece in [bytes.len(), 1] {
-        let mut client = Client::connect(gateway.local_addr());
+        let mut client = Client::connect(gateway.local_addr().unwrap());
         for part in bytes.chunks(piece) {
             if std::io::Write::write_all(&mut client.stream, part).is_err() {
                 break;
@@ -94,7 +94,7 @@ fn h06_http10_without_a_length_has_no_body() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
     let request = format!("POST / HTTP/1.0\r\nHost: t\r\n\r\n{SMUGGLED}");
-    let answer = String::from_utf8(all_of(gateway.local_addr(), request)).unwrap();
+    let answer = String::from_utf8(all_of(gateway.local_addr().unwrap(), request)).unwrap();
     assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
     let seen = origin.seen();
     assert_eq!(seen.len(), 1);
@@ -161,7 +161,7 @@ fn h09_h11_bad_chunks() {
 fn h11_a_body_cut_inside_a_chunk_is_aborted_at_the_origin() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.send(chunked("5\r\nhello\r\n5\r\nhe"));
     client.stream.shutdown(Shutdown::Write).unwrap();
     client.rest();
@@ -173,7 +173,7 @@ fn h11_a_body_cut_inside_a_chunk_is_aborted_at_the_origin() {
 fn h12_trailers_are_read_and_dropped() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     let trailers = "X-Tenant: evil\r\nAuthorization: x\r\nContent-Length: 5\r\n";
     let reply = client.ask(chunked(&format!("5\r\nhello\r\n0\r\n{trailers}\r\n")));
     assert_eq!(reply.status, 200);
@@ -214,7 +214,7 @@ fn h13_to_h16_malformed_heads() {
 fn h14_one_empty_line_before_a_request_is_tolerated() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     assert_eq!(client.ask(format!("\r\n{}", get("/"))).status, 200);
     assert_eq!(client.ask(format!("\r\n{}", get("/"))).status, 200);
 }
@@ -237,7 +237,7 @@ fn h17_hosts() {
     }
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let answer = all_of(gateway.local_addr(), "GET / HTTP/1.0\r\n\r\n");
+    let answer = all_of(gateway.local_addr().unwrap(), "GET / HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
 }
 
@@ -260,7 +260,7 @@ fn h18_absolute_targets_never_choose_an_upstream() {
     }
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     assert_eq!(client.ask("GET http://t/x?y HTTP/1.1\r\nHost: t\r\n\r\n").status, 200);
     assert_eq!(client.ask("GET http://t HTTP/1.1\r\nHost: T\r\n\r\n").status, 200);
     assert_eq!(origin.nth(1).request_line(), "GET /x?y HTTP/1.1");
@@ -286,7 +286,7 @@ fn h20_methods_and_versions() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
     for request in ["CONNECT t:443 HTTP/1.1\r\nHost: t:443\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: t\r\n\r\n"] {
-        let reply = Client::connect(gateway.local_addr()).ask(request);
+        let reply = Client::connect(gateway.local_addr().unwrap()).ask(request);
         assert_eq!(reply.status, 405, "{request}");
     }
     assert_eq!(origin.connections(), 0);
@@ -300,8 +300,8 @@ fn h21_upgrades_are_never_passed_through() {
         let origin = Origin::answering(answer);
         let gateway = start(route("m", origin.address));
         let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
-        let reply =
-            Client::connect(gateway.local_addr()).ask(format!("GET / HTTP/1.1\r\nHost: t\r\n{lines}\r\n"));
+        let reply = Client::connect(gateway.local_addr().unwrap())
+            .ask(format!("GET / HTTP/1.1\r\nHost: t\r\n{lines}\r\n"));
         assert_eq!(reply.status, status);
         let seen = origin.nth(1);
         for name in ["connection", "upgrade", "http2-settings"] {
@@ -317,7 +317,7 @@ fn h23_pipelined_requests_are_answered_in_order() {
         std::io::Write::write_all(stream, &crate::support::origin::ok(&path)).is_ok()
     });
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     let requests: String = (0..200).map(|i| get(&format!("/{i}"))).collect();
     client.send(requests);
     for i in 0..200 {
@@ -346,7 +346,7 @@ fn r04_heads_over_the_limits() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
     let cookies = "c".repeat(15 * 1024);
-    let reply = Client::connect(gateway.local_addr())
+    let reply = Client::connect(gateway.local_addr().unwrap())
         .ask(format!("GET / HTTP/1.1\r\nHost: t\r\nCookie: {cookies}\r\n\r\n"));
     assert_eq!(reply.status, 200);
 }

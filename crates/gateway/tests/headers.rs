@@ -7,7 +7,7 @@ use crate::support::{route, start};
 fn forwarded(headers: &str) -> Seen {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let reply = Client::connect(gateway.local_addr()).ask(post(headers, "x"));
+    let reply = Client::connect(gateway.local_addr().unwrap()).ask(post(headers, "x"));
     assert_eq!(reply.status, 200, "{headers}");
     origin.nth(1)
 }
@@ -73,7 +73,7 @@ fn bad_ids_are_replaced_and_imitations_refused() {
     ] {
         let origin = Origin::ok();
         let gateway = start(route("m", origin.address));
-        let reply = Client::connect(gateway.local_addr()).ask(post(headers, "x"));
+        let reply = Client::connect(gateway.local_addr().unwrap()).ask(post(headers, "x"));
         assert_eq!(reply.status, 400, "{headers}");
         assert_eq!(origin.connections(), 0);
     }
@@ -85,7 +85,7 @@ fn an_answers_hop_by_hop_fields_end_here() {
         "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nConnection: keep-alive, X-Private\r\nX-Private: 1\r\nKeep-Alive: 5\r\nX-Kept: 1\r\n\r\nx",
     );
     let gateway = start(route("m", origin.address));
-    let reply = Client::connect(gateway.local_addr()).ask(get("/"));
+    let reply = Client::connect(gateway.local_addr().unwrap()).ask(get("/"));
     for name in ["connection", "x-private", "keep-alive", "via", "date"] {
         assert_eq!(reply.header(name), None, "{}", reply.head);
     }
@@ -98,7 +98,7 @@ fn the_host_is_the_upstreams_or_the_clients() {
     let mut preserving = route("m", origin.address);
     preserving.versions[0].upstream.preserve_host = true;
     let gateway = start(preserving);
-    Client::connect(gateway.local_addr()).ask(get("/"));
+    Client::connect(gateway.local_addr().unwrap()).ask(get("/"));
     assert_eq!(origin.nth(1).all("host"), ["t"]);
 }
 
@@ -108,7 +108,7 @@ fn loops_are_refused() {
     let gateway = start(route("m", origin.address));
     let hops = "Via: 1.1 driftline\r\n".repeat(8);
     for headers in [hops.as_str(), "X-Driftline-Hop: 8\r\n"] {
-        assert_eq!(Client::connect(gateway.local_addr()).ask(post(headers, "x")).status, 508);
+        assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(post(headers, "x")).status, 508);
     }
     assert_eq!(origin.connections(), 0);
 }
@@ -117,7 +117,7 @@ fn loops_are_refused() {
 fn a_gateway_in_front_of_itself_ends_with_an_error() {
     let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut config = crate::support::config();
-    config.listen = first;
+    config.listen = Some(first);
     let gateway = crate::support::start_with(config, route("m", first), std::sync::Arc::new(gateway::NoTap));
-    assert_eq!(Client::connect(gateway.local_addr()).ask(get("/")).status, 508);
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(get("/")).status, 508);
 }

@@ -17,7 +17,7 @@ const REQUESTS: u64 = 200;
 
 /// `REQUESTS` sequential requests on one connection, and what came back.
 fn run(gateway: &Gateway) -> Vec<Reply> {
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     (0..REQUESTS).map(|i| client.ask(post(&format!("X-Request-Id: {i}\r\n"), &format!("body {i}")))).collect()
 }
 
@@ -135,7 +135,7 @@ fn endless_answers_are_cut_off_at_the_limit() {
         let mut config = config();
         config.limits = Limits { shadow_answer_bytes: 100_000, ..Limits::default() };
         let gateway = start_with(config, shadowed(prod.address, shadow.address, 100.0), tap.clone());
-        let mut client = Client::connect(gateway.local_addr());
+        let mut client = Client::connect(gateway.local_addr().unwrap());
         assert_eq!(client.ask(post("", "one")).text(), "one");
         assert_eq!(client.ask(post("", "two")).text(), "two");
         eventually("the endless answers are closed", || cut_off.load(SeqCst));
@@ -170,7 +170,7 @@ fn the_budget_of_bytes_holds() {
     config.limits = Limits { shadow_bytes: 200_000, ..Limits::default() };
     config.shutdown_grace = Duration::from_millis(20);
     let gateway = start_with(config, shadowed(prod.address, shadow.address, 100.0), Arc::new(gateway::NoTap));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for _ in 0..10 {
         assert_eq!(client.ask(post("", &"a".repeat(50_000))).status, 200);
     }
@@ -220,7 +220,7 @@ fn copies_in_flight_or_queued_at_a_shutdown_are_counted_too() {
     config.shutdown_grace = Duration::from_millis(20);
     let tap = Arc::new(Recorder::default());
     let gateway = start_with(config, shadowed(prod.address, shadow.address, 100.0), tap.clone());
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for _ in 0..10 {
         client.ask(post("", "x"));
     }

@@ -22,7 +22,7 @@ fn an_address_in_use_is_said_even_if_the_other_is_one_of_us() {
         second.listen = running.local_addr();
         let error = Gateway::start(second, table([route("m", origin.address)]), Arc::new(NoTap)).unwrap_err();
         assert!(
-            matches!(error, GatewayError::AddressInUse { address } if address == running.local_addr()),
+            matches!(error, GatewayError::AddressInUse { address } if address == running.local_addr().unwrap()),
             "{error}"
         );
         assert!(error.to_string().contains("in use"), "{error}");
@@ -37,7 +37,7 @@ fn what_cannot_work_is_refused_at_the_start() {
         change(&mut config);
         Gateway::start(config, table([route("m", origin.address)]), Arc::new(NoTap)).unwrap_err().to_string()
     };
-    assert!(refused(&|c| c.listen = "192.0.2.1:0".parse().unwrap()).contains("192.0.2.1"));
+    assert!(refused(&|c| c.listen = Some("192.0.2.1:0".parse().unwrap())).contains("192.0.2.1"));
     assert!(refused(&|c| c.workers = 0).contains("`workers`"));
     assert!(refused(&|c| c.limits.head_bytes = 1).contains("`head_bytes`"));
     let missing = gateway::ListenerTls {
@@ -54,12 +54,12 @@ fn all_workers_serve_on_one_port() {
     config.workers = 3;
     let gateway = Gateway::start(config, table([route("m", origin.address)]), Arc::new(NoTap)).unwrap();
     for _ in 0..60 {
-        assert_eq!(Client::connect(gateway.local_addr()).ask(get("/")).status, 200);
+        assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(get("/")).status, 200);
     }
     assert!(gateway.is_healthy());
     // Each worker has connections of its own.
     assert!(origin.connections() >= 2);
-    let address = gateway.local_addr();
+    let address = gateway.local_addr().unwrap();
     gateway.shutdown();
     assert!(std::net::TcpStream::connect(address).is_err());
 }
@@ -73,7 +73,7 @@ fn a_running_request_ends_before_the_gateway_does() {
         stream.write_all(&ok("done")).is_ok()
     });
     let gateway = start(route("m", origin.address));
-    let address = gateway.local_addr();
+    let address = gateway.local_addr().unwrap();
     let mut idle = Client::connect(address);
     let mut running = Client::connect(address);
     running.send(get("/"));
@@ -97,7 +97,7 @@ fn the_grace_period_bounds_the_wait() {
     let mut config = config();
     config.shutdown_grace = std::time::Duration::from_millis(20);
     let gateway = Gateway::start(config, table([route("m", origin.address)]), Arc::new(NoTap)).unwrap();
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.send(get("/"));
     origin.nth(1);
     gateway.shutdown();
@@ -108,7 +108,7 @@ fn the_grace_period_bounds_the_wait() {
 fn counters_outlive_a_change_of_routes() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for generation in 1..=3 {
         client.ask(get("/"));
         let mut next = table([route("m", origin.address)]);
@@ -126,7 +126,7 @@ fn counters_outlive_a_change_of_routes() {
 fn the_side_branch_is_measured() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for _ in 0..128 {
         client.ask(get("/"));
     }

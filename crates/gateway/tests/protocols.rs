@@ -84,7 +84,7 @@ fn http2_in_is_http1_out() {
         Origin::scripted(|seen, stream| stream.write_all(&ok(&String::from_utf8_lossy(&seen.body))).is_ok());
     let gateway = start(route("m", origin.address));
     runtime().block_on(async {
-        let mut client = http2_client(gateway.local_addr()).await;
+        let mut client = http2_client(gateway.local_addr().unwrap()).await;
         let requests: Vec<_> =
             (0..50).map(|i| client.send_request(http2_request("/x?y", &format!("body {i}")))).collect();
         for (i, request) in requests.into_iter().enumerate() {
@@ -109,10 +109,10 @@ fn http2_out_by_prior_knowledge_keeps_trailers_and_one_connection() {
     let mut to = route("m", origin);
     to.versions[0].upstream.http2 = true;
     let gateway = start(to);
-    let reply = Client::connect(gateway.local_addr()).ask(post("", "hello"));
+    let reply = Client::connect(gateway.local_addr().unwrap()).ask(post("", "hello"));
     assert_eq!((reply.text(), reply.header("x-authority")), ("hello", Some(origin.to_string().as_str())));
     runtime.block_on(async {
-        let mut client = http2_client(gateway.local_addr()).await;
+        let mut client = http2_client(gateway.local_addr().unwrap()).await;
         let requests: Vec<_> =
             (0..20).map(|i| client.send_request(http2_request("/", &i.to_string()))).collect();
         for (i, request) in requests.into_iter().enumerate() {
@@ -130,7 +130,7 @@ fn http2_shadows_get_copies() {
     let mut both = shadowed(prod.address, http2_origin(&runtime), 100.0);
     both.versions[1].upstream.http2 = true;
     let gateway = start(both);
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for _ in 0..5 {
         assert_eq!(client.ask(post("", "x")).text(), "prod");
     }
@@ -143,7 +143,7 @@ fn a_dead_http2_upstream_is_a_502_for_all_who_wait() {
     dead.versions[0].upstream.http2 = true;
     let gateway = start(dead);
     runtime().block_on(async {
-        let mut client = http2_client(gateway.local_addr()).await;
+        let mut client = http2_client(gateway.local_addr().unwrap()).await;
         let requests: Vec<_> = (0..10).map(|_| client.send_request(http2_request("/", ""))).collect();
         for request in requests {
             assert_eq!(request.await.unwrap().status(), StatusCode::BAD_GATEWAY);
@@ -161,13 +161,13 @@ fn a_shutdown_lets_http2_streams_end() {
     });
     let gateway = Arc::new(start(route("m", origin.address)));
     runtime().block_on(async {
-        let mut client = http2_client(gateway.local_addr()).await;
+        let mut client = http2_client(gateway.local_addr().unwrap()).await;
         let running = client.send_request(http2_request("/", "x"));
         let wait = origin.clone();
         tokio::task::spawn_blocking(move || wait.nth(1)).await.unwrap();
         let stopping = Arc::clone(&gateway);
         let stopping = tokio::task::spawn_blocking(move || stopping.shutdown());
-        let address = gateway.local_addr();
+        let address = gateway.local_addr().unwrap();
         let closed = move || std::net::TcpStream::connect(address).is_err();
         tokio::task::spawn_blocking(move || crate::support::eventually("the port is closed", closed))
             .await
@@ -237,7 +237,7 @@ fn tls_client(identity: &Identity, address: SocketAddr) -> TlsClient {
 fn tls_in() {
     let (origin, identity) = (Origin::ok(), Identity::new("in"));
     let gateway = identity.gateway(origin.address);
-    let mut client = tls_client(&identity, gateway.local_addr());
+    let mut client = tls_client(&identity, gateway.local_addr().unwrap());
     for _ in 0..3 {
         assert_eq!(client.ask(get("/")).text(), "prod");
     }
@@ -246,7 +246,7 @@ fn tls_in() {
     let bad = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(client.ask(bad).status, 400);
     // Who does not speak TLS is counted.
-    let mut plain = Client::connect(gateway.local_addr());
+    let mut plain = Client::connect(gateway.local_addr().unwrap());
     plain.send(get("/"));
     plain.rest();
     crate::support::eventually("it is counted", || crate::support::refused(&gateway, "tls_handshake") == 1);
@@ -256,7 +256,7 @@ fn tls_in() {
 fn tls_out_by_both_protocols_and_only_with_trust() {
     let (origin, identity, stranger) = (Origin::ok(), Identity::new("out"), Identity::new("stranger"));
     let behind = identity.gateway(origin.address);
-    let url = format!("https://localhost:{}", behind.local_addr().port());
+    let url = format!("https://localhost:{}", behind.local_addr().unwrap().port());
     for (http2, trusted, status) in
         [(false, true, 200), (true, true, 200), (false, false, 502), (true, false, 502)]
     {
@@ -266,7 +266,7 @@ fn tls_out_by_both_protocols_and_only_with_trust() {
         upstream.http2 = http2;
         upstream.ca_file = Some(if trusted { identity.cert() } else { stranger.cert() });
         let gateway = start(front);
-        let mut client = Client::connect(gateway.local_addr());
+        let mut client = Client::connect(gateway.local_addr().unwrap());
         for _ in 0..3 {
             assert_eq!(client.ask(post("", "x")).status, status, "http2 {http2}, trusted {trusted}");
         }
@@ -351,7 +351,7 @@ fn h25_what_http1_could_not_say_does_not_come_through_http2() {
     for (name, attack) in attacks {
         let origin = Origin::ok();
         let gateway = start(route("m", origin.address));
-        let mut client = TcpStream::connect(gateway.local_addr()).unwrap();
+        let mut client = TcpStream::connect(gateway.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(DEADLINE)).unwrap();
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         client.write_all(&[frame(4, 0, 0, &[]), attack].concat()).unwrap();

@@ -15,8 +15,8 @@ fn a_request_and_its_answer_pass_unchanged() {
     let answer = "HTTP/1.1 418 Teapot\r\ncontent-length: 5\r\nX-Custom: a\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\nhello";
     let origin = Origin::answering(answer);
     let gateway = start(route("m", origin.address));
-    let reply =
-        Client::connect(gateway.local_addr()).ask(post("Content-Type: application/json\r\n", "{\"a\":1}"));
+    let reply = Client::connect(gateway.local_addr().unwrap())
+        .ask(post("Content-Type: application/json\r\n", "{\"a\":1}"));
     assert_eq!((reply.status, reply.text()), (418, "hello"));
     let mut fields: Vec<&str> = reply.head.lines().skip(1).filter(|line| !line.is_empty()).collect();
     fields.sort_unstable();
@@ -33,7 +33,7 @@ fn a_request_and_its_answer_pass_unchanged() {
 fn connections_are_kept_on_both_sides() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for i in 0..50 {
         let reply = client.ask(post("", &format!("{i}")));
         assert_eq!(reply.text(), "prod");
@@ -55,7 +55,7 @@ fn bodies_stream_in_chunks_both_ways_before_they_end() {
         seen.whole
     });
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     // The first piece is at the origin while the request is still open.
     eventually("the first chunk arrives", || origin.raw().windows(3).any(|w| w == b"abc"));
@@ -88,7 +88,7 @@ fn large_bodies_arrive_byte_for_byte() {
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&seen.body)).is_ok()
     });
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     let mut writer = client.stream.try_clone().unwrap();
     let sent = body.clone();
     let sender = std::thread::spawn(move || {
@@ -109,7 +109,7 @@ fn head_no_content_and_not_modified_have_no_body() {
     ] {
         let origin = Origin::answering(answer);
         let gateway = start(route("m", origin.address));
-        let mut client = Client::connect(gateway.local_addr());
+        let mut client = Client::connect(gateway.local_addr().unwrap());
         for _ in 0..2 {
             client.send(format!("{method} / HTTP/1.1\r\nHost: t\r\n\r\n"));
             let reply = client.reply_to(method == "HEAD");
@@ -124,11 +124,11 @@ fn http10_clients_get_a_body_that_ends_with_the_connection() {
     let origin =
         Origin::answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     let gateway = start(route("m", origin.address));
-    let answer = String::from_utf8(all_of(gateway.local_addr(), "GET / HTTP/1.0\r\n\r\n")).unwrap();
+    let answer = String::from_utf8(all_of(gateway.local_addr().unwrap(), "GET / HTTP/1.0\r\n\r\n")).unwrap();
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
     assert!(!answer.to_lowercase().contains("transfer-encoding"), "{answer}");
     // Bytes after a message that closes the connection are nobody's.
-    let answer = all_of(gateway.local_addr(), "GET / HTTP/1.0\r\n\r\n\u{0} junk : \n\n");
+    let answer = all_of(gateway.local_addr().unwrap(), "GET / HTTP/1.0\r\n\r\n\u{0} junk : \n\n");
     assert!(answer.ends_with(b"\r\n\r\nhello"), "{}", String::from_utf8_lossy(&answer));
 }
 
@@ -136,7 +136,7 @@ fn http10_clients_get_a_body_that_ends_with_the_connection() {
 fn expect_continue_is_answered_and_ends_here() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     let interim =
         client.ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(interim.status, 100);
@@ -152,7 +152,7 @@ fn an_origin_that_closes_after_each_answer_costs_no_request() {
         false
     });
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for i in 1..=20 {
         assert_eq!(client.ask(post("", "x")).text(), "bye");
         assert_eq!(origin.seen().len(), i);
@@ -163,7 +163,7 @@ fn an_origin_that_closes_after_each_answer_costs_no_request() {
 fn failures_of_the_upstream_are_said() {
     let client = |route| {
         let gateway = start(route);
-        let reply = Client::connect(gateway.local_addr()).ask(get("/"));
+        let reply = Client::connect(gateway.local_addr().unwrap()).ask(get("/"));
         assert_eq!(reply.header("content-type"), Some("application/json"));
         (reply.status, reply.text().to_owned(), gateway.snapshot())
     };
@@ -198,7 +198,7 @@ fn an_answer_that_breaks_off_never_looks_whole() {
         });
         let tap = Arc::new(Recorder::default());
         let gateway = start_with(config(), route("m", origin.address), tap.clone());
-        let reply = Client::connect(gateway.local_addr()).ask(get("/"));
+        let reply = Client::connect(gateway.local_addr().unwrap()).ask(get("/"));
         assert_eq!(reply.status, 200);
         assert!(!reply.whole, "{reply:?}");
         assert_eq!(tap.skips(1), ["m aborted"]);
@@ -212,7 +212,7 @@ fn a_client_that_goes_away_aborts_the_exchange() {
     let tap = Arc::new(Recorder::default());
     let origin = Origin::hanging();
     let gateway = start_with(config(), route("m", origin.address), tap.clone());
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.send(get("/"));
     origin.nth(1);
     drop(client);
@@ -226,11 +226,11 @@ fn bodies_over_the_limit_are_refused() {
     let mut config = config();
     config.limits.body_bytes = Some(10);
     let gateway = start_with(config, route("m", origin.address), Arc::new(gateway::NoTap));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     assert_eq!(client.ask(post("", "0123456789")).status, 200);
     assert_eq!(client.ask(post("", "0123456789a")).status, 413);
     let chunked = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n6\r\n012345\r\n0\r\n\r\n";
-    assert_eq!(Client::connect(gateway.local_addr()).ask(chunked).status, 413);
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(chunked).status, 413);
     assert_eq!(origin.seen().iter().filter(|seen| seen.whole).count(), 1);
 }
 
@@ -241,13 +241,13 @@ fn slow_heads_and_bodies_are_given_up() {
     config.limits.head_timeout = Duration::from_millis(30);
     config.limits.idle_timeout = Duration::from_millis(30);
     let gateway = start_with(config, route("m", origin.address), Arc::new(gateway::NoTap));
-    let reply = Client::connect(gateway.local_addr()).ask("GET / HTTP/1.1\r\nHos");
+    let reply = Client::connect(gateway.local_addr().unwrap()).ask("GET / HTTP/1.1\r\nHos");
     assert_eq!(reply.status, 408);
-    let reply = Client::connect(gateway.local_addr())
+    let reply = Client::connect(gateway.local_addr().unwrap())
         .ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhe");
     assert_eq!(reply.status, 408);
     // A connection that never says a word is closed without one.
-    assert!(Client::connect(gateway.local_addr()).is_closed());
+    assert!(Client::connect(gateway.local_addr().unwrap()).is_closed());
     assert_eq!((refused(&gateway, "head_timeout"), refused(&gateway, "body_timeout")), (1, 1));
 }
 
@@ -257,15 +257,15 @@ fn connections_over_the_limit_are_closed_and_counted() {
     let mut config = config();
     config.limits.connections = 2;
     let gateway = start_with(config, route("m", origin.address), Arc::new(gateway::NoTap));
-    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(gateway.local_addr())).collect();
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(gateway.local_addr().unwrap())).collect();
     for client in &mut clients {
         assert_eq!(client.ask(get("/")).status, 200);
     }
-    assert!(Client::connect(gateway.local_addr()).is_closed());
+    assert!(Client::connect(gateway.local_addr().unwrap()).is_closed());
     assert_eq!(refused(&gateway, "connections"), 1);
     clients.pop();
     eventually("a place is free", || gateway.snapshot().connections == 1);
-    assert_eq!(Client::connect(gateway.local_addr()).ask(get("/")).status, 200);
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(get("/")).status, 200);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn exchanges_go_to_the_tap_with_both_bodies() {
         Origin::answering("HTTP/1.1 200 OK\r\ncontent-type: text/x\r\ncontent-length: 6\r\n\r\nanswer");
     let tap = Arc::new(Recorder::default());
     let gateway = start_with(config(), route("fraud", origin.address), tap.clone());
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.ask(post("Content-Type: a/b\r\nX-Tenant: acme\r\nX-Request-Id: id-1\r\n", "question"));
     let exchange = tap.exchanges(1).remove(0);
     assert_eq!((&*exchange.model, &*exchange.version, exchange.lane), ("fraud", "v1", record::Lane::Prod));
@@ -300,7 +300,7 @@ fn a_tap_that_panics_costs_an_observation_and_no_request() {
     }
     let origin = Origin::ok();
     let gateway = start_with(config(), route("m", origin.address), Arc::new(Panics));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     for _ in 0..3 {
         assert_eq!(client.ask(get("/")).status, 200);
     }

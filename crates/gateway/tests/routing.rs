@@ -21,7 +21,7 @@ fn prefixes_hosts_and_headers_choose_the_model() {
         |name: &str, origin: &Origin, matches| gateway::ModelRoute { matches, ..route(name, origin.address) };
     let routes = [with("a", &a, prefix), with("b", &b, host), with("c", &c, header)];
     let gateway = gateway::Gateway::start(config(), table(routes), Arc::new(gateway::NoTap)).unwrap();
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     assert_eq!(client.ask(get("/a/x?y=1")).text(), "a");
     assert_eq!(client.ask("GET /x HTTP/1.1\r\nHost: B.Example:80\r\n\r\n").text(), "b");
     assert_eq!(client.ask("GET /x HTTP/1.1\r\nHost: t\r\nX-Model: c\r\n\r\n").text(), "c");
@@ -43,7 +43,7 @@ fn weights_split_and_sticky_clients_stay() {
     split.split = vec![(0, 1), (1, 1)];
     split.sticky_header = Some("x-user".parse().unwrap());
     let gateway = start(split);
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     let mut answers = [0, 0];
     for _ in 0..400 {
         answers[usize::from(client.ask(get("/")).text() == "b")] += 1;
@@ -71,7 +71,7 @@ fn a_base_path_and_an_ipv4_upstream_are_joined() {
     let mut based = route("m", origin.address);
     based.versions[0] = version("v1", &format!("http://{}/base/", origin.address));
     let gateway = start(based);
-    Client::connect(gateway.local_addr()).ask(get("/x?q"));
+    Client::connect(gateway.local_addr().unwrap()).ask(get("/x?q"));
     assert_eq!(origin.nth(1).request_line(), "GET /base/x?q HTTP/1.1");
 }
 
@@ -83,7 +83,7 @@ fn changing_the_routes_under_load_loses_no_request() {
     let gateway =
         gateway::Gateway::start(config, table([route("m", a.address)]), Arc::new(gateway::NoTap)).unwrap();
     let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let address = gateway.local_addr();
+    let address = gateway.local_addr().unwrap();
     let clients: Vec<_> = (0..4)
         .map(|_| {
             let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
@@ -119,7 +119,7 @@ fn changing_the_routes_under_load_loses_no_request() {
 fn a_bad_table_leaves_the_old_one_and_unchanged_upstreams_keep_their_connections() {
     let origin = Origin::ok();
     let gateway = start(route("m", origin.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.ask(get("/"));
     let mut bad = route("m", origin.address);
     bad.split.clear();
@@ -141,11 +141,11 @@ fn a_request_under_way_ends_on_the_old_routes() {
         stream.write_all(&ok("old")).is_ok()
     });
     let gateway = start(route("m", slow.address));
-    let mut client = Client::connect(gateway.local_addr());
+    let mut client = Client::connect(gateway.local_addr().unwrap());
     client.send(get("/"));
     slow.nth(1);
     gateway.set_routes(table([route("m", Origin::answering(ok("new")).address)])).unwrap();
-    assert_eq!(Client::connect(gateway.local_addr()).ask(get("/")).text(), "new");
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(get("/")).text(), "new");
     release.send(()).unwrap();
     assert_eq!(client.reply().text(), "old");
     assert_eq!(client.ask(get("/")).text(), "new");

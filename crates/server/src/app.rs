@@ -19,10 +19,12 @@ use crate::desk::{Desk, standings};
 use crate::drill::Drills;
 use crate::intake::Intake;
 use crate::monitor_loop::{Command, LoopSettings, MonitorHandle};
+use crate::observer::MonitorObserver;
 use crate::plane::{Plane, ReloadState};
 use crate::reload;
 use crate::routing::{OwnGateway, Routing};
 use crate::snapshot::{self, SnapshotWriter};
+use crate::sources::Sources;
 
 /// Why the instance did not start. Every message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,19 @@ pub enum StartError {
     },
 }
 
+/// What a source has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSummary {
+    /// Its name.
+    pub name: String,
+    /// Inferences that were counted.
+    pub accepted: u64,
+    /// What it brought that could not be counted.
+    pub rejected: u64,
+    /// Whether it gave up.
+    pub failed: bool,
+}
+
 /// A running instance.
 #[derive(Debug)]
 pub struct App {
@@ -84,22 +99,39 @@ impl App {
         plane.control_beat.beat(now_ms());
         let threads = vec![
             spawn_control(Arc::clone(&plane), resume, stopped.clone())?,
-            spawn_admin(Arc::clone(&plane), admin_listener, stopped)?,
+            spawn_admin(Arc::clone(&plane), admin_listener, stopped.clone())?,
+            spawn_sources(&plane, stopped)?,
         ];
         tracing::info!(
-            listen = %plane.gateway.local_addr(), admin = %admin_addr, folder = %folder.display(), "driftline is running"
+            listen = %plane.traffic_text(), admin = %admin_addr, folder = %folder.display(), "driftline is running"
         );
         Ok(Self { plane, stop, threads, admin_addr })
     }
 
-    /// Where traffic is taken.
-    pub fn traffic_addr(&self) -> SocketAddr {
+    /// Where traffic is taken; `None` when it only observes.
+    pub fn traffic_addr(&self) -> Option<SocketAddr> {
         self.plane.gateway.local_addr()
     }
 
     /// Where metrics, API and dashboard are.
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin_addr
+    }
+
+    /// Ready when there were sources and every one has read all there was. Never without sources.
+    pub async fn sources_ended(&self) {
+        self.plane.sources.all_ended().await;
+    }
+
+    /// What each source has brought.
+    pub fn sources(&self) -> Vec<SourceSummary> {
+        let summary = |view: crate::sources::SourceView| SourceSummary {
+            name: view.name.to_string(),
+            accepted: view.status.accepted,
+            rejected: view.status.rejected.iter().map(|(_, count)| count).sum(),
+            failed: view.status.state == feeds::sources::SourceState::Failed,
+        };
+        self.plane.sources.views().into_iter().map(summary).collect()
     }
 
     /// Ends gracefully: running requests finish within the grace time, what was observed is counted, windows are saved.
@@ -158,6 +190,7 @@ fn build(
     let desk = Desk::new(controller, Arc::clone(&routing), actuators, Arc::clone(&monitor));
     let plane = Plane {
         config_file: settings.file.clone(),
+        sources: Arc::new(Sources::new(settings.sources.clone(), &settings.store.folder)),
         settings: ArcSwap::from_pointee(settings),
         gateway,
         intake,
@@ -220,6 +253,11 @@ fn spawn_control(
         control_loop::run(plane, stop).await;
         reloads.abort();
     })
+}
+
+fn spawn_sources(plane: &Arc<Plane>, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
+    let (sources, monitor) = (Arc::clone(&plane.sources), Arc::clone(&plane.monitor));
+    spawn("sources", move || sources.run(Arc::new(MonitorObserver(monitor)), stop))
 }
 
 fn spawn_admin(

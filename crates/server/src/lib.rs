@@ -14,12 +14,14 @@ mod exposition;
 mod intake;
 mod join;
 mod metrics_page;
+mod metrics_sources;
 mod monitor_loop;
 mod observer;
 mod plane;
 mod reload;
 mod routing;
 mod snapshot;
+mod sources;
 mod status;
 
-pub use app::{App, StartError};
+pub use app::{App, SourceSummary, StartError};

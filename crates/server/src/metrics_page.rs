@@ -4,6 +4,8 @@ use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
 use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
 
 use crate::exposition::{Exposition, Format, Kind, single};
+use crate::metrics_sources;
+use crate::sources::SourceView;
 
 /// What the page is made from.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(crate) struct MetricsInput<'a> {
     pub(crate) alerts: Vec<AlertMetrics>,
     /// Model, reason, count: the intake's and the decoder's drops together.
     pub(crate) dropped: Vec<(String, String, u64)>,
+    /// The sources and what they counted.
+    pub(crate) sources: Vec<SourceView>,
     /// Name, help, kind and value of the process's own figures.
     pub(crate) own: Vec<(&'static str, Kind, &'static str, f64)>,
     pub(crate) version: &'static str,
@@ -51,6 +55,7 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     models(&mut page, &input.models);
     alerts(&mut page, &input.alerts);
     dropped(&mut page, &input.dropped);
+    metrics_sources::render(&mut page, &input.sources);
     for (name, kind, help, value) in &input.own {
         single(&mut page, name, *kind, help, *value);
     }

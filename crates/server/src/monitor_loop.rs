@@ -184,7 +184,6 @@ impl MonitorHandle {
     }
 
     /// Like [`MonitorHandle::send`]; a command that was not taken comes back.
-    #[expect(clippy::result_large_err, reason = "the command is what comes back")]
     pub(crate) fn try_send(&self, command: Command) -> Result<(), (Command, MonitorError)> {
         self.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(command) => (command, MonitorError::Busy),

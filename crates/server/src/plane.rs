@@ -16,6 +16,7 @@ use crate::drill::Drills;
 use crate::intake::Intake;
 use crate::monitor_loop::MonitorHandle;
 use crate::routing::Routing;
+use crate::sources::Sources;
 
 /// The running parts, shared.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Plane {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) intake: Arc<Intake>,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) monitor: Arc<MonitorHandle>,
     pub(crate) routing: Arc<Routing>,
     pub(crate) desk: Desk,
@@ -65,6 +67,13 @@ impl Plane {
     pub(crate) fn carry_out(self: &Arc<Self>, decision: &Decision) -> JoinHandle<Result<(), String>> {
         let (plane, decision) = (Arc::clone(self), decision.clone());
         tokio::spawn(async move { plane.desk.carry_out(&decision).await })
+    }
+
+    /// Where traffic is taken, for people.
+    pub(crate) fn traffic_text(&self) -> String {
+        self.gateway
+            .local_addr()
+            .map_or_else(|| "nowhere: models are only measured".to_owned(), |at| at.to_string())
     }
 
     /// The settings in force.

@@ -67,7 +67,10 @@ fn try_reload(plane: &Plane, actor: &str) -> Result<ReloadReport, ReloadError> {
     let loaded = config::load(file, &|name| std::env::var(name).ok())
         .map_err(|problems| ReloadError::Problems(problems.to_string()))?;
     let old = plane.settings();
-    let new = loaded.settings;
+    let new = match old.gateway.listen {
+        Some(_) => loaded.settings,
+        None => loaded.settings.without_traffic(),
+    };
     let needs_restart = restart_keys(&old, &new);
     put_in_force(plane, &new, actor).map_err(ReloadError::Refused)?;
     plane.settings.store(Arc::new(new));
@@ -92,6 +95,7 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
         }
         return Err(error.to_string());
     }
+    plane.sources.configure(new.sources.clone());
     plane.intake.add_models(new.models.iter().map(|model| &*model.name));
     let command = Command::Configure { specs: new.monitor.clone(), settings: LoopSettings::from(new) };
     plane.monitor.deliver(command);

@@ -36,6 +36,8 @@ impl RoutingState {
         let models = self
             .configured
             .iter()
+            // A model without versions is only measured.
+            .filter(|route| !route.versions.is_empty())
             .map(|route| Arc::new(standing_route(route, self.standings.get(&route.name))))
             .collect();
         RouteTable { models, generation: self.generation }

@@ -10,6 +10,7 @@ use crate::clock::{now_ms, rfc3339};
 use crate::exposition::{Format, Kind};
 use crate::metrics_page::{AlertMetrics, MetricsInput, ModelMetrics, render};
 use crate::plane::Plane;
+use crate::sources::SourceView;
 
 /// A control loop that has not run for this long is dead.
 const CONTROL_STUCK_MS: i64 = 10_000;
@@ -84,7 +85,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
         "revision": REVISION,
         "started_at": rfc3339(plane.started_ms),
         "uptime_seconds": (now_ms() - plane.started_ms).max(0) / 1000,
-        "listen": plane.gateway.local_addr().to_string(),
+        "listen": plane.gateway.local_addr().map(|address| address.to_string()),
         "ready": problems.is_empty(),
         "problems": problems,
         "configuration": {
@@ -93,7 +94,28 @@ pub(crate) fn status(plane: &Plane) -> Value {
             "message": plane.reload.message.load().as_str(),
         },
         "drill_enabled": settings.drill.enabled,
+        "sources": plane.sources.views().iter().map(source).collect::<Vec<_>>(),
         "models": models,
+    })
+}
+
+fn source(view: &SourceView) -> Value {
+    let rejected: serde_json::Map<String, Value> = view
+        .status
+        .rejected
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| ((*reason).to_owned(), json!(count)))
+        .collect();
+    json!({
+        "source": view.name,
+        "kind": view.kind,
+        "state": view.status.state.as_str(),
+        "counted": view.status.accepted,
+        "rejected": rejected,
+        "bytes": view.status.bytes,
+        "errors": view.status.errors,
+        "lag": view.status.lag,
     })
 }
 
@@ -170,6 +192,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         models,
         alerts,
         dropped: dropped(plane),
+        sources: plane.sources.views(),
         own: own_figures(plane, &gateway),
         version: VERSION,
         revision: REVISION,

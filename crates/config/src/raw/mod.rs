@@ -8,6 +8,7 @@ mod alerts;
 mod limits;
 mod model;
 mod named;
+mod sources;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,7 +21,8 @@ pub(crate) use model::{
     Baseline, Binning, BinningRange, BinningType, Model, OneOrMore, Prediction, Route, SampleBy, Shadow,
     Tenant, Version, default_learn,
 };
-pub(crate) use named::{AnyText, Headers, Named, Names, Rules};
+pub(crate) use named::{AnyText, Headers, Named, Names, Rules, SourceNames};
+pub(crate) use sources::{Format, Lane, Source};
 
 /// Driftline's configuration, `driftline.yaml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -34,6 +36,10 @@ pub(crate) struct File {
     pub(crate) admin: Admin,
     /// The models, by name. A request goes to the first whose `route` matches.
     pub(crate) models: Named<Names, Model>,
+    /// Where inferences come from beside the gateway, by a name of your own. `driftline observe` has nothing but these and
+    /// the receivers of the admin address.
+    #[serde(default)]
+    pub(crate) sources: Named<SourceNames, Source>,
     /// When to alert.
     #[serde(default)]
     pub(crate) alerts: Alerts,

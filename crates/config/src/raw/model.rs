@@ -10,10 +10,13 @@ use crate::text::{FileName, HeaderText, HostText, MethodText, Name, PathText, Pr
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Model {
-    /// Its versions, by name: a URL, or more.
+    /// Its versions, by name: a URL, or more. Without any the model is only measured, from `sources` and the receivers of
+    /// the admin address: nothing is forwarded to it.
+    #[serde(default)]
     pub(crate) versions: Named<Names, Version>,
-    /// The version that answers clients.
-    pub(crate) active: Name,
+    /// The version that answers clients; needed with `versions`. Of a model that is only measured: the version of records
+    /// that name none, `unknown` by default.
+    pub(crate) active: Option<Name>,
     /// The version that a rollback goes to. Without it, `active`: a rollback then has nowhere to go.
     pub(crate) stable: Option<Name>,
     /// The version that gets copies, or several. Its answers are measured and discarded.

@@ -24,6 +24,14 @@ impl KeyKind for Names {
     const ENTRIES_MIN: usize = 1;
 }
 
+/// Names of sources.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceNames;
+
+impl KeyKind for SourceNames {
+    const KIND: Option<&'static str> = Some("name");
+}
+
 /// Alert names.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules;
@@ -64,6 +72,11 @@ impl<K, V> Default for Named<K, V> {
 }
 
 impl<K, V> Named<K, V> {
+    /// Whether there is no entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Names and values, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.entries.iter().map(|(name, value)| (name.as_str(), value))

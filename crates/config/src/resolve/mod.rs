@@ -8,6 +8,7 @@ mod model;
 mod policy;
 mod routes;
 mod secrets;
+mod sources;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -45,7 +46,7 @@ pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, 
     let policy = policy::resolve(file, root, &models.settings, context);
     Settings {
         gateway: gateway::GatewayConfig {
-            listen: file.listen.0,
+            listen: Some(file.listen.0),
             tls: listener_tls(file, root, context),
             workers: file
                 .workers
@@ -57,6 +58,7 @@ pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, 
         models: models.settings,
         monitor,
         policy,
+        sources: sources::resolve(file, &root.key("sources"), context),
         admin: AdminSettings { listen: admin_listen, token, allowed_hosts: allowed_hosts(file) },
         store: store(file),
         observe: ObserveSettings {

@@ -33,18 +33,19 @@ pub(crate) fn resolve(
     let mut models = Models { routes: Vec::new(), settings: Vec::new() };
     for (name, model) in file.models.iter() {
         let below = at.key(name);
-        let route = one(name, model, &below, own, context);
+        let route = one((file, name), model, &below, own, context);
         let settings = describe(file, model, &route);
         models.routes.push(route);
         models.settings.push(settings);
     }
-    let matches: Vec<_> = models.routes.iter().map(|route| route.matches.clone()).collect();
-    routes::check_reachable(&file.models, &matches, at, context);
+    let forwarded = models.routes.iter().filter(|route| !route.versions.is_empty());
+    let matches: Vec<_> = forwarded.map(|route| (&*route.name, &route.matches)).collect();
+    routes::check_reachable(&matches, at, context);
     models
 }
 
 fn one(
-    name: &str,
+    (file, name): (&File, &str),
     model: &Model,
     at: &Cursor<'_>,
     own: &OwnAddresses,
@@ -55,7 +56,10 @@ fn one(
         upstream: upstream(raw, &at.key("versions").key(version), own, context),
     });
     let versions: Vec<Version> = versions.collect();
-    let active = index_of(model, &model.active.0, &at.key("active"), context);
+    if versions.is_empty() && !at.key("versions").is_set() {
+        check_measured_only(file, model, at, context);
+    }
+    let active = active(model, at, context);
     check_stable(model, at, context);
     ModelRoute {
         name: name.into(),
@@ -80,8 +84,8 @@ fn describe(file: &File, model: &Model, route: &ModelRoute) -> ModelSettings {
     };
     ModelSettings {
         name: Arc::clone(&route.name),
-        active: named(&model.active.0),
-        stable: named(&model.stable.as_ref().unwrap_or(&model.active).0),
+        active: named(model.active_name()),
+        stable: named(model.stable.as_ref().map_or(model.active_name(), |stable| &stable.0)),
         split: route.split.clone(),
         shadows: model
             .shadow
@@ -89,9 +93,52 @@ fn describe(file: &File, model: &Model, route: &ModelRoute) -> ModelSettings {
             .flat_map(OneOrMore::as_slice)
             .map(|shadow| ShadowSettings { version: named(&shadow.version.0), percent: shadow.percent })
             .collect(),
-        auto_rollback: model.auto_rollback && file.rollback.enabled,
+        auto_rollback: model.auto_rollback && file.rollback.enabled && !versions.is_empty(),
         protocol: model.protocol.into(),
-        versions,
+        versions: if versions.is_empty() { vec![named(model.active_name())] } else { versions },
+    }
+}
+
+/// The version of inferences that name none, of a model that is only measured.
+const UNKNOWN_VERSION: &str = "unknown";
+
+impl Model {
+    /// The version that clients get, or that records without a version belong to.
+    fn active_name(&self) -> &str {
+        self.active.as_ref().map_or(UNKNOWN_VERSION, |active| &active.0)
+    }
+}
+
+/// The place of the version that answers clients.
+fn active(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<usize> {
+    match &model.active {
+        _ if model.versions.is_empty() => None,
+        Some(active) => index_of(model, &active.0, &at.key("active"), context),
+        None => {
+            let hint = "name the version that answers clients: `active: v2`";
+            context.sink.error(at, "the key `active` is missing").hint(hint);
+            None
+        }
+    }
+}
+
+/// A model without versions gets no traffic: what is about traffic makes no sense there.
+fn check_measured_only(file: &File, model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    if file.sources.is_empty() && file.models.iter().any(|(_, model)| !model.versions.is_empty()) {
+        let message =
+            "a model without `versions` gets no traffic, and there are no `sources` to measure it from";
+        context.sink.warning(at, message).hint("add `versions`, or `sources`");
+    }
+    let about_traffic = [
+        ("stable", model.stable.is_some()),
+        ("shadow", model.shadow.is_some()),
+        ("split", model.split.is_some()),
+        ("sticky", model.sticky.is_some()),
+        ("route", model.route.is_some()),
+    ];
+    for (key, _) in about_traffic.into_iter().filter(|(_, is_set)| *is_set) {
+        let message = format!("`{key}` is about traffic, and a model without `versions` gets none");
+        context.sink.error(&at.key(key), message).hint("add `versions`, or take the key out");
     }
 }
 
@@ -110,11 +157,16 @@ fn index_of(model: &Model, version: &str, at: &Cursor<'_>, context: &mut Context
 
 fn check_stable(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
     let stable_at = at.key("stable");
-    let stable = model.stable.as_ref().unwrap_or(&model.active);
-    if model.stable.is_some() && index_of(model, &stable.0, &stable_at, context).is_none() {
+    if model.versions.is_empty() {
         return;
     }
-    if *stable == model.active && model.auto_rollback {
+    let stable = model.stable.as_ref().or(model.active.as_ref());
+    if model.stable.is_some()
+        && stable.is_some_and(|stable| index_of(model, &stable.0, &stable_at, context).is_none())
+    {
+        return;
+    }
+    if stable == model.active.as_ref() && model.auto_rollback {
         let message = "`stable` and `active` are one version: a rollback has nowhere to go";
         let hint = "name the version to go back to with `stable`, or set `auto_rollback: false`";
         context.sink.warning(if stable_at.is_set() { &stable_at } else { at }, message).hint(hint);
@@ -175,7 +227,9 @@ fn split(
     at: &Cursor<'_>,
     context: &mut Context<'_, '_>,
 ) -> Vec<(usize, u32)> {
-    let Some(split) = &model.split else { return vec![(active.unwrap_or(0), 1)] };
+    let Some(split) = model.split.as_ref().filter(|_| !model.versions.is_empty()) else {
+        return if model.versions.is_empty() { Vec::new() } else { vec![(active.unwrap_or(0), 1)] };
+    };
     let (at, active_at) = (at.key("split"), at.key("active"));
     let mut weights = Vec::new();
     for (version, weight) in split.iter() {
@@ -186,15 +240,17 @@ fn split(
     if split.iter().all(|(_, weight)| weight.0 == 0) {
         context.sink.error(&at, "no version has a weight above 0: nobody would answer");
     } else if active.is_some_and(|active| !weights.iter().any(|(index, _)| *index == active)) {
-        let message =
-            format!("the active version `{}` has no share of the `split`", active_at.shown(&model.active.0));
+        let message = format!(
+            "the active version `{}` has no share of the `split`",
+            active_at.shown(model.active_name())
+        );
         context.sink.error(&at, message).hint("give it a weight, or name another version `active`");
     }
     weights
 }
 
 fn shadows(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec<Shadow> {
-    let Some(raw) = &model.shadow else { return Vec::new() };
+    let Some(raw) = model.shadow.as_ref().filter(|_| !model.versions.is_empty()) else { return Vec::new() };
     let at = at.key("shadow");
     let mut shadows: Vec<Shadow> = Vec::new();
     for (index, shadow) in raw.as_slice().iter().enumerate() {
@@ -207,7 +263,7 @@ fn shadows(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec
         if version.is_some() && shadows.iter().any(|earlier| Some(earlier.version) == version) {
             context.sink.error(&at_version, "a version can be a shadow once").hint("add the percentages up");
         }
-        if shadow.version == model.active && model.split.is_none() {
+        if Some(&shadow.version) == model.active.as_ref() && model.split.is_none() {
             let message = "the shadow is the active version: it gets its own traffic twice";
             context.sink.warning(&at_version, message).hint("name another version");
         }

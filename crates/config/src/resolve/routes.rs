@@ -2,7 +2,7 @@
 
 use gateway::RouteMatch;
 
-use crate::raw::{Model, Named, Names, Route};
+use crate::raw::{Model, Route};
 use crate::resolve::Context;
 use crate::yaml::Cursor;
 
@@ -45,19 +45,17 @@ fn prefix_of(prefix: &str) -> Option<String> {
 
 /// Reports models whose requests all go to a model before them.
 pub(crate) fn check_reachable(
-    models: &Named<Names, Model>,
-    routes: &[RouteMatch],
+    routes: &[(&str, &RouteMatch)],
     at: &Cursor<'_>,
     context: &mut Context<'_, '_>,
 ) {
-    let names: Vec<&str> = models.iter().map(|(name, _)| name).collect();
-    for (index, route) in routes.iter().enumerate() {
-        let Some(earlier) = routes[..index].iter().position(|earlier| covers(earlier, route)) else {
+    for (index, (name, route)) in routes.iter().enumerate() {
+        let Some((other, earlier)) = routes[..index].iter().find(|(_, earlier)| covers(earlier, route))
+        else {
             continue;
         };
-        let (name, other) = (names[index], names[earlier]);
         let below = at.key(name).key("route");
-        let (message, hint) = if routes[earlier] == RouteMatch::default() {
+        let (message, hint) = if **earlier == RouteMatch::default() {
             let message = format!("model `{name}` gets no request: `{other}` above it takes every request");
             (message, format!("give `{other}` a route, such as `route: /{other}`, or put it last"))
         } else {

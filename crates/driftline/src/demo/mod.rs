@@ -72,6 +72,11 @@ fn parse_rps(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Where the demo's requests go.
+fn traffic_addr(app: &App) -> std::io::Result<SocketAddr> {
+    app.traffic_addr().ok_or_else(|| std::io::Error::other("the demo takes no traffic"))
+}
+
 /// `driftline demo`. With `--exit-after-rollback` it exits 1 when a promise was not kept.
 pub(crate) fn run(args: &DemoArgs) -> Outcome {
     let (start, now_ms) = (Instant::now(), jiff::Timestamp::now().as_millisecond());
@@ -85,7 +90,8 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     let app = App::start(setup.settings.clone())?;
     let screen = Screen::new();
     introduce(&screen, args, &app, &setup, &models, &servers)?;
-    let traffic = Traffic::new(format!("http://{}{INFER_PATH}", app.traffic_addr()).parse()?, args.rps);
+    let traffic_addr = traffic_addr(&app)?;
+    let traffic = Traffic::new(format!("http://{traffic_addr}{INFER_PATH}").parse()?, args.rps);
     let sending = send(&runtime, &traffic, &flights, args.seed);
     let watcher =
         Watcher::new(AdminClient::new(&app.admin_addr().to_string(), None)?, Clock::new(start, now_ms));
@@ -197,7 +203,8 @@ fn introduce(
         "profile of 6000 departures of January and February, and of what v2 said of them",
     )?;
     let rps = args.rps;
-    screen.field("traffic", format!("{rps} requests/s to http://{}{INFER_PATH}", app.traffic_addr()))?;
+    let traffic_addr = traffic_addr(app)?;
+    screen.field("traffic", format!("{rps} requests/s to http://{traffic_addr}{INFER_PATH}"))?;
     screen.field("tenants", format!("{}: assigned to the flights in turn, made up", TENANTS.join(", ")))?;
     let times = if args.speed > 1.0 {
         format!("its times divided by {} (--speed)", args.speed)

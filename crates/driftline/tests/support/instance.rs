@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -92,10 +92,23 @@ impl Instance {
         Self::with_args(folder, &["run"])
     }
 
-    /// `driftline` with these arguments, until it takes traffic.
+    /// `driftline observe` with `driftline.yaml`: a free admin port and `yaml`. Nothing takes traffic.
+    #[track_caller]
+    pub(crate) fn observe(folder: &Folder, yaml: &str) -> Self {
+        folder.write("driftline.yaml", &format!("admin: 127.0.0.1:0\n{yaml}"));
+        Self::with_args(folder, &["observe"])
+    }
+
+    /// `driftline` with these arguments, until it takes traffic or observes.
     #[track_caller]
     pub(crate) fn with_args(folder: &Folder, args: &[&str]) -> Self {
-        let mut child = driftline(folder.path()).args(args).stdout(Stdio::null()).spawn().unwrap();
+        Self::spawn(driftline(folder.path()).args(args).stdout(Stdio::null()))
+    }
+
+    /// A command of the program, until it takes traffic or observes.
+    #[track_caller]
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         // An instance from the first moment: one that never takes traffic is killed as well.
@@ -193,7 +206,7 @@ impl Instance {
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(sent.success(), "kill -s {name} {pid}");
     }
 
@@ -208,6 +221,18 @@ impl Instance {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Its standard input, when it was spawned with one.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = await_some("it ends by itself", DEADLINE, || self.child.try_wait().unwrap());
+        (status, self.log())
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -229,10 +254,15 @@ impl Drop for Instance {
     }
 }
 
-/// From `traffic on http://A, metrics and API on http://B`.
+/// From `traffic on http://A, metrics and API on http://B`, or `observing; metrics and API on http://B`.
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line = log.lines().find(|line| line.contains("traffic on http://"))?;
+    let is_it = |line: &&str| line.contains("traffic on http://") || line.contains("observing; ");
+    let line = log.lines().find(is_it)?;
     let mut found =
         line.split(&[' ', ',', '"'][..]).filter_map(|word| word.split_once("://")?.1.parse().ok());
-    Some((found.next()?, found.next()?))
+    let first = found.next()?;
+    if line.contains("observing; ") {
+        return Some((SocketAddr::from(([0, 0, 0, 0], 0)), first));
+    }
+    Some((first, found.next()?))
 }

@@ -79,7 +79,7 @@ pub(crate) fn table(routes: impl IntoIterator<Item = ModelRoute>) -> RouteTable 
 
 pub(crate) fn config() -> GatewayConfig {
     GatewayConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: Some("127.0.0.1:0".parse().unwrap()),
         tls: None,
         workers: 1,
         limits: Limits::default(),

@@ -55,6 +55,7 @@ pub(super) async fn rollback(
         let message = "a rollback goes to the model's `stable` version; use `/promote` to name a version";
         return Err(ApiError::bad_request("bad_body", message));
     }
+    check_forwards(&plane, &model)?;
     let decision = plane.desk.controller().rollback(&model, &why.actor(&caller), why.reason(), now_ms())?;
     carry_out(&plane, &decision).await
 }
@@ -66,10 +67,23 @@ pub(super) async fn promote(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let why: Why = body(&bytes)?;
+    check_forwards(&plane, &model)?;
     let version = why.version.as_deref();
     let decision =
         plane.desk.controller().promote(&model, version, &why.actor(&caller), why.reason(), now_ms())?;
     carry_out(&plane, &decision).await
+}
+
+/// A model whose traffic goes elsewhere has nothing that could be moved here; to say otherwise would be a lie.
+fn check_forwards(plane: &Plane, model: &str) -> Result<(), ApiError> {
+    let settings = plane.settings();
+    let route = settings.routes.iter().find(|route| *route.name == *model);
+    let only_measured = route.is_some_and(|route| route.versions.is_empty());
+    if only_measured || plane.gateway.local_addr().is_none() {
+        let message = format!("no traffic of `{model}` goes through this instance: it is only measured here");
+        return Err(ApiError::new(axum::http::StatusCode::CONFLICT, "only_measured", message));
+    }
+    Ok(())
 }
 
 async fn carry_out(plane: &Arc<Plane>, decision: &Decision) -> Result<Json<Value>, ApiError> {
@@ -100,6 +114,7 @@ pub(super) async fn shadow(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let wanted: Percent = body(&bytes)?;
+    check_forwards(&plane, &model)?;
     plane.desk.set_shadow_percent(&model, wanted.percent, &caller.0)?;
     Ok(Json(json!({ "model": model, "percent": wanted.percent })))
 }
@@ -117,6 +132,7 @@ pub(super) async fn auto_rollback(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let wanted: Enabled = body(&bytes)?;
+    check_forwards(&plane, &model)?;
     plane.desk.controller().set_auto_rollback(&model, wanted.enabled, &caller.0, now_ms())?;
     Ok(Json(json!({ "model": model, "enabled": wanted.enabled })))
 }

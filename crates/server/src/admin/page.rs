@@ -37,7 +37,7 @@ pub(super) async fn overview(State(plane): State<Arc<Plane>>) -> Html<String> {
 fn write_page(page: &mut String, plane: &Plane) -> std::fmt::Result {
     let problems = status::problems(plane);
     let health = if problems.is_empty() { "All loops run.".to_owned() } else { escape(&problems.join("; ")) };
-    write!(page, "<p>Version {}. Traffic on {}. {health}</p>", status::VERSION, plane.gateway.local_addr())?;
+    write!(page, "<p>Version {}. Traffic on {}. {health}</p>", status::VERSION, plane.traffic_text())?;
     let (models, alerts) = {
         let controller = plane.desk.controller();
         (controller.models(), controller.alerts())
