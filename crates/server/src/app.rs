@@ -19,6 +19,7 @@ use crate::desk::{Desk, standings};
 use crate::drill::Drills;
 use crate::intake::Intake;
 use crate::monitor_loop::{Command, LoopSettings, MonitorHandle};
+use crate::observed::Observed;
 use crate::observer::MonitorObserver;
 use crate::plane::{Plane, ReloadState};
 use crate::reload;
@@ -176,7 +177,8 @@ fn build(
     let standings = standings(&controller);
     let models = settings.models.iter().map(|model| &*model.name);
     let intake = Arc::new(Intake::new(settings.observe.queue, settings.observe.queue_bytes, models));
-    let monitor = Arc::new(start_monitor(&settings, Arc::clone(&intake))?);
+    let observed = Arc::new(Observed::default());
+    let monitor = Arc::new(start_monitor(&settings, Arc::clone(&intake), Arc::clone(&observed))?);
     for (model, standing) in &standings {
         monitor
             .deliver(Command::SetActive { model: Arc::clone(model), version: Arc::clone(&standing.active) });
@@ -190,6 +192,7 @@ fn build(
     let desk = Desk::new(controller, Arc::clone(&routing), actuators, Arc::clone(&monitor));
     let plane = Plane {
         config_file: settings.file.clone(),
+        observed,
         sources: Arc::new(Sources::new(settings.sources.clone(), &settings.store.folder)),
         settings: ArcSwap::from_pointee(settings),
         gateway,
@@ -217,7 +220,11 @@ fn build(
 }
 
 /// The monitor with the windows of the last run, as far as they still fit.
-fn start_monitor(settings: &Settings, intake: Arc<Intake>) -> Result<MonitorHandle, StartError> {
+fn start_monitor(
+    settings: &Settings,
+    intake: Arc<Intake>,
+    observed: Arc<Observed>,
+) -> Result<MonitorHandle, StartError> {
     let folder = &settings.store.folder;
     let mut engine = Engine::new(settings.monitor.clone());
     match snapshot::read(folder) {
@@ -231,7 +238,7 @@ fn start_monitor(settings: &Settings, intake: Arc<Intake>) -> Result<MonitorHand
     let thread = |name| move |source| StartError::Thread { name, source };
     let writer = SnapshotWriter::start(folder).map_err(thread("snapshot"))?;
     let followers = Vec::new();
-    MonitorHandle::start(engine, intake, writer, followers, LoopSettings::from(settings))
+    MonitorHandle::start(engine, intake, writer, followers, observed, LoopSettings::from(settings))
         .map_err(thread("monitor"))
 }
 

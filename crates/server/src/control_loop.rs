@@ -53,7 +53,7 @@ async fn step(plane: &Arc<Plane>, latencies: &mut Latencies) {
     let now = now_ms();
     let horizon_ms = plane.settings().policy.latency_horizon_ms;
     let drilled = plane.drill.latency_overlay();
-    let readings = latencies.read(&plane.gateway.snapshot(), &drilled, horizon_ms, now);
+    let readings = latencies.read(&plane.traffic(), &drilled, horizon_ms, now);
     let readings = Arc::new(readings);
     plane.latency.store(Arc::clone(&readings));
     let step = plane.desk.controller().step(now, &plane.monitor.readings(), &readings);

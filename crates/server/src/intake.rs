@@ -15,10 +15,18 @@ const REASONS: [&str; 7] =
 /// Bytes charged for an exchange beside its bodies: names, ids, the queue's slot.
 const EXCHANGE_OVERHEAD_BYTES: usize = 512;
 
+/// An exchange that waits to be measured.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) exchange: Exchange,
+    /// Somebody else's gateway carried it; ours has not counted it.
+    pub(crate) is_foreign: bool,
+}
+
 /// A queue of exchanges with a bound on their number and on the bytes they hold.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    queue: ArrayQueue<Exchange>,
+    queue: ArrayQueue<Waiting>,
     bytes: AtomicUsize,
     max_bytes: usize,
     dropped: RwLock<HashMap<Box<str>, [AtomicU64; REASONS.len()]>>,
@@ -46,10 +54,28 @@ impl Intake {
     }
 
     /// The oldest exchange, if there is one.
-    pub(crate) fn pop(&self) -> Option<Exchange> {
-        let exchange = self.queue.pop()?;
-        self.bytes.fetch_sub(charge(&exchange), Ordering::Relaxed);
-        Some(exchange)
+    pub(crate) fn pop(&self) -> Option<Waiting> {
+        let waiting = self.queue.pop()?;
+        self.bytes.fetch_sub(charge(&waiting.exchange), Ordering::Relaxed);
+        Some(waiting)
+    }
+
+    /// Takes an exchange that somebody else's gateway carried.
+    pub(crate) fn offer_foreign(&self, exchange: Exchange) {
+        self.take(exchange, true);
+    }
+
+    fn take(&self, exchange: Exchange, is_foreign: bool) {
+        let charge = charge(&exchange);
+        if self.bytes.fetch_add(charge, Ordering::Relaxed) + charge > self.max_bytes {
+            self.bytes.fetch_sub(charge, Ordering::Relaxed);
+            self.count_drop(&exchange.model, "queue_bytes");
+            return;
+        }
+        if let Err(waiting) = self.queue.push(Waiting { exchange, is_foreign }) {
+            self.bytes.fetch_sub(charge, Ordering::Relaxed);
+            self.count_drop(&waiting.exchange.model, "queue_full");
+        }
     }
 
     /// Exchanges waiting.
@@ -97,16 +123,7 @@ impl Intake {
 
 impl Tap for Intake {
     fn offer(&self, exchange: Exchange) {
-        let charge = charge(&exchange);
-        if self.bytes.fetch_add(charge, Ordering::Relaxed) + charge > self.max_bytes {
-            self.bytes.fetch_sub(charge, Ordering::Relaxed);
-            self.count_drop(&exchange.model, "queue_bytes");
-            return;
-        }
-        if let Err(exchange) = self.queue.push(exchange) {
-            self.bytes.fetch_sub(charge, Ordering::Relaxed);
-            self.count_drop(&exchange.model, "queue_full");
-        }
+        self.take(exchange, false);
     }
 
     fn skipped(&self, model: &str, reason: &'static str) {

@@ -16,6 +16,7 @@ mod join;
 mod metrics_page;
 mod metrics_sources;
 mod monitor_loop;
+mod observed;
 mod observer;
 mod plane;
 mod reload;

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::now_ms;
 use crate::intake::Intake;
+use crate::observed::Observed;
 use crate::snapshot::SnapshotWriter;
 
 /// Exchanges counted between two looks at the commands and the clock.
@@ -133,14 +134,22 @@ impl MonitorHandle {
         intake: Arc<Intake>,
         snapshots: SnapshotWriter,
         followers: Vec<Box<dyn Follower>>,
+        observed: Arc<Observed>,
         settings: LoopSettings,
     ) -> std::io::Result<Self> {
         let (commands, receiver) = sync_channel(COMMANDS);
         let shared = Arc::new(Published::default());
         shared.alive.store(true, Ordering::Relaxed);
         shared.beat_ms.store(now_ms(), Ordering::Relaxed);
-        let mut monitor_loop =
-            MonitorLoop { engine, intake, snapshots, followers, settings, shared: Arc::clone(&shared) };
+        let mut monitor_loop = MonitorLoop {
+            engine,
+            intake,
+            snapshots,
+            followers,
+            observed,
+            settings,
+            shared: Arc::clone(&shared),
+        };
         let published = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| monitor_loop.run(&receiver)));
@@ -231,6 +240,7 @@ struct MonitorLoop {
     snapshots: SnapshotWriter,
     /// See every inference after it was counted.
     followers: Vec<Box<dyn Follower>>,
+    observed: Arc<Observed>,
     settings: LoopSettings,
     shared: Arc<Published>,
 }
@@ -270,20 +280,23 @@ impl MonitorLoop {
     /// Counts up to [`BATCH`] exchanges; a panic costs that one exchange.
     fn drain(&mut self) -> usize {
         for n_counted in 0..BATCH {
-            let Some(exchange) = self.intake.pop() else { return n_counted };
+            let Some(waiting) = self.intake.pop() else { return n_counted };
             // Counted by reason where it was dropped.
-            self.observe(&exchange).ok();
+            self.observe(&waiting.exchange, waiting.is_foreign).ok();
         }
         BATCH
     }
 
     /// Counts an exchange and shows it to those who follow; gives the reason when it was not counted.
-    fn observe(&mut self, exchange: &Exchange) -> Result<(), &'static str> {
-        let Self { engine, followers, .. } = self;
+    fn observe(&mut self, exchange: &Exchange, is_foreign: bool) -> Result<(), &'static str> {
+        let Self { engine, followers, observed, .. } = self;
         let counting = || match engine.observe(exchange) {
             None => Err("unknown_model"),
             Some(inference) => {
                 followers.iter_mut().for_each(|follower| follower.saw(&inference));
+                if is_foreign && inference.status.is_some() {
+                    observed.count(&inference);
+                }
                 // An answer that can't be read leaves the features counted.
                 inference.problem.filter(|problem| *problem != "response").map_or(Ok(()), Err)
             }
@@ -338,16 +351,17 @@ impl MonitorLoop {
     fn count(&mut self, batch: &[Observation]) -> Counted {
         collect(batch.iter().map(|observation| match observation {
             Observation::Exchange(exchange) => {
-                self.observe(exchange).map_err(|reason| format!("not counted: {reason}"))
+                self.observe(exchange, true).map_err(|reason| format!("not counted: {reason}"))
             }
             Observation::Record(record) => self.observe_record(record),
         }))
     }
 
     fn observe_record(&mut self, record: &Record) -> Result<(), String> {
-        let Self { engine, followers, .. } = self;
+        let Self { engine, followers, observed, .. } = self;
         let counting = || {
             let inference = engine.observe_record(record).map_err(|error| error.to_string())?;
+            observed.count(&inference);
             followers.iter_mut().for_each(|follower| follower.saw(&inference));
             Ok(())
         };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use config::Settings;
 use control::{Decision, HistoryQuery, HistoryReader, LatencyReading, StoreError};
-use gateway::Gateway;
+use gateway::{Gateway, GatewaySnapshot};
 use tokio::task::JoinHandle;
 
 use crate::control_loop::Heartbeat;
@@ -15,6 +15,7 @@ use crate::desk::Desk;
 use crate::drill::Drills;
 use crate::intake::Intake;
 use crate::monitor_loop::MonitorHandle;
+use crate::observed::Observed;
 use crate::routing::Routing;
 use crate::sources::Sources;
 
@@ -26,6 +27,8 @@ pub(crate) struct Plane {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) sources: Arc<Sources>,
+    /// Traffic that others carried.
+    pub(crate) observed: Arc<Observed>,
     pub(crate) monitor: Arc<MonitorHandle>,
     pub(crate) routing: Arc<Routing>,
     pub(crate) desk: Desk,
@@ -67,6 +70,13 @@ impl Plane {
     pub(crate) fn carry_out(self: &Arc<Self>, decision: &Decision) -> JoinHandle<Result<(), String>> {
         let (plane, decision) = (Arc::clone(self), decision.clone());
         tokio::spawn(async move { plane.desk.carry_out(&decision).await })
+    }
+
+    /// All traffic at this instant: what our gateway carried and what others did.
+    pub(crate) fn traffic(&self) -> GatewaySnapshot {
+        let mut snapshot = self.gateway.snapshot();
+        self.observed.add_to(&mut snapshot);
+        snapshot
     }
 
     /// Where traffic is taken, for people.

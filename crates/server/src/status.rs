@@ -186,7 +186,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
             });
         (models, alerts.collect())
     };
-    let gateway = plane.gateway.snapshot();
+    let gateway = plane.traffic();
     let input = MetricsInput {
         readings: &readings,
         models,

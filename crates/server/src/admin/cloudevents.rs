@@ -77,7 +77,7 @@ pub(super) async fn sweep(plane: Arc<Plane>, joins: Arc<Joins>) {
 pub(super) fn settle(intake: &Intake, settled: Vec<Joined>) {
     for joined in settled {
         match joined {
-            Joined::Exchange(exchange) => intake.offer(*exchange),
+            Joined::Exchange(exchange) => intake.offer_foreign(*exchange),
             Joined::Unpaired(model) => intake.skipped(&model, "unpaired"),
             Joined::Duplicate(model) => intake.skipped(&model, "duplicate"),
         }

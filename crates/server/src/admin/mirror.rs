@@ -64,7 +64,7 @@ pub(super) async fn receive(
     if body.total_bytes > 0 && model.route.tap {
         let request = described(body, &parts.headers);
         let path = Bytes::copy_from_slice(target.path.as_bytes());
-        plane.intake.offer(model.request(version, target.lane, &parts.headers, path, request));
+        plane.intake.offer_foreign(model.request(version, target.lane, &parts.headers, path, request));
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -145,7 +145,8 @@ impl<'a> Model<'a> {
             tenant: self.route.tenant_header.as_ref().and_then(|name| tenant(headers, name)),
             request_id: request_id(headers),
             status: 0,
-            latency_ms: 0.0,
+            // Until an answer comes.
+            latency_ms: f64::NAN,
             first_byte_ms: None,
             path,
             request,
