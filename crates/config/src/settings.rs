@@ -38,6 +38,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// From the tap to the readings.
     pub observe: ObserveSettings,
+    /// Embeddings kept for shadows and probes; `None` for none.
+    pub embedding_cache: Option<EmbeddingCacheSettings>,
     /// Drills.
     pub drill: DrillSettings,
     /// The file it came from; `None` with command line flags.
@@ -89,10 +91,38 @@ pub struct ModelSettings {
 /// What the admin side tells about a shadow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShadowSettings {
-    /// The version that gets the copies.
-    pub version: Arc<str>,
-    /// Share of the requests that is copied, 0 to 100.
+    /// The version that gets the copies; `None` when requests are only logged.
+    pub version: Option<Arc<str>>,
+    /// Share of the requests that is copied or logged, 0 to 100.
     pub percent: f64,
+    /// What the copies may cost.
+    pub budget: Option<BudgetSettings>,
+}
+
+/// What copies to one shadow may cost on one day (UTC).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BudgetSettings {
+    /// Tokens of prompts and answers together.
+    pub tokens_per_day: Option<u64>,
+    /// Dollars.
+    pub usd_per_day: Option<f64>,
+    /// Dollars for a million tokens of prompts.
+    pub usd_per_million_prompt_tokens: f64,
+    /// Dollars for a million tokens of answers.
+    pub usd_per_million_completion_tokens: f64,
+}
+
+/// The embedding cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbeddingCacheSettings {
+    /// Embeddings kept at most. Default 100 000.
+    pub entries: usize,
+    /// Bytes they may hold. Default 256 MiB.
+    pub bytes: usize,
+    /// Whether they are kept over a restart. Default `true`.
+    pub persist: bool,
+    /// Whether all requests of a model share them; else each tenant its own. Default `false`.
+    pub share_all: bool,
 }
 
 /// The admin side.

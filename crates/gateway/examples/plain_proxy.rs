@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let [url, percent] = rest {
         versions.push(version("shadow", url)?);
         shadows.push(Shadow {
-            version: 1,
+            version: Some(1),
             percent: percent.parse()?,
             sample_by: SampleBy::Random,
             honour_mark: true,

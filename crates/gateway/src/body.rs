@@ -57,6 +57,19 @@ impl Captured {
         self.body.content_encoding = copy(CONTENT_ENCODING);
     }
 
+    /// A whole body of JSON.
+    pub(crate) fn json(bytes: Bytes) -> Self {
+        let kept = bytes.len();
+        let content_type = Some(Bytes::from_static(b"application/json"));
+        let body = record::Body { content_type, ..record::Body::complete(bytes) };
+        Self { wanted: true, ended: true, over: false, kept, body }
+    }
+
+    /// What was kept, as a body.
+    pub(crate) fn body(&self) -> &record::Body {
+        &self.body
+    }
+
     /// Keeps one piece, unless the whole would be over `limit` bytes.
     pub(crate) fn push(&mut self, data: &Bytes, limit: usize) {
         self.body.total_bytes += data.len() as u64;

@@ -1,5 +1,6 @@
 //! One copy on its way to a shadow, and what is read of the answer.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use record::{Exchange, Lane};
 
 use crate::body::Captured;
 use crate::clock;
+use crate::known;
 use crate::shadow::{Copy, Fate, ShadowRunner};
 use crate::upstream::{Pool, SendError};
 
@@ -55,12 +57,19 @@ impl Body for CopyBody {
     }
 }
 
-/// A shadow's whole answer.
-struct Answer {
-    status: u16,
-    body: Captured,
+/// A shadow's answer, to its end or to the limit.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Captured,
     /// When the first byte of the body came.
     first_byte: Option<Instant>,
+}
+
+impl Answer {
+    /// One that needed no shadow.
+    pub(crate) fn known(body: Bytes) -> Self {
+        Self { status: 200, body: Captured::json(body), first_byte: Some(Instant::now()) }
+    }
 }
 
 /// When a copy was sent, and how long it took.
@@ -70,58 +79,79 @@ struct Times {
     latency: Duration,
 }
 
-enum Failure {
+pub(crate) enum Failure {
     Connect,
     Broken,
 }
 
 /// Sends a copy and reads the answer. Also says whether the shadow is unwell (no connection, or no answer in time).
 pub(crate) async fn send(runner: &ShadowRunner, mut copy: Copy, pool: &Rc<Pool<CopyBody>>) -> (Fate, bool) {
-    let at_ms = clock::unix_ms();
-    let began = Instant::now();
-    let sent = copy.body.clone();
-    let request = request(&mut copy);
+    let (at_ms, began) = (clock::unix_ms(), Instant::now());
+    let sent = record::Body {
+        content_type: copy.content_type.take(),
+        content_encoding: copy.content_encoding.take(),
+        total_bytes: copy.bytes as u64,
+        chunks: std::mem::take(&mut copy.body),
+        truncated: false,
+    };
     let limit = runner.limits.shadow_answer_bytes;
-    let answer = tokio::time::timeout(copy.spec().timeout, ask(pool, request, limit)).await;
-    let latency = began.elapsed();
-    let shadow = copy.shadow();
-    match answer {
-        Ok(Ok(answer)) => {
-            shadow.counters.add(runner.shard, answer.status, latency);
-            if copy.spec().tap {
-                observe(runner, &copy, sent, answer, &Times { at_ms, began, latency });
+    let headers = std::mem::take(&mut copy.headers);
+    // Whether the shadow was asked anything.
+    let asked = Cell::new(false);
+    let session = runner.hooks.answers.begin(&known::question(&copy, &sent));
+    let answering = async {
+        match session {
+            Some(mut session) => {
+                let shadow = known::Shadow { copy: &copy, headers, pool, limit, asked: &asked };
+                known::converse(session.as_mut(), &shadow, &sent).await
             }
-            (Fate::Sent, false)
+            None => {
+                asked.set(true);
+                ask(pool, request(&copy, headers, sent.chunks.clone()), limit).await
+            }
         }
-        Ok(Err(failure)) => {
-            shadow.counters.add(runner.shard, 0, latency);
-            (Fate::Failed, matches!(failure, Failure::Connect))
-        }
-        Err(_late) => {
-            shadow.counters.add(runner.shard, 0, latency);
-            (Fate::Timeout, true)
-        }
+    };
+    let answer = tokio::time::timeout(copy.spec().timeout, answering).await;
+    let times = Times { at_ms, began, latency: began.elapsed() };
+    let (answer, fate, unwell) = match answer {
+        Ok(Ok(answer)) => (Some(answer), if asked.get() { Fate::Sent } else { Fate::Known }, false),
+        Ok(Err(Failure::Connect)) => (None, Fate::Failed, true),
+        Ok(Err(Failure::Broken)) => (None, Fate::Failed, false),
+        Err(_late) => (None, Fate::Timeout, asked.get()),
+    };
+    if fate != Fate::Known {
+        let status = answer.as_ref().map_or(0, |answer| answer.status);
+        copy.shadow().counters.add(runner.shard, status, times.latency);
     }
+    let nothing_sent = !asked.get() || matches!((fate, unwell), (Fate::Failed, true));
+    observe(runner, &copy, sent, answer, &times, nothing_sent);
+    (fate, unwell)
 }
 
-fn request(copy: &mut Copy) -> Request<CopyBody> {
-    let mut headers = std::mem::take(&mut copy.headers);
+/// The copy with these headers and this body.
+pub(crate) fn request(copy: &Copy, mut headers: HeaderMap, body: Vec<Bytes>) -> Request<CopyBody> {
     let target = &copy.shadow().target;
+    let body = CopyBody::new(body);
     headers.insert(HOST, target.authority.clone());
     headers.remove(TRANSFER_ENCODING);
-    if copy.bytes > 0 || headers.contains_key(CONTENT_LENGTH) {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(copy.bytes));
+    if body.left > 0 || headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.left));
     }
     let rewritten = target.rewrite(&copy.path, copy.model().stripped());
     let uri = Uri::from(rewritten.unwrap_or_else(|| copy.path.clone()));
-    let mut request = Request::new(CopyBody::new(std::mem::take(&mut copy.body)));
+    let mut request = Request::new(body);
     *request.method_mut() = copy.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     request
 }
 
-async fn ask(pool: &Rc<Pool<CopyBody>>, request: Request<CopyBody>, limit: usize) -> Result<Answer, Failure> {
+/// Asks the shadow and reads its answer.
+pub(crate) async fn ask(
+    pool: &Rc<Pool<CopyBody>>,
+    request: Request<CopyBody>,
+    limit: usize,
+) -> Result<Answer, Failure> {
     let (response, lease) = pool.send(request, Instant::now()).await.map_err(|error| match error {
         SendError::Connect(_) => Failure::Connect,
         SendError::Broken(_) => Failure::Broken,
@@ -150,30 +180,42 @@ async fn ask(pool: &Rc<Pool<CopyBody>>, request: Request<CopyBody>, limit: usize
     Ok(Answer { status: status.as_u16(), body, first_byte })
 }
 
-fn observe(runner: &ShadowRunner, copy: &Copy, sent: Vec<Bytes>, mut answer: Answer, times: &Times) {
+/// Tells the budget and the tap how a copy ended.
+fn observe(
+    runner: &ShadowRunner,
+    copy: &Copy,
+    request: record::Body,
+    answer: Option<Answer>,
+    times: &Times,
+    nothing_sent: bool,
+) {
     let route = &copy.model().route;
-    if !answer.body.is_whole() {
-        runner.tap.skipped(&route.name, "capture_limit");
-        return;
-    }
-    runner.tap.offer(Exchange {
+    let is_whole = answer.as_ref().is_some_and(|answer| answer.body.is_whole());
+    let status = answer.as_ref().map(|answer| answer.status);
+    let first_byte = answer.as_ref().and_then(|answer| answer.first_byte);
+    let exchange = Exchange {
         at_ms: times.at_ms,
         model: Arc::clone(&route.name),
         version: Arc::clone(&copy.shadow().version),
         lane: Lane::Shadow,
         tenant: copy.tenant.clone(),
         request_id: copy.request_id.clone(),
-        status: answer.status,
+        status: status.unwrap_or(0),
         latency_ms: times.latency.as_secs_f64() * 1e3,
-        first_byte_ms: answer.first_byte.map(|at| (at - times.began).as_secs_f64() * 1e3),
+        first_byte_ms: first_byte.map(|at| (at - times.began).as_secs_f64() * 1e3),
         path: copy.seen_path.clone(),
-        request: record::Body {
-            content_type: copy.content_type.clone(),
-            content_encoding: copy.content_encoding.clone(),
-            total_bytes: copy.bytes as u64,
-            chunks: sent,
-            truncated: false,
-        },
-        response: answer.body.take(),
-    });
+        request,
+        response: answer.map(|mut answer| answer.body.take()).unwrap_or_default(),
+    };
+    if !nothing_sent {
+        runner.hooks.budget.ended(&exchange);
+    }
+    if !copy.spec().tap || status.is_none() {
+        return;
+    }
+    if is_whole {
+        runner.tap.offer(exchange);
+    } else {
+        runner.tap.skipped(&route.name, "capture_limit");
+    }
 }

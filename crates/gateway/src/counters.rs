@@ -101,21 +101,27 @@ pub(crate) struct CopyCounters {
     pub(crate) bytes: AtomicU64,
     pub(crate) capture: AtomicU64,
     pub(crate) circuit: AtomicU64,
+    pub(crate) budget: AtomicU64,
+    pub(crate) logged: AtomicU64,
+    pub(crate) known: AtomicU64,
 }
 
 impl CopyCounters {
     fn snapshot(&self) -> CopySnapshot {
-        let [queue, bytes, capture, circuit] =
-            [&self.queue, &self.bytes, &self.capture, &self.circuit].map(|n| n.load(Relaxed));
+        let [queue, bytes, capture, circuit, budget] =
+            [&self.queue, &self.bytes, &self.capture, &self.circuit, &self.budget].map(|n| n.load(Relaxed));
         CopySnapshot {
             sent: self.sent.load(Relaxed),
-            dropped: queue + bytes + capture + circuit,
+            dropped: queue + bytes + capture + circuit + budget,
             failed: self.failed.load(Relaxed),
             timeout: self.timeout.load(Relaxed),
             dropped_queue: queue,
             dropped_bytes: bytes,
             dropped_capture: capture,
             dropped_circuit: circuit,
+            dropped_budget: budget,
+            logged: self.logged.load(Relaxed),
+            known: self.known.load(Relaxed),
         }
     }
 }

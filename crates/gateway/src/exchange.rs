@@ -119,10 +119,14 @@ fn admit(
     }
     let id = headers::request_id(&mut parts.headers);
     found.add_hop(&mut parts.headers, &client.peer, client.tls, host.as_ref());
-    let shadows = draw(chosen, &found, &parts.method, &parts.headers, &id);
+    let (shadows, logged): (Vec<usize>, Vec<usize>) =
+        draw(chosen, &found, &parts.method, &parts.headers, &id)
+            .into_iter()
+            .partition(|&shadow| chosen.shadows[shadow].is_some());
     let seen = (chosen.route.tap || !shadows.is_empty()).then(|| see(chosen, &parts.headers, &id, &path));
 
     let flight = Flight::new(Rc::clone(&client.ctx), Rc::clone(&view), busy, (model, version), started, seen);
+    flight.logged.set(!logged.is_empty());
     if flight.seen.is_some() {
         flight.request.borrow_mut().begin(&parts.headers);
     }
@@ -195,7 +199,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The shadows that are to get a copy if all goes well. A copy that came back through us is never copied again.
+/// The shadows that are to get a copy, or to be logged, if all goes well. A copy that came back through us is never copied again.
 fn draw(
     model: &CompiledModel,
     found: &Found,

@@ -57,6 +57,8 @@ pub(crate) struct Flight {
     pub(crate) started: Instant,
     pub(crate) seen: Option<Seen>,
     pub(crate) copy: RefCell<Option<Box<CopyHead>>>,
+    /// Whether a shadow that only logs has drawn it.
+    pub(crate) logged: Cell<bool>,
     pub(crate) request: RefCell<Captured>,
     pub(crate) response: RefCell<Captured>,
     pub(crate) status: Cell<u16>,
@@ -88,6 +90,7 @@ impl Flight {
             started,
             seen,
             copy: RefCell::default(),
+            logged: Cell::new(false),
             request: RefCell::default(),
             response: RefCell::default(),
             status: Cell::new(0),

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::counters::Counters;
 use crate::error::GatewayError;
+use crate::hooks::ShadowHooks;
 use crate::listener;
 use crate::metrics::GatewaySnapshot;
 use crate::route::Compiled;
@@ -42,8 +43,21 @@ impl Gateway {
     /// # Errors
     /// An address that cannot be bound, a certificate that cannot be used, a bad setting, a route that cannot be
     /// compiled. Each says what to do. Nothing runs then.
-    #[expect(clippy::needless_pass_by_value, reason = "a configuration is for one gateway")]
     pub fn start(config: GatewayConfig, routes: RouteTable, tap: Arc<dyn Tap>) -> Result<Self, GatewayError> {
+        Self::start_with(config, routes, tap, ShadowHooks::default())
+    }
+
+    /// The same, with a say in what becomes of copies.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    #[expect(clippy::needless_pass_by_value, reason = "a configuration is for one gateway")]
+    pub fn start_with(
+        config: GatewayConfig,
+        routes: RouteTable,
+        tap: Arc<dyn Tap>,
+        hooks: ShadowHooks,
+    ) -> Result<Self, GatewayError> {
         check(&config)?;
         let tls = config.tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
         // One shard for each worker, one for the shadow thread.
@@ -61,6 +75,7 @@ impl Gateway {
             limits: config.limits,
             counters: Arc::clone(&counters),
             tap: Arc::clone(&tap),
+            hooks,
             shard: config.workers,
             grace: config.shutdown_grace,
             closing: closed.clone(),

@@ -24,7 +24,9 @@ mod framing;
 mod gateway;
 mod guard;
 mod headers;
+mod hooks;
 mod io;
+mod known;
 mod listener;
 mod metrics;
 mod refusal;
@@ -41,6 +43,7 @@ mod worker;
 
 pub use error::GatewayError;
 pub use gateway::Gateway;
+pub use hooks::{AnswerSession, Ask, ShadowAnswers, ShadowBudget, ShadowHooks, Step, StepFuture};
 pub use metrics::{
     CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS, LaneSnapshot, LatencySnapshot, OVERHEAD_BOUNDS_US,
     OverheadSnapshot,

@@ -43,7 +43,7 @@ pub struct CopySnapshot {
     pub failed: u64,
     /// No whole answer in time.
     pub timeout: u64,
-    /// Of `dropped`: queue full, bytes full, body over the capture limit, shadow's circuit open.
+    /// Of `dropped`: queue full, bytes full, body over the capture limit, shadow's circuit open, budget used up.
     pub dropped_queue: u64,
     /// See above.
     pub dropped_bytes: u64,
@@ -51,6 +51,12 @@ pub struct CopySnapshot {
     pub dropped_capture: u64,
     /// See above.
     pub dropped_circuit: u64,
+    /// See above.
+    pub dropped_budget: u64,
+    /// Exchanges that were offered to the tap on the shadow lane, with nothing sent. Not among the copies.
+    pub logged: u64,
+    /// Copies whose answer was known already, with nothing sent. Not among the results above.
+    pub known: u64,
 }
 
 /// Upper bounds of the buckets of [`OverheadSnapshot`], microseconds. The last bucket is `+Inf`.

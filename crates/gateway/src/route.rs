@@ -27,7 +27,8 @@ pub(crate) struct Compiled {
 pub(crate) struct CompiledModel {
     pub(crate) route: Arc<ModelRoute>,
     pub(crate) versions: Vec<CompiledVersion>,
-    pub(crate) shadows: Vec<CompiledShadow>,
+    /// In the order of the route's; `None` for one that only logs.
+    pub(crate) shadows: Vec<Option<Arc<CompiledShadow>>>,
     pub(crate) copies: Arc<CopyCounters>,
     /// Path prefix without its last slash; empty takes every path.
     prefix: String,
@@ -162,8 +163,8 @@ fn validate(route: &ModelRoute) -> Result<(), String> {
         }
     }
     for shadow in &route.shadows {
-        if shadow.version >= route.versions.len() {
-            return Err(format!("shadow version {} does not exist", shadow.version));
+        if let Some(version) = shadow.version.filter(|version| *version >= route.versions.len()) {
+            return Err(format!("shadow version {version} does not exist"));
         }
         if !(0.0..=100.0).contains(&shadow.percent) {
             return Err(format!("shadow percent {} is not in 0..=100", shadow.percent));
@@ -199,7 +200,7 @@ fn compile(
     let shadows = route
         .shadows
         .iter()
-        .map(|shadow| compile_shadow(route, shadow, &versions, counters, known))
+        .map(|shadow| Some(Arc::new(compile_shadow(route, shadow.version?, &versions, counters, known))))
         .collect();
     let mut sum = 0;
     let split = route
@@ -217,13 +218,13 @@ fn compile(
 
 fn compile_shadow(
     route: &ModelRoute,
-    shadow: &Shadow,
+    version: usize,
     versions: &[CompiledVersion],
     counters: &Counters,
     known: &[&[CompiledModel]],
 ) -> CompiledShadow {
-    let CompiledVersion { name, target, .. } = &versions[shadow.version];
-    let all = known.iter().flat_map(|models| models.iter()).flat_map(|model| &model.shadows);
+    let CompiledVersion { name, target, .. } = &versions[version];
+    let all = known.iter().flat_map(|models| models.iter()).flat_map(|model| &model.shadows).flatten();
     let circuit = all.filter(|s| Arc::ptr_eq(&s.target, target)).map(|s| Arc::clone(&s.circuit)).next();
     CompiledShadow {
         version: Arc::clone(name),

@@ -20,6 +20,7 @@ use crate::counters::{CopyCounters, Counters};
 use crate::executor::LocalExec;
 use crate::flight::{CopyHead, Seen};
 use crate::headers;
+use crate::hooks::ShadowHooks;
 use crate::route::{Compiled, CompiledModel, CompiledShadow};
 use crate::spec::{Limits, Shadow};
 use crate::tap::Tap;
@@ -35,6 +36,7 @@ pub(crate) struct Copy {
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) model: usize,
     pub(crate) shadow: usize,
+    pub(crate) target: Arc<CompiledShadow>,
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
     pub(crate) headers: HeaderMap,
@@ -54,6 +56,7 @@ impl Copy {
     pub(crate) fn new(
         compiled: Arc<Compiled>,
         (model, shadow): (usize, usize),
+        target: Arc<CompiledShadow>,
         head: &CopyHead,
         seen: &Seen,
         request: &Captured,
@@ -70,6 +73,7 @@ impl Copy {
         Self {
             model,
             shadow,
+            target,
             method: head.method.clone(),
             path: head.path.clone(),
             headers,
@@ -91,7 +95,7 @@ impl Copy {
     }
 
     pub(crate) fn shadow(&self) -> &CompiledShadow {
-        &self.model().shadows[self.shadow]
+        &self.target
     }
 
     pub(crate) fn spec(&self) -> &Shadow {
@@ -108,6 +112,9 @@ pub(crate) enum Fate {
     DroppedQueue,
     DroppedBytes,
     DroppedCircuit,
+    DroppedBudget,
+    /// The answer was known; nothing was sent.
+    Known,
 }
 
 /// Counts a copy exactly once and gives its bytes back. Dropped without a word (a shutdown), it counts as dropped.
@@ -129,6 +136,8 @@ impl Drop for Ticket {
             Fate::DroppedQueue => &self.counters.queue,
             Fate::DroppedBytes => &self.counters.bytes,
             Fate::DroppedCircuit => &self.counters.circuit,
+            Fate::DroppedBudget => &self.counters.budget,
+            Fate::Known => &self.counters.known,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -199,6 +208,7 @@ pub(crate) struct ShadowRunner {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tap: Arc<dyn Tap>,
+    pub(crate) hooks: ShadowHooks,
     /// The shard of the counters that is this thread's.
     pub(crate) shard: usize,
     pub(crate) grace: Duration,
@@ -249,6 +259,10 @@ impl ShadowRunner {
             ticket.fate = Fate::DroppedCircuit;
             return;
         }
+        if !self.hooks.budget.admits(&copy.model().route.name, &copy.shadow().version) {
+            ticket.fate = Fate::DroppedBudget;
+            return;
+        }
         // A panic on the way leaves this.
         ticket.fate = Fate::Failed;
         let (fate, unwell) = send(self, copy, pool).await;
@@ -272,7 +286,7 @@ fn pool_for(pools: &mut Vec<CopyPool>, copy: &Copy, exec: &LocalExec) -> CopyPoo
         return Rc::clone(pool);
     }
     let used = |target: &Arc<Target>| {
-        copy.compiled.models.iter().flat_map(|m| &m.shadows).any(|s| Arc::ptr_eq(&s.target, target))
+        copy.compiled.models.iter().flat_map(|m| &m.shadows).flatten().any(|s| Arc::ptr_eq(&s.target, target))
     };
     pools.retain(|pool| used(&pool.target));
     let pool = Pool::new(Arc::clone(target), exec.clone());

@@ -101,7 +101,7 @@ fn take(flight: &Flight) {
 /// Sends copies of an exchange whose request production took as authenticated and whose answer went out whole.
 fn copy(flight: &Flight) {
     let Some(head) = flight.copy.borrow_mut().take() else { return };
-    if matches!(flight.status.get(), 401 | 403) {
+    if is_unauthenticated(flight) {
         return;
     }
     let model = flight.model();
@@ -112,10 +112,15 @@ fn copy(flight: &Flight) {
     }
     let Some(seen) = &flight.seen else { return };
     for &shadow in &head.shadows {
-        let copy =
-            Copy::new(Arc::clone(&flight.view.compiled), (flight.model, shadow), &head, seen, &request);
+        let Some(target) = &model.shadows[shadow] else { continue };
+        let compiled = Arc::clone(&flight.view.compiled);
+        let copy = Copy::new(compiled, (flight.model, shadow), Arc::clone(target), &head, seen, &request);
         flight.ctx.shared.shadow.offer(copy);
     }
+}
+
+fn is_unauthenticated(flight: &Flight) -> bool {
+    matches!(flight.status.get(), 401 | 403)
 }
 
 fn observe(flight: &Flight) {
@@ -130,7 +135,7 @@ fn observe(flight: &Flight) {
         tap.skipped(&route.name, "aborted");
         return;
     }
-    tap.offer(Exchange {
+    let exchange = Exchange {
         at_ms: seen.at_ms,
         model: Arc::clone(&route.name),
         version: Arc::clone(&flight.version().name),
@@ -143,5 +148,12 @@ fn observe(flight: &Flight) {
         path: seen.path.clone(),
         request: request.take(),
         response: response.take(),
-    });
+    };
+    // Bodies are shared, not copied.
+    let logged = (flight.logged.get() && !is_unauthenticated(flight)).then(|| exchange.clone());
+    tap.offer(exchange);
+    if let Some(logged) = logged {
+        flight.model().copies.logged.fetch_add(1, Relaxed);
+        tap.offer(Exchange { lane: Lane::Shadow, ..logged });
+    }
 }

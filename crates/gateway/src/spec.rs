@@ -150,8 +150,9 @@ pub struct Upstream {
 /// A shadow and who is copied to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shadow {
-    /// Index into the route's `versions`.
-    pub version: usize,
+    /// Index into the route's `versions`. `None` only logs: nothing is sent, and the tap is offered the drawn exchanges,
+    /// production's answers with them, once more on the shadow lane.
+    pub version: Option<usize>,
     /// Share of the requests that is copied, 0..=100, fractions count.
     pub percent: f64,
     /// What the draw goes by.

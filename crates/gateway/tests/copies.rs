@@ -208,7 +208,7 @@ fn several_shadows_decide_for_themselves() {
     let (prod, one, two) = (Origin::ok(), Origin::ok(), Origin::ok());
     let mut route: ModelRoute = shadowed(prod.address, one.address, 100.0);
     route.versions.push(crate::support::version("v3", &format!("http://{}", two.address)));
-    route.shadows.push(Shadow { version: 2, ..shadow(100.0) });
+    route.shadows.push(Shadow { version: Some(2), ..shadow(100.0) });
     let gateway = start(route);
     ask(&gateway, 3, "");
     one.nth(3);
@@ -226,4 +226,45 @@ fn a_route_without_tap_and_shadow_observes_nothing() {
     ask(&gateway, 3, "");
     gateway.shutdown();
     assert_eq!(tap.count(), (0, 0));
+}
+
+#[test]
+fn a_shadow_that_logs_sends_nothing_and_shows_the_tap_what_it_drew() {
+    let (prod, other) = (Origin::answering(ok("prod")), Origin::ok());
+    let tap = Arc::new(Recorder::default());
+    let mut logging = shadowed(prod.address, other.address, 0.0);
+    logging.shadows = vec![Shadow { version: None, ..shadow(0.0) }];
+    let gateway = start_with(config(), logging, tap.clone());
+    ask(&gateway, 2, "X-Request-Id: a\r\n");
+    // Marked upstream: drawn whatever the percentage.
+    ask(&gateway, 3, "X-Shadow: true\r\n");
+    let seen = tap.exchanges(8);
+    let logged: Vec<_> = seen.iter().filter(|exchange| exchange.lane == Lane::Shadow).collect();
+    assert_eq!(logged.len(), 3);
+    for exchange in logged {
+        let twin = seen.iter().find(|e| e.lane == Lane::Prod && e.request_id == exchange.request_id).unwrap();
+        assert_eq!((&exchange.version, exchange.status, &exchange.path), (&twin.version, 200, &twin.path));
+        assert_eq!(
+            (&exchange.request.chunks, &exchange.response.chunks),
+            (&twin.request.chunks, &twin.response.chunks)
+        );
+        assert_eq!((exchange.latency_ms, exchange.first_byte_ms), (twin.latency_ms, twin.first_byte_ms));
+        assert!(exchange.first_byte_ms.is_some_and(|ms| ms > 0.0 && ms <= exchange.latency_ms));
+    }
+    let counted = copies(&gateway);
+    assert_eq!((counted.logged, counted.sent + counted.failed + counted.timeout + counted.dropped), (3, 0));
+    gateway.shutdown();
+    assert_eq!((prod.seen().len(), other.connections()), (5, 0));
+}
+
+#[test]
+fn what_was_not_let_in_is_not_logged_as_shadow() {
+    let prod = Origin::answering(b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n".to_vec());
+    let tap = Arc::new(Recorder::default());
+    let mut logging = route("m", prod.address);
+    logging.shadows = vec![Shadow { version: None, ..shadow(100.0) }];
+    let gateway = start_with(config(), logging, tap.clone());
+    assert_eq!(Client::connect(gateway.local_addr().unwrap()).ask(post("", "x")).status, 401);
+    gateway.shutdown();
+    assert_eq!((tap.count(), copies(&gateway).logged), ((1, 0), 0));
 }

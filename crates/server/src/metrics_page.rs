@@ -173,14 +173,37 @@ fn copies(page: &mut Exposition, gateway: &GatewaySnapshot) {
             page.sample(&[("model", model), ("reason", reason)], count as f64);
         }
     }
+    for (name, help, value) in NOT_SENT {
+        page.family(name, Kind::Counter, help);
+        for (model, copies) in &gateway.copies {
+            page.sample(&[("model", model)], value(copies) as f64);
+        }
+    }
 }
 
-fn drop_reasons(copies: &CopySnapshot) -> [(&'static str, u64); 4] {
+type CopyCounter = (&'static str, &'static str, fn(&CopySnapshot) -> u64);
+
+/// What was drawn for a shadow and needed no copy.
+const NOT_SENT: [CopyCounter; 2] = [
+    (
+        "driftline_shadow_logged_total",
+        "Requests that a shadow with `mode: log-only` took: nothing was sent.",
+        |copies| copies.logged,
+    ),
+    (
+        "driftline_shadow_known_total",
+        "Copies whose whole answer was in the embedding cache: nothing was sent.",
+        |copies| copies.known,
+    ),
+];
+
+fn drop_reasons(copies: &CopySnapshot) -> [(&'static str, u64); 5] {
     [
         ("queue_full", copies.dropped_queue),
         ("bytes", copies.dropped_bytes),
         ("capture_limit", copies.dropped_capture),
         ("circuit_open", copies.dropped_circuit),
+        ("budget", copies.dropped_budget),
     ]
 }
 

@@ -128,7 +128,7 @@ fn standing_route(configured: &ModelRoute, standing: Option<&Standing>) -> Model
         }
     }
     if let [(only, _)] = *route.split.as_slice() {
-        route.shadows.retain(|shadow| shadow.version != only);
+        route.shadows.retain(|shadow| shadow.version != Some(only));
     }
     route
 }

@@ -64,6 +64,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "configured_active": status.configured_active,
                 "versions": configured.map(|m| m.versions.clone()),
                 "shadow_percent": status.shadow_percent,
+                "shadows": configured.map(|m| shadows(plane, m, status.shadow_percent)),
                 "auto_rollback": status.auto_rollback,
                 "state": status.state,
                 "mode": status.mode,
@@ -117,6 +118,22 @@ fn source(view: &SourceView) -> Value {
         "errors": view.status.errors,
         "lag": view.status.lag,
     })
+}
+
+/// A model's shadows: what each does, and how large its share is now.
+fn shadows(plane: &Plane, model: &config::ModelSettings, percent: f64) -> Vec<Value> {
+    let changed = plane.routing.standing(&model.name).and_then(|standing| standing.shadow_percent);
+    model
+        .shadows
+        .iter()
+        .map(|shadow| {
+            json!({
+                "mode": if shadow.version.is_some() { "copy" } else { "log-only" },
+                "version": shadow.version,
+                "percent": if changed.is_some() { percent } else { shadow.percent },
+            })
+        })
+        .collect()
 }
 
 /// One alert of `GET /api/v1/alerts`.

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod limits;
+mod llm;
 mod model;
 mod named;
 mod sources;
@@ -17,6 +18,7 @@ use crate::text::{Address, FileName, HostText, SecretText, Span};
 
 pub(crate) use alerts::{Alerts, Rollback, Rule, RuleWhen};
 pub(crate) use limits::Limits;
+pub(crate) use llm::{Budget, CacheScope, EmbeddingCache, ShadowMode};
 pub(crate) use model::{
     Baseline, Binning, BinningRange, BinningType, Model, OneOrMore, Prediction, Route, SampleBy, Shadow,
     Tenant, Version, default_learn,
@@ -49,6 +51,8 @@ pub(crate) struct File {
     /// Folder of all state, or more about it.
     #[serde(default)]
     pub(crate) store: Store,
+    /// Keep embeddings that have been paid for. Without it there is no cache.
+    pub(crate) embedding_cache: Option<EmbeddingCache>,
     /// Upper bounds. Over a bound telemetry is dropped and counted; traffic is refused only where the text says so.
     #[serde(default)]
     pub(crate) limits: Limits,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::raw::{AnyText, Headers, Named, Names};
+use crate::raw::{AnyText, Budget, Headers, Named, Names, ShadowMode};
 use crate::text::{FileName, HeaderText, HostText, MethodText, Name, PathText, PrefixText, Span, Url};
 
 /// One model.
@@ -130,11 +130,17 @@ impl Version {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shadow {
-    /// The version that gets the copies.
-    pub(crate) version: Name,
-    /// Share of the requests that is copied, in percent; fractions count.
+    /// The version that gets the copies. Not needed with `mode: log-only`.
+    pub(crate) version: Option<Name>,
+    /// Share of the requests that is copied, in percent; fractions count. With `mode: log-only` the share that is logged,
+    /// 100 by default.
     #[schemars(range(min = 0, max = 100))]
-    pub(crate) percent: f64,
+    pub(crate) percent: Option<f64>,
+    /// Whether copies are sent, or requests only logged.
+    #[serde(default)]
+    pub(crate) mode: ShadowMode,
+    /// What the copies may cost, for models that are paid by the token. No bound by default.
+    pub(crate) budget: Option<Budget>,
     /// What is drawn by: each request by itself, or always alike for one request id, tenant or header value.
     #[serde(default)]
     pub(crate) sample_by: SampleBy,

@@ -3,6 +3,7 @@
 //! Each part reports at its own place and goes on, so that one run shows everything.
 
 mod files;
+mod llm;
 mod measure;
 mod model;
 mod policy;
@@ -66,6 +67,7 @@ pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, 
             queue_bytes: usize::try_from(file.limits.observe_bytes.0).unwrap_or(usize::MAX),
             evaluate_every: file.alerts.evaluate_every.0,
         },
+        embedding_cache: llm::embedding_cache(file),
         drill: DrillSettings { enabled: file.drill },
         file: None,
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use gateway::{ModelRoute, SampleBy, Shadow, Upstream, Version};
 
-use crate::raw::{self, File, Model, OneOrMore, Tenant};
-use crate::resolve::{Context, files, routes};
+use crate::raw::{self, File, Model, OneOrMore, ShadowMode, Tenant};
+use crate::resolve::{Context, files, llm, routes};
 use crate::settings::{ModelSettings, ShadowSettings};
 use crate::suggest::did_you_mean_or_list;
+use crate::text::Name;
 use crate::yaml::Cursor;
 
 /// Where this instance listens itself.
@@ -91,7 +92,11 @@ fn describe(file: &File, model: &Model, route: &ModelRoute) -> ModelSettings {
             .shadow
             .iter()
             .flat_map(OneOrMore::as_slice)
-            .map(|shadow| ShadowSettings { version: named(&shadow.version.0), percent: shadow.percent })
+            .map(|shadow| ShadowSettings {
+                version: target(shadow).map(|version| named(&version.0)),
+                percent: percent(shadow),
+                budget: llm::budget(shadow),
+            })
             .collect(),
         auto_rollback: model.auto_rollback && file.rollback.enabled && !versions.is_empty(),
         protocol: model.protocol.into(),
@@ -258,28 +263,81 @@ fn shadows(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec
             OneOrMore::One(_) => at.clone(),
             OneOrMore::More(_) => at.item(index),
         };
-        let at_version = at.key("version");
-        let version = index_of(model, &shadow.version.0, &at_version, context);
-        if version.is_some() && shadows.iter().any(|earlier| Some(earlier.version) == version) {
-            context.sink.error(&at_version, "a version can be a shadow once").hint("add the percentages up");
+        let version = shadow_version(model, shadow, &at, context);
+        let is_twice = match version {
+            Some(version) => shadows.iter().any(|earlier| earlier.version == Some(version)),
+            None => is_log_only(shadow) && shadows.iter().any(|earlier| earlier.version.is_none()),
+        };
+        if is_twice {
+            let at = if is_log_only(shadow) { at.key("mode") } else { at.key("version") };
+            let message = match version {
+                Some(_) => "a version can be a shadow once",
+                None => "requests can be logged once",
+            };
+            context.sink.error(&at, message).hint("add the percentages up");
         }
-        if Some(&shadow.version) == model.active.as_ref() && model.split.is_none() {
-            let message = "the shadow is the active version: it gets its own traffic twice";
-            context.sink.warning(&at_version, message).hint("name another version");
-        }
+        llm::check_budget(shadow, &at, context);
         if matches!((&shadow.sample_by, &model.tenant), (raw::SampleBy::Tenant, Tenant::None(_))) {
             let message = "`sample_by: tenant` needs a tenant, and `tenant` is `false`";
             context.sink.error(&at.key("sample_by"), message).hint("name the header: `tenant: x-tenant-id`");
         }
-        shadows.push(one_shadow(shadow, version.unwrap_or(0)));
+        shadows.push(one_shadow(shadow, version));
     }
     shadows
 }
 
-fn one_shadow(raw: &raw::Shadow, version: usize) -> Shadow {
+fn is_log_only(shadow: &raw::Shadow) -> bool {
+    shadow.mode == ShadowMode::LogOnly
+}
+
+/// The version that gets the copies, where there are any.
+fn target(shadow: &raw::Shadow) -> Option<&Name> {
+    shadow.version.as_ref().filter(|_| !is_log_only(shadow))
+}
+
+fn percent(shadow: &raw::Shadow) -> f64 {
+    shadow.percent.unwrap_or(if is_log_only(shadow) { 100.0 } else { 0.0 })
+}
+
+/// The place of the version that gets the copies; reports what is missing or makes no sense.
+fn shadow_version(
+    model: &Model,
+    shadow: &raw::Shadow,
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<usize> {
+    let at_version = at.key("version");
+    if is_log_only(shadow) {
+        if shadow.version.is_some() {
+            let message = "`version` has no use with `mode: log-only`: nothing is sent";
+            context.sink.warning(&at_version, message).hint("take it away");
+        }
+        return None;
+    }
+    // What is there and could not be read has been reported.
+    if shadow.percent.is_none() && !at.key("percent").is_set() {
+        let message = "`percent` is missing: the share of the requests that is copied";
+        context.sink.error(at, message).hint("say how much is copied: `percent: 5`");
+    }
+    let Some(version) = &shadow.version else {
+        if at_version.is_set() {
+            return None;
+        }
+        let message = "`version` is missing: the one that gets the copies";
+        context.sink.error(at, message).hint("name a version, or log only: `mode: log-only`");
+        return None;
+    };
+    if Some(version) == model.active.as_ref() && model.split.is_none() {
+        let message = "the shadow is the active version: it gets its own traffic twice";
+        context.sink.warning(&at_version, message).hint("name another version");
+    }
+    index_of(model, &version.0, &at_version, context)
+}
+
+fn one_shadow(raw: &raw::Shadow, version: Option<usize>) -> Shadow {
     Shadow {
         version,
-        percent: raw.percent,
+        percent: percent(raw),
         sample_by: match &raw.sample_by {
             raw::SampleBy::Random => SampleBy::Random,
             raw::SampleBy::RequestId => SampleBy::RequestId,

@@ -62,7 +62,7 @@ fn model_policy(file: &File, model: &ModelSettings) -> ModelPolicy {
         versions: model.versions.clone(),
         active: Arc::clone(&model.active),
         stable: Arc::clone(&model.stable),
-        shadow: shadow.map(|shadow| Arc::clone(&shadow.version)),
+        shadow: model.shadows.iter().find_map(|shadow| shadow.version.clone()),
         shadow_percent: shadow.map_or(0.0, |shadow| shadow.percent),
         auto_rollback: model.auto_rollback,
         mode: file.rollback.mode.into(),

@@ -59,6 +59,22 @@ fn not_yaml() {
 }
 
 #[test]
+fn llm_routes() {
+    snapshot!(all(&[
+        model("a copy to nobody", "shadow: { percent: 5 }"),
+        model("no share", "shadow: { version: v2 }"),
+        model("logged twice", "shadow: [{ mode: log-only }, { mode: log-only, percent: 5 }]"),
+        model("logging with a version", "shadow: { mode: log-only, version: v2 }"),
+        model("logging with a budget", "shadow: { mode: log-only, budget: { tokens_per_day: 5 } }"),
+        model("dollars without prices", "shadow: { version: v2, percent: 5, budget: { usd_per_day: 5 } }"),
+        model("no tokens", "shadow: { version: v2, percent: 5, budget: { tokens_per_day: 0 } }"),
+        model("unknown mode", "shadow: { mode: log }"),
+        top("a cache of nothing", "embedding_cache: { entries: 0 }"),
+        top("unknown scope", "embedding_cache: { scope: everybody }"),
+    ]));
+}
+
+#[test]
 fn not_what_the_schema_says() {
     snapshot!(all(&[
         file("no models", "listen: 127.0.0.1:8080\n"),

@@ -35,7 +35,7 @@ fn the_smallest_file_with_all_its_defaults() {
     assert_eq!(route.tenant_header.as_ref().unwrap(), "x-tenant-id");
     assert_eq!(route.shadows.len(), 1);
     let shadow = &route.shadows[0];
-    assert_eq!((shadow.version, shadow.percent, &shadow.sample_by), (1, 5.0, &SampleBy::Random));
+    assert_eq!((shadow.version, shadow.percent, &shadow.sample_by), (Some(1), 5.0, &SampleBy::Random));
     assert!(shadow.honour_mark && shadow.tap && !shadow.strip_credentials);
     assert_eq!(shadow.timeout, Duration::from_secs(5));
 
@@ -121,6 +121,38 @@ shadow:
     );
     assert!(matches!(&second.sample_by, SampleBy::Header(header) if header == "x-user"));
     assert!(second.strip_credentials && !second.honour_mark);
+}
+
+#[test]
+fn llm_routes() {
+    let settings = good(&format!("embedding_cache: {{}}\n{}", with("shadow: { mode: log-only }"))).settings;
+    let shadow = &settings.routes[0].shadows[0];
+    assert_eq!((shadow.version, shadow.percent), (None, 100.0));
+    assert_eq!((&settings.models[0].shadows[0].version, &settings.policy.models[0].shadow), (&None, &None));
+    let cache = settings.embedding_cache.unwrap();
+    assert_eq!(
+        (cache.entries, cache.bytes, cache.persist, cache.share_all),
+        (100_000, 256 << 20, true, false)
+    );
+
+    let budget = "budget: { tokens_per_day: 1000, usd_per_day: 2.5, usd_per_million_prompt_tokens: 3, usd_per_million_completion_tokens: 15 }";
+    let text = with(&format!(
+        "shadow: [{{ mode: log-only, percent: 20, sample_by: request-id }}, {{ version: v2, percent: 5, {budget} }}]"
+    ));
+    let settings =
+        good(&format!("embedding_cache: {{ bytes: 1MiB, scope: all, persist: false, entries: 9 }}\n{text}"))
+            .settings;
+    assert_eq!(
+        settings.routes[0].shadows.iter().map(|shadow| shadow.version).collect::<Vec<_>>(),
+        [None, Some(1)]
+    );
+    assert_eq!(settings.policy.models[0].shadow.as_deref(), Some("v2"));
+    let budget = settings.models[0].shadows[1].budget.unwrap();
+    assert_eq!((budget.tokens_per_day, budget.usd_per_day), (Some(1000), Some(2.5)));
+    assert_eq!((budget.usd_per_million_prompt_tokens, budget.usd_per_million_completion_tokens), (3.0, 15.0));
+    assert!(settings.models[0].shadows[0].budget.is_none());
+    let cache = settings.embedding_cache.unwrap();
+    assert_eq!((cache.entries, cache.bytes, cache.persist, cache.share_all), (9, 1 << 20, false, true));
 }
 
 #[test]
@@ -247,7 +279,7 @@ fn flags_make_one_model() {
     assert_eq!(loaded.warnings, []);
     let model = &loaded.settings.models[0];
     assert_eq!((&*model.name, &*model.active, &*model.stable), ("my-model", "prod", "stable"));
-    assert_eq!((&*model.shadows[0].version, model.shadows[0].percent), ("shadow", 12.5));
+    assert_eq!((model.shadows[0].version.as_deref(), model.shadows[0].percent), (Some("shadow"), 12.5));
     assert_eq!(loaded.settings.routes[0].versions[0].upstream.url, "http://a:1/$x");
     assert!(loaded.settings.admin.token.is_some() && loaded.settings.file.is_none());
 

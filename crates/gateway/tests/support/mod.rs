@@ -53,7 +53,7 @@ pub(crate) fn route(name: &str, prod: SocketAddr) -> ModelRoute {
 
 pub(crate) fn shadow(percent: f64) -> Shadow {
     Shadow {
-        version: 1,
+        version: Some(1),
         percent,
         sample_by: SampleBy::Random,
         honour_mark: true,

@@ -167,7 +167,7 @@ fn version(plane: &Plane, model: &Model<'_>, lane: Lane, headers: &HeaderMap) ->
     match lane {
         Lane::Prod => Ok(model.active(plane)),
         Lane::Shadow => {
-            let shadow = model.settings.shadows.first().map(|shadow| Arc::clone(&shadow.version));
+            let shadow = model.settings.shadows.iter().find_map(|shadow| shadow.version.clone());
             shadow.ok_or_else(|| {
                 let message = format!(
                     "the model has no `shadow`: configure one, or name the version in `{VERSION_HEADER}`"

@@ -117,7 +117,10 @@ pub(super) async fn drift(
 fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
     let routes = plane.gateway.routes();
     let route = routes.models.iter().find(|route| *route.name == *model);
-    let shadow = route.and_then(|route| route.versions.get(route.shadows.first()?.version));
+    let shadow = route.and_then(|route| {
+        let copied = route.shadows.iter().find_map(|shadow| shadow.version);
+        route.versions.get(copied?)
+    });
     match (lane, shadow) {
         (Lane::Shadow, Some(version)) => version.name.to_string(),
         _ => plane.routing.standing(model).map(|standing| standing.active.to_string()).unwrap_or_default(),
