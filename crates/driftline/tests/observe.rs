@@ -104,3 +104,22 @@ fn run_needs_something_to_forward_to() {
     let outcome = finish(driftline(folder.path()).args(["observe", "-c", "none.yaml"])).expect(2);
     assert!(outcome.stderr.contains("none.yaml"), "{}", outcome.stderr);
 }
+
+#[test]
+fn copies_are_measured_under_the_version_they_name() {
+    let folder = Folder::new();
+    let instance = Instance::observe(&folder, MEASURED);
+    let mirror = |fields: &[(&str, &str)], n: usize| {
+        let body = json!({ "instances": [{ "amount": n, "country": "DE" }] }).to_string();
+        let path = "/api/v1/mirror/fraud/prod/v1/models/fraud:predict";
+        instance.call("POST", path, fields, body.as_bytes()).status()
+    };
+    for n in 0..300 {
+        let json = ("content-type", "application/json");
+        assert_eq!(mirror(&[json, ("x-driftline-version", "2026-11.b"), ("x-tenant-id", "acme")], n), 204);
+    }
+    instance.await_requests("2026-11.b", "prod", "acme", 100);
+    assert_eq!(mirror(&[("x-driftline-version", "no version\u{e9}")], 0), 400);
+    assert_eq!(mirror(&[], 0), 204, "without a name it belongs to `unknown`");
+    instance.await_requests("unknown", "prod", "all", 1);
+}

@@ -28,6 +28,9 @@ use crate::plane::Plane;
 /// Where copies come in.
 pub(super) const PREFIX: &str = "/api/v1/mirror/";
 
+/// Longest version that a sender may name.
+const VERSION_BYTES: usize = 64;
+
 /// The version that a copy was served by, where it is not the one that the lane says.
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-driftline-version");
 
@@ -157,6 +160,9 @@ impl<'a> Model<'a> {
 
 /// The lane's version, or the one that the sender names. Only configured ones: the header could be a client's, copied.
 fn version(plane: &Plane, model: &Model<'_>, lane: Lane, headers: &HeaderMap) -> Result<Arc<str>, ApiError> {
+    if model.route.versions.is_empty() {
+        return measured_version(model, headers);
+    }
     if let Some(named) = headers.get(VERSION_HEADER) {
         let known = model.settings.versions.iter().find(|version| version.as_bytes() == named.as_bytes());
         return known.map(Arc::clone).ok_or_else(|| {
@@ -176,6 +182,22 @@ fn version(plane: &Plane, model: &Model<'_>, lane: Lane, headers: &HeaderMap) ->
             })
         }
     }
+}
+
+/// The version of a model that is only measured: whatever the sender names, in the characters that names may have. How
+/// many there can be is the monitor's to say.
+fn measured_version(model: &Model<'_>, headers: &HeaderMap) -> Result<Arc<str>, ApiError> {
+    let Some(named) = headers.get(VERSION_HEADER) else { return Ok(Arc::clone(&model.settings.active)) };
+    let is_name = |text: &&str| {
+        (1..=VERSION_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+    };
+    named.to_str().ok().filter(is_name).map(Arc::from).ok_or_else(|| {
+        let message = format!(
+            "`{VERSION_HEADER}` is no version: expected 1 to {VERSION_BYTES} letters, digits, `_`, `-` and `.`"
+        );
+        ApiError::bad_request("unknown_version", message)
+    })
 }
 
 /// The tenant as the request names it, unchecked. A field given twice is one value with a comma, as in all of HTTP; no
