@@ -1,7 +1,8 @@
 //! A JSON value of unknown form as cells: names joined with dots.
 //!
 //! `{"a":{"b":1},"c":[2,3]}` gives `a.b`, `c.0` and `c.1`. What stands under a list without names is called `f0`, `f1`,
-//! … or takes the column names of the profile, position by position.
+//! … or takes the column names of the profile, position by position. So does a row whose only key holds a list of just as
+//! many scalars as the profile has columns.
 
 use std::fmt::Write;
 
@@ -47,6 +48,13 @@ impl<'s> Flattener<'s> {
             return self.value(reader, sink, row);
         }
         match reader.kind()? {
+            Kind::Object if self.holds_only_the_columns(*reader)? => {
+                let mut first = reader.object()?;
+                while reader.next_key(&mut first)?.is_some() {
+                    self.list(reader, sink, row)?;
+                }
+                Ok(())
+            }
             Kind::Object => self.value(reader, sink, row),
             Kind::Array => self.list(reader, sink, row),
             _ => {
@@ -54,6 +62,28 @@ impl<'s> Flattener<'s> {
                 self.value(reader, sink, row)
             }
         }
+    }
+
+    /// Whether the object that comes next has one key, whose value is a list as long as the profile has columns: SageMaker's
+    /// `{"features":[1.5,16.0]}`.
+    fn holds_only_the_columns(&self, mut reader: Reader<'_>) -> Result<bool> {
+        if self.columns.is_empty() {
+            return Ok(false);
+        }
+        let mut first = reader.object()?;
+        if reader.next_key(&mut first)?.is_none() || reader.kind()? != Kind::Array {
+            return Ok(false);
+        }
+        let mut first_element = reader.array()?;
+        let mut elements = 0;
+        while reader.next_element(&mut first_element)? {
+            if matches!(reader.kind()?, Kind::Object | Kind::Array) {
+                return Ok(false);
+            }
+            reader.skip_value()?;
+            elements += 1;
+        }
+        Ok(elements == self.columns.len() && reader.next_key(&mut first)?.is_none())
     }
 
     /// A value under the name built so far.

@@ -49,6 +49,29 @@ fn the_documented_requests() {
 }
 
 #[test]
+fn a_list_of_just_the_profiles_columns_takes_their_names() {
+    let rows = "0 amount 1.5, 0 day 16, 1 amount -2, 1 day 100.2";
+    let columns = ["amount", "day"];
+    let json = r#"{"instances":[{"features":[1.5,16.0]},{"features":[-2.0,100.2]}]}"#;
+    check(cells(JSON, json, &columns), rows);
+    check(cells(LINES, "{\"features\":[1.5,16.0]}\n{\"features\":[-2.0,100.2]}", &columns), rows);
+    for (body, expected) in [
+        (r#"{"instances":[{"features":[1,2,3]}]}"#, "0 features.0 1, 0 features.1 2, 0 features.2 3"),
+        (r#"{"instances":[{"features":[1,2],"id":3}]}"#, "0 features.0 1, 0 features.1 2, 0 id 3"),
+        (r#"{"instances":[{"features":[1,[2]]}]}"#, "0 features.0 1, 0 features.1.0 2"),
+        (r#"{"instances":[{"features":[1,null]}]}"#, "0 amount 1, 0 day -"),
+        (r#"{"instances":[{"features":7}]}"#, "0 features 7"),
+    ] {
+        check(cells(JSON, body, &columns), expected);
+    }
+    check_refused(cells(JSON, r#"{"instances":[{"features":[1,2]"#, &columns));
+}
+
+fn check_refused(found: Result<Vec<String>, &'static str>) {
+    assert!(found.is_err(), "{found:?}");
+}
+
+#[test]
 fn csv_fields() {
     for (body, expected) in [
         ("1\n", "0 f0 1"),
