@@ -233,6 +233,8 @@ pub(crate) enum Protocol {
     KserveV1,
     /// `inputs` and `outputs` (Open Inference Protocol), JSON and binary tensors.
     KserveV2,
+    /// The same over gRPC: `ModelInfer`.
+    KserveV2Grpc,
     /// Containers on SageMaker: CSV, JSON or JSON lines.
     Sagemaker,
     /// Endpoints on Vertex AI: `instances` and `predictions`.
@@ -249,6 +251,7 @@ impl From<Protocol> for record::Protocol {
             Protocol::Auto => Self::Auto,
             Protocol::KserveV1 => Self::KserveV1,
             Protocol::KserveV2 => Self::KserveV2,
+            Protocol::KserveV2Grpc => Self::KserveV2Grpc,
             Protocol::Sagemaker => Self::Sagemaker,
             Protocol::Vertex => Self::Vertex,
             Protocol::Openai => Self::Openai,

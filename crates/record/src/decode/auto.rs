@@ -8,6 +8,10 @@ use super::{DecodeError, DecodeErrorKind, Protocol};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
+/// What the paths of KServe's gRPC calls hold, and how that of an inference ends.
+const INFERENCE_SERVICE: &[u8] = b"/inference.GRPCInferenceService/";
+const MODEL_INFER: &[u8] = b"/inference.GRPCInferenceService/ModelInfer";
+
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -19,6 +23,7 @@ pub(crate) enum Form {
     JsonLines,
     Csv,
     Openai,
+    Grpc,
 }
 
 /// What a content type says, as far as bodies are read.
@@ -27,9 +32,25 @@ enum Media {
     Csv,
     JsonLines,
     Json,
+    Grpc,
     /// Nothing, or a type that says nothing about the form.
     Any,
     Other,
+}
+
+/// Refuses what is no inference: calls of gRPC methods that ask for something else.
+pub(crate) fn check_call(configured: Protocol, path: &[u8], content_type: Option<&[u8]>) -> Result<()> {
+    let infers = match configured {
+        Protocol::Auto => path.ends_with(MODEL_INFER),
+        Protocol::KserveV2Grpc => path.ends_with(b"/ModelInfer"),
+        _ => return Ok(()),
+    };
+    let named = || path.windows(INFERENCE_SERVICE.len()).any(|part| part == INFERENCE_SERVICE);
+    if infers || (media(content_type) != Media::Grpc && !named()) {
+        return Ok(());
+    }
+    let message = "a gRPC call that is not `ModelInfer`";
+    Err(DecodeError::new(DecodeErrorKind::NotInference, message))
 }
 
 /// The protocol of a request's path, when the configuration leaves it open.
@@ -49,6 +70,11 @@ pub(crate) fn form(protocol: Protocol, content_type: Option<&[u8]>, body: &[u8])
         (Protocol::KserveV2, _) => Form::KserveV2,
         (Protocol::Json, _) => Form::Json,
         (Protocol::Openai, _) => Form::Openai,
+        (Protocol::KserveV2Grpc, Media::Grpc | Media::Any) => Form::Grpc,
+        (Protocol::KserveV2Grpc, _) => {
+            let message = "expected the content type `application/grpc`";
+            return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
+        }
         (Protocol::Auto | Protocol::Sagemaker | Protocol::Vertex, Media::Csv) => Form::Csv,
         (Protocol::Auto | Protocol::Sagemaker | Protocol::Vertex, Media::JsonLines) => Form::JsonLines,
         (Protocol::Vertex, _) => Form::KserveV1,
@@ -63,6 +89,9 @@ pub(crate) fn form(protocol: Protocol, content_type: Option<&[u8]>, body: &[u8])
 
 /// By the request's path, without its query.
 fn by_path(path: &[u8]) -> Option<Protocol> {
+    if path.ends_with(MODEL_INFER) {
+        return Some(Protocol::KserveV2Grpc);
+    }
     let path = std::str::from_utf8(path).ok()?;
     let versioned = path.contains("/v1/") || path.contains("/v1beta1/");
     if path.ends_with("/infer") && path.contains("/v2/models/") {
@@ -109,6 +138,8 @@ fn media(content_type: Option<&[u8]>) -> Media {
             .is_some_and(|end| end.eq_ignore_ascii_case(b"+json"))
     {
         Media::Json
+    } else if is(&["application/grpc", "application/grpc+proto"]) {
+        Media::Grpc
     } else if is(&["", "application/octet-stream", "text/plain", "application/x-www-form-urlencoded"]) {
         Media::Any
     } else {
@@ -168,10 +199,13 @@ mod tests {
 
     #[test]
     fn paths_promise_protocols() {
-        use Protocol::{Auto, KserveV1, KserveV2, Openai, Sagemaker, Vertex};
+        use Protocol::{Auto, KserveV1, KserveV2, KserveV2Grpc, Openai, Sagemaker, Vertex};
         for (path, protocol) in [
             ("/v2/models/m/infer", KserveV2),
             ("/x/v2/models/m/versions/3/infer", KserveV2),
+            ("/inference.GRPCInferenceService/ModelInfer", KserveV2Grpc),
+            ("/fraud/inference.GRPCInferenceService/ModelInfer", KserveV2Grpc),
+            ("/inference.GRPCInferenceService/ModelReady", Auto),
             ("/v1/models/m:predict", KserveV1),
             ("/v1/projects/p/locations/r/endpoints/7:predict", Vertex),
             ("/endpoints/7:predict", Vertex),
@@ -199,6 +233,30 @@ mod tests {
     }
 
     #[test]
+    fn grpc_calls_are_inferences_or_not() {
+        let infer = "/inference.GRPCInferenceService/ModelInfer";
+        let grpc = Some(&b"application/grpc"[..]);
+        for (configured, path, content_type, passes) in [
+            (Protocol::Auto, infer, grpc, true),
+            (Protocol::Auto, infer, None, true),
+            (Protocol::Auto, "/inference.GRPCInferenceService/ModelReady", grpc, false),
+            (Protocol::Auto, "/inference.GRPCInferenceService/ServerLive", None, false),
+            (Protocol::Auto, "/other.Service/ModelInfer", grpc, false),
+            (Protocol::Auto, "/other.Service/ModelInfer", None, true),
+            (Protocol::KserveV2Grpc, "/other.Service/ModelInfer", grpc, true),
+            (Protocol::KserveV2Grpc, "/grpc.health.v1.Health/Check", grpc, false),
+            (Protocol::KserveV2Grpc, "/score", None, true),
+            (Protocol::KserveV2, "/grpc.health.v1.Health/Check", grpc, true),
+        ] {
+            let checked = check_call(configured, path.as_bytes(), content_type);
+            assert_eq!(checked.is_ok(), passes, "{configured} {path}");
+            if let Err(error) = checked {
+                assert_eq!(error.kind, DecodeErrorKind::NotInference);
+            }
+        }
+    }
+
+    #[test]
     fn content_types_are_compared_without_parameters() {
         for (content_type, expected) in [
             ("text/csv", Media::Csv),
@@ -211,6 +269,9 @@ mod tests {
             ("application/vnd.x+json", Media::Json),
             ("", Media::Any),
             ("application/octet-stream", Media::Any),
+            ("application/grpc", Media::Grpc),
+            ("Application/gRPC+proto", Media::Grpc),
+            ("application/grpc-web", Media::Other),
             ("text/libsvm", Media::Other),
             ("application/x-npy", Media::Other),
         ] {

@@ -33,8 +33,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Gives back what an unusually large body took.
     pub(crate) fn release(&mut self) {
-        self.inflated.clear();
-        self.inflated.shrink_to(KEPT_BYTES);
+        release(&mut self.inflated);
     }
 }
 
@@ -57,6 +56,27 @@ pub(crate) fn whole<'a>(body: &'a Body, scratch: &'a mut Scratch, limit: usize) 
         Encoding::Deflate => inflate(DeflateDecoder::new(bytes), inflated, limit)?,
     }
     Ok(inflated)
+}
+
+/// A gRPC message whose frame says that it is compressed, inflated up to `limit` bytes.
+///
+/// Which of the two encodings it is, `grpc-encoding` said and the first bytes say too, so that a copy that came without
+/// its headers is read as well.
+pub(crate) fn inflate_message(bytes: &[u8], into: &mut Vec<u8>, limit: usize) -> Result<()> {
+    match bytes {
+        [0x1f, 0x8b, ..] => inflate(MultiGzDecoder::new(bytes), into, limit),
+        _ if has_zlib_head(bytes) => inflate(ZlibDecoder::new(bytes), into, limit),
+        _ => {
+            let message = "the message is compressed: only `gzip` and `deflate` are read";
+            Err(DecodeError::new(DecodeErrorKind::ContentEncoding, message))
+        }
+    }
+}
+
+/// Gives back what an unusually large message took.
+pub(crate) fn release(inflated: &mut Vec<u8>) {
+    inflated.clear();
+    inflated.shrink_to(KEPT_BYTES);
 }
 
 fn encoding(name: &[u8]) -> Result<Encoding> {

@@ -6,7 +6,8 @@
 /// The reason a body could not be read. [`DecodeErrorKind::as_str`] is the value of the `reason` label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodeErrorKind {
-    /// The captured bytes are not the whole body, or a stream of events ends before its end mark.
+    /// The captured bytes are not the whole body, or a stream of events ends before its end mark, or a gRPC message is
+    /// shorter than its frame says.
     Truncated,
     /// The body is compressed in a way that is not read, or its compressed form is broken.
     ContentEncoding,
@@ -14,13 +15,14 @@ pub enum DecodeErrorKind {
     InflatedTooLong,
     /// The body does not begin like JSON, or paths are configured and it is CSV.
     NotJson,
-    /// The body begins like JSON and breaks its grammar, `NaN` and unfinished bodies included.
+    /// The body begins like JSON and breaks its grammar, `NaN` and unfinished bodies included; or a gRPC
+    /// message breaks protobuf's wire format.
     Syntax,
     /// Arrays and objects inside each other, deeper than the limit.
     Depth,
     /// JSON, but not of the protocol's form: a tensor's shape and data disagree, a list stands where an object must.
     Shape,
-    /// A binary tensor of a datatype that is not known, or with text that is not UTF-8.
+    /// A tensor in bytes or protobuf of a datatype that is not known, or with text that is not UTF-8.
     BinaryTensor,
     /// More rows than the limit.
     TooManyRows,
@@ -36,11 +38,13 @@ pub enum DecodeErrorKind {
     Status,
     /// The answer is an error object, or a stream has one in the middle, for all that its status is 2xx.
     UpstreamError,
+    /// A gRPC call of another method than `ModelInfer`: a health check, metadata, a stream.
+    NotInference,
 }
 
 impl DecodeErrorKind {
     /// Every kind, so that metrics can be registered before the first error.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Truncated,
         Self::ContentEncoding,
         Self::InflatedTooLong,
@@ -56,6 +60,7 @@ impl DecodeErrorKind {
         Self::Empty,
         Self::Status,
         Self::UpstreamError,
+        Self::NotInference,
     ];
 
     /// The stable name, in snake case.
@@ -75,6 +80,7 @@ impl DecodeErrorKind {
             Self::Unrecognised => "unrecognised",
             Self::Empty => "empty",
             Self::Status => "status",
+            Self::NotInference => "not_inference",
             Self::UpstreamError => "upstream_error",
         }
     }

@@ -1,60 +1,25 @@
 //! KServe v2, the Open Inference Protocol: tensors with name, shape, datatype and data.
 //!
-//! Keys come in any order, so a tensor's values wait in a scratch until its object ends, and tensors wait until all are
-//! known: dimension 0 is the batch only if every tensor agrees on it. Otherwise the whole body is one row.
+//! Keys come in any order, so a tensor's values wait in a scratch until its object ends; `tensors` makes rows of them.
 //!
-//! Names: a tensor with one value a row has its own name; with k values a row they are `NAME.0` to `NAME.k-1`, in row-
-//! major order of the dimensions that are left. If only one tensor of a request has several values a row and the
-//! profile knows k column names, they are used. A single output is `prediction` (`prediction.0` …), several are
-//! `prediction.NAME`. Values: numbers as they are, BOOL and JSON booleans as the categories `true` and `false`, strings
-//! as categories whatever the datatype says. A key given twice: the last one counts; two tensors of one name: an error.
-//! A tensor with `binary_data_size` has its values after the JSON (see `binary`); both kinds may stand in one body.
+//! Values: numbers as they are, BOOL and JSON booleans as the categories `true` and `false`, strings as categories
+//! whatever the datatype says. A key given twice: the last one counts. A tensor with `binary_data_size` has its values
+//! after the JSON (see `binary`); both kinds may stand in one body.
 
 use super::binary::{self, Datatype};
-use super::flatten::push_index;
 use super::reader::{Kind, Reader, Scalar};
 use super::sink::{Side, Sink};
+use super::tensors::{Binary, Scratch, Shape, Tensor, emit};
 use super::{DecodeError, DecodeErrorKind, DecoderSpec};
 use crate::{CellValue, TextRange};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// Dimensions a tensor may have.
-const MAX_DIMENSIONS: usize = 16;
-
-/// A tensor whose object has ended.
-#[derive(Clone, Copy, Debug)]
-struct Tensor {
-    name: TextRange,
-    /// Dimension 0; `None` for a tensor without dimensions.
-    batch: Option<u64>,
-    /// Where its values stand in the scratch.
-    start: usize,
-    count: usize,
-    /// Set until the values have been read from behind the JSON.
-    binary: Option<Binary>,
-}
-
-/// A tensor whose values follow the JSON.
-#[derive(Clone, Copy, Debug)]
-struct Binary {
-    datatype: Datatype,
-    bytes: usize,
-}
-
-/// Buffers that live from exchange to exchange.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    tensors: Vec<Tensor>,
-    cells: Vec<CellValue>,
-}
-
 /// What is known of a tensor while its object is being read.
 #[derive(Default)]
 struct Draft {
     name: Option<TextRange>,
-    /// Dimension 0 and the product of all.
-    shape: Option<(Option<u64>, u64)>,
+    shape: Option<Shape>,
     /// First value in the scratch and number of values.
     data: Option<(usize, usize)>,
     datatype: Option<Datatype>,
@@ -99,8 +64,7 @@ pub(crate) fn read(
 }
 
 fn tensors(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -> Result<()> {
-    scratch.tensors.clear();
-    scratch.cells.clear();
+    scratch.clear();
     if reader.kind()? != Kind::Array {
         return Err(shape(reader, "expected an array of tensors"));
     }
@@ -141,7 +105,8 @@ fn finish_tensor(
     draft: &Draft,
 ) -> Result<Tensor> {
     let name = draft.name.ok_or_else(|| shape(reader, "a tensor without `name` ends"))?;
-    let (batch, product) = draft.shape.ok_or_else(|| shape(reader, "a tensor without `shape` ends"))?;
+    let Shape { batch, product, .. } =
+        draft.shape.ok_or_else(|| shape(reader, "a tensor without `shape` ends"))?;
     let (start, count) = match (draft.data, draft.binary) {
         (Some(data), None) => data,
         (None, Some(bytes)) => return binary_tensor(reader, draft.datatype, name, (batch, product), bytes),
@@ -208,12 +173,11 @@ fn binaries(body: &[u8], json_end: usize, sink: &mut Sink<'_>, scratch: &mut Scr
     Ok(())
 }
 
-/// Dimension 0 and the product of all dimensions.
-fn dimensions(reader: &mut Reader<'_>) -> Result<(Option<u64>, u64)> {
+fn dimensions(reader: &mut Reader<'_>) -> Result<Shape> {
     if reader.kind()? != Kind::Array {
         return Err(shape(reader, "expected an array of dimensions"));
     }
-    let (mut batch, mut product, mut count) = (None, 1_u64, 0);
+    let mut dimensions = Shape::new();
     let mut first = reader.array()?;
     while reader.next_element(&mut first)? {
         let dimension = match reader.kind()? {
@@ -222,14 +186,9 @@ fn dimensions(reader: &mut Reader<'_>) -> Result<(Option<u64>, u64)> {
         };
         let dimension =
             whole(&dimension).ok_or_else(|| shape(reader, "expected a whole dimension, 0 or more,"))?;
-        count += 1;
-        batch.get_or_insert(dimension);
-        product = match product.checked_mul(dimension) {
-            Some(product) if count <= MAX_DIMENSIONS => product,
-            _ => return Err(shape(reader, "a shape that is too large")),
-        };
+        dimensions.push(dimension).ok_or_else(|| shape(reader, "a shape that is too large"))?;
     }
-    Ok((batch, product))
+    Ok(dimensions)
 }
 
 /// Values of a flat or nested array; the answer is the first one's place and their number.
@@ -290,57 +249,6 @@ fn whole(scalar: &Scalar<'_>) -> Option<u64> {
         }
         _ => None,
     }
-}
-
-/// Writes the tensors as columns.
-fn emit(sink: &mut Sink<'_>, spec: &DecoderSpec, scratch: &Scratch, name: &mut String) -> Result<()> {
-    let Some(first) = scratch.tensors.first() else {
-        return Ok(());
-    };
-    let agreed = first.batch.filter(|_| scratch.tensors.iter().all(|tensor| tensor.batch == first.batch));
-    let rows = agreed.unwrap_or(1);
-    sink.check_rows(rows)?;
-    let rows = u32::try_from(rows).unwrap_or(u32::MAX) as usize;
-    if rows == 0 {
-        return Ok(());
-    }
-    let wide = scratch.tensors.iter().filter(|tensor| tensor.count / rows > 1).count();
-    for tensor in &scratch.tensors {
-        let width = tensor.count / rows;
-        let cells = scratch.cells.get(tensor.start..tensor.start + tensor.count).unwrap_or_default();
-        let named =
-            sink.side() == Side::Features && wide == 1 && width > 1 && spec.column_names.len() == width;
-        for column in 0..width {
-            let range = match spec.column_names.get(column) {
-                Some(column_name) if named => sink.column(column_name)?,
-                _ if width == 1 && sink.side() == Side::Features => sink.kept_column(tensor.name)?,
-                _ => {
-                    compose(sink, tensor, scratch.tensors.len() == 1, name);
-                    if width > 1 {
-                        push_index(name, ".", column);
-                    }
-                    sink.column(name)?
-                }
-            };
-            for (row, value) in cells.iter().skip(column).step_by(width).enumerate() {
-                sink.push(row as u32, range, *value)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The name that a tensor's columns begin with.
-fn compose(sink: &Sink<'_>, tensor: &Tensor, single: bool, name: &mut String) {
-    name.clear();
-    name.push_str(sink.side().base());
-    if sink.side() == Side::Predictions {
-        if single {
-            return;
-        }
-        name.push('.');
-    }
-    name.push_str(sink.text(tensor.name));
 }
 
 fn shape(reader: &Reader<'_>, problem: &str) -> DecodeError {

@@ -16,6 +16,7 @@ mod error;
 mod flatten;
 mod json;
 mod json_lines;
+mod kserve_grpc;
 mod kserve_v1;
 mod kserve_v2;
 mod names;
@@ -26,8 +27,10 @@ mod reader;
 mod select;
 mod sink;
 mod sse;
+mod tensors;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use auto::Form;
 use names::NameTable;
@@ -103,7 +106,8 @@ pub struct Decoder {
     name: String,
     feature_names: NameTable,
     prediction_names: NameTable,
-    tensors: kserve_v2::Scratch,
+    tensors: tensors::Scratch,
+    message: Vec<u8>,
     found: select::Found,
     /// Of the exchange that is being decoded.
     timing: openai::Timing,
@@ -135,9 +139,10 @@ impl Decoder {
     /// When the request can't be read; `into` is then empty.
     pub fn decode(&mut self, exchange: &Exchange, into: &mut Decoded) -> Result<Outcome, DecodeError> {
         into.clear();
+        let content_type = exchange.request.content_type.as_deref();
+        auto::check_call(self.spec.protocol, &exchange.path, content_type)?;
         let mut scratch = std::mem::take(&mut self.body);
         let limit = self.spec.limits.max_inflated_bytes;
-        let content_type = exchange.request.content_type.as_deref();
         let protocol = body::whole(&exchange.request, &mut scratch, limit)
             .and_then(|body| self.read_request(&exchange.path, content_type, body, into));
         self.timing = openai::Timing::of(exchange);
@@ -146,6 +151,7 @@ impl Decoder {
         });
         self.timing = openai::Timing::default();
         scratch.release();
+        body::release(&mut self.message);
         self.body = scratch;
         outcome
     }
@@ -248,9 +254,14 @@ impl Decoder {
         let form = auto::form(protocol, content_type, body)?;
         let by_path = !selector.is_empty();
         match form {
-            Form::Csv if by_path => {
-                let message = "paths are configured, which lead into JSON, and the body is CSV";
+            Form::Csv | Form::Grpc if by_path => {
+                let message = "paths are configured, which lead into JSON, and the body is CSV or gRPC";
                 return Err(DecodeError::new(DecodeErrorKind::NotJson, message));
+            }
+            Form::Grpc => {
+                let (tensors, message) = (&mut self.tensors, &mut self.message);
+                return kserve_grpc::read(body, &mut sink, &self.spec, tensors, message, &mut self.name)
+                    .map(|()| form);
             }
             Form::Csv => return csv::read(body, &mut sink, &self.spec, &mut self.name).map(|()| form),
             Form::Openai if !by_path => {

@@ -13,6 +13,8 @@ pub enum Protocol {
     KserveV1,
     /// KServe v2 (Open Inference Protocol): `inputs` and `outputs`.
     KserveV2,
+    /// KServe v2 over gRPC: `ModelInfer` of `inference.GRPCInferenceService`.
+    KserveV2Grpc,
     /// SageMaker containers: CSV, JSON or JSON lines, by content type.
     Sagemaker,
     /// Vertex AI: `instances` and `predictions`; any form under `:rawPredict`.
@@ -25,8 +27,16 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 7] =
-        [Self::Auto, Self::KserveV1, Self::KserveV2, Self::Sagemaker, Self::Vertex, Self::Openai, Self::Json];
+    pub const ALL: [Self; 8] = [
+        Self::Auto,
+        Self::KserveV1,
+        Self::KserveV2,
+        Self::KserveV2Grpc,
+        Self::Sagemaker,
+        Self::Vertex,
+        Self::Openai,
+        Self::Json,
+    ];
 
     /// The name in configuration and on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +44,7 @@ impl Protocol {
             Self::Auto => "auto",
             Self::KserveV1 => "kserve-v1",
             Self::KserveV2 => "kserve-v2",
+            Self::KserveV2Grpc => "kserve-v2-grpc",
             Self::Sagemaker => "sagemaker",
             Self::Vertex => "vertex",
             Self::Openai => "openai",
@@ -51,7 +62,8 @@ impl std::fmt::Display for Protocol {
 /// Text that names no protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown protocol `{0}`: expected `auto`, `kserve-v1`, `kserve-v2`, `sagemaker`, `vertex`, `openai` or `json`"
+    "unknown protocol `{0}`: expected `auto`, `kserve-v1`, `kserve-v2`, `kserve-v2-grpc`, `sagemaker`, `vertex`, \
+     `openai` or `json`"
 )]
 pub struct UnknownProtocol(pub String);
 

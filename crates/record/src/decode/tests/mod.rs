@@ -2,17 +2,20 @@
 
 mod binary;
 mod compressed;
+mod grpc;
 mod hostile;
 mod json;
 mod kserve;
 mod llm;
+mod messages;
 mod openai;
 mod properties;
 mod sagemaker;
 mod vertex;
 
+use super::tensors::{Scratch, Tensor};
 use super::*;
-use crate::{Body, Cell, DecodedCell, Lane};
+use crate::{Body, Cell, CellValue, DecodedCell, Lane};
 
 /// Cells as text: one line a cell, `row name value`, sorted by row and name.
 fn shown<'a>(cells: impl Iterator<Item = DecodedCell<'a>>) -> Vec<String> {

@@ -1,0 +1,136 @@
+//! Tensors of KServe v2, whether they came as JSON, as bytes behind JSON or as protobuf: the same rows in every case.
+//!
+//! Tensors wait until all are known: dimension 0 is the batch only if every tensor agrees on it. Otherwise the whole
+//! body is one row.
+//!
+//! Names: a tensor with one value a row has its own name; with k values a row they are `NAME.0` to `NAME.k-1`, in row-
+//! major order of the dimensions that are left. If only one tensor of a request has several values a row and the
+//! profile knows k column names, they are used. A single output is `prediction` (`prediction.0` …), several are
+//! `prediction.NAME`. Two tensors of one name are an error.
+
+use super::binary::Datatype;
+use super::flatten::push_index;
+use super::sink::{Side, Sink};
+use super::{DecodeError, DecoderSpec};
+use crate::{CellValue, TextRange};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Dimensions a tensor may have.
+const MAX_DIMENSIONS: usize = 16;
+
+/// A tensor whose head is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tensor {
+    pub(crate) name: TextRange,
+    /// Dimension 0; `None` for a tensor without dimensions.
+    pub(crate) batch: Option<u64>,
+    /// Where its values stand in the scratch.
+    pub(crate) start: usize,
+    pub(crate) count: usize,
+    /// Set until the values have been read from the bytes that follow.
+    pub(crate) binary: Option<Binary>,
+}
+
+/// A tensor whose values follow as bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binary {
+    pub(crate) datatype: Datatype,
+    pub(crate) bytes: usize,
+}
+
+/// Buffers that live from exchange to exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) tensors: Vec<Tensor>,
+    pub(crate) cells: Vec<CellValue>,
+}
+
+impl Scratch {
+    /// Forgets the tensors and keeps the buffers.
+    pub(crate) fn clear(&mut self) {
+        self.tensors.clear();
+        self.cells.clear();
+    }
+}
+
+/// A shape, dimension by dimension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Dimension 0.
+    pub(crate) batch: Option<u64>,
+    /// The product of all dimensions: 1 without any.
+    pub(crate) product: u64,
+    dimensions: usize,
+}
+
+impl Shape {
+    /// No dimension yet.
+    pub(crate) const fn new() -> Self {
+        Self { batch: None, product: 1, dimensions: 0 }
+    }
+
+    /// Adds a dimension; `None` when there are too many, or too many values.
+    pub(crate) fn push(&mut self, dimension: u64) -> Option<()> {
+        self.dimensions += 1;
+        self.batch.get_or_insert(dimension);
+        self.product = self.product.checked_mul(dimension).filter(|_| self.dimensions <= MAX_DIMENSIONS)?;
+        Some(())
+    }
+}
+
+/// Writes the tensors as columns.
+pub(crate) fn emit(
+    sink: &mut Sink<'_>,
+    spec: &DecoderSpec,
+    scratch: &Scratch,
+    name: &mut String,
+) -> Result<()> {
+    let Some(first) = scratch.tensors.first() else {
+        return Ok(());
+    };
+    let agreed = first.batch.filter(|_| scratch.tensors.iter().all(|tensor| tensor.batch == first.batch));
+    let rows = agreed.unwrap_or(1);
+    sink.check_rows(rows)?;
+    let rows = u32::try_from(rows).unwrap_or(u32::MAX) as usize;
+    if rows == 0 {
+        return Ok(());
+    }
+    let wide = scratch.tensors.iter().filter(|tensor| tensor.count / rows > 1).count();
+    for tensor in &scratch.tensors {
+        let width = tensor.count / rows;
+        let cells = scratch.cells.get(tensor.start..tensor.start + tensor.count).unwrap_or_default();
+        let named =
+            sink.side() == Side::Features && wide == 1 && width > 1 && spec.column_names.len() == width;
+        for column in 0..width {
+            let range = match spec.column_names.get(column) {
+                Some(column_name) if named => sink.column(column_name)?,
+                _ if width == 1 && sink.side() == Side::Features => sink.kept_column(tensor.name)?,
+                _ => {
+                    compose(sink, tensor, scratch.tensors.len() == 1, name);
+                    if width > 1 {
+                        push_index(name, ".", column);
+                    }
+                    sink.column(name)?
+                }
+            };
+            for (row, value) in cells.iter().skip(column).step_by(width).enumerate() {
+                sink.push(row as u32, range, *value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name that a tensor's columns begin with.
+fn compose(sink: &Sink<'_>, tensor: &Tensor, single: bool, name: &mut String) {
+    name.clear();
+    name.push_str(sink.side().base());
+    if sink.side() == Side::Predictions {
+        if single {
+            return;
+        }
+        name.push('.');
+    }
+    name.push_str(sink.text(tensor.name));
+}
