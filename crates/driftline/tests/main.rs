@@ -12,6 +12,7 @@ mod demo;
 mod drift_and_alerts;
 mod drill;
 mod hostile;
+mod llm;
 mod observe;
 mod offline;
 mod offline_replay;

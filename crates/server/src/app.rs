@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use config::Settings;
 use control::{Controller, Decision, Store};
-use gateway::{Gateway, Tap};
+use gateway::{Gateway, ShadowHooks, Tap};
 use monitor::Engine;
 use tokio::sync::watch;
 
@@ -18,6 +18,7 @@ use crate::control_loop::{self, Heartbeat};
 use crate::desk::{Desk, standings};
 use crate::drill::Drills;
 use crate::intake::Intake;
+use crate::llm::Ledger;
 use crate::monitor_loop::{Command, LoopSettings, MonitorHandle};
 use crate::observed::Observed;
 use crate::observer::MonitorObserver;
@@ -148,6 +149,7 @@ impl App {
             }
         }
         self.plane.monitor.stop();
+        self.plane.ledger.save();
         tracing::info!("driftline has ended");
     }
 }
@@ -185,7 +187,9 @@ fn build(
     }
     let tap: Arc<dyn Tap> = Arc::<Intake>::clone(&intake);
     let table = Routing::first_table(&settings.routes, &standings);
-    let gateway = Arc::new(Gateway::start(settings.gateway.clone(), table, tap)?);
+    let ledger = Arc::new(Ledger::open(&settings.store.folder, &settings.models));
+    let hooks = ShadowHooks { budget: Arc::<Ledger>::clone(&ledger), ..ShadowHooks::default() };
+    let gateway = Arc::new(Gateway::start_with(settings.gateway.clone(), table, tap, hooks)?);
     let routing = Arc::new(Routing::new(Arc::clone(&gateway), settings.routes.clone(), standings));
     let actuators: Vec<Arc<dyn control::Actuator>> = vec![Arc::new(OwnGateway::new(Arc::clone(&routing)))];
     let history = controller.store().reader().map_err(control::ControlError::from)?;
@@ -201,6 +205,7 @@ fn build(
         routing,
         desk,
         drill: Drills::default(),
+        ledger,
         latency: ArcSwap::default(),
         control_beat: Heartbeat::default(),
         started_ms: now_ms(),

@@ -34,6 +34,7 @@ pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             next_history_ms = now + HISTORY_EVERY_MS;
             write_history(&plane, now);
         }
+        plane.ledger.save();
         plane.control_beat.beat(now);
         let wanted = plane.settings().observe.evaluate_every;
         if wanted != period {

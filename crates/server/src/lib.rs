@@ -13,6 +13,7 @@ mod drill;
 mod exposition;
 mod intake;
 mod join;
+mod llm;
 mod metrics_page;
 mod metrics_sources;
 mod monitor_loop;

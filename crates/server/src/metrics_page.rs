@@ -4,6 +4,7 @@ use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
 use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
 
 use crate::exposition::{Exposition, Format, Kind, single};
+use crate::llm::metrics::{Accounts, spending};
 use crate::metrics_sources;
 use crate::sources::SourceView;
 
@@ -18,6 +19,8 @@ pub(crate) struct MetricsInput<'a> {
     pub(crate) dropped: Vec<(String, String, u64)>,
     /// The sources and what they counted.
     pub(crate) sources: Vec<SourceView>,
+    /// What shadows have spent.
+    pub(crate) accounts: Accounts,
     /// Name, help, kind and value of the process's own figures.
     pub(crate) own: Vec<(&'static str, Kind, &'static str, f64)>,
     pub(crate) version: &'static str,
@@ -52,6 +55,7 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     drift(&mut page, input.readings);
     traffic(&mut page, &input.gateway);
     copies(&mut page, &input.gateway);
+    spending(&mut page, &input.accounts);
     models(&mut page, &input.models);
     alerts(&mut page, &input.alerts);
     dropped(&mut page, &input.dropped);

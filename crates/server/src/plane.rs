@@ -14,6 +14,7 @@ use crate::control_loop::Heartbeat;
 use crate::desk::Desk;
 use crate::drill::Drills;
 use crate::intake::Intake;
+use crate::llm::Ledger;
 use crate::monitor_loop::MonitorHandle;
 use crate::observed::Observed;
 use crate::routing::Routing;
@@ -33,6 +34,8 @@ pub(crate) struct Plane {
     pub(crate) routing: Arc<Routing>,
     pub(crate) desk: Desk,
     pub(crate) drill: Drills,
+    /// What shadows have spent.
+    pub(crate) ledger: Arc<Ledger>,
     /// Latencies of the last horizon, as the rules saw them.
     pub(crate) latency: ArcSwap<Vec<LatencyReading>>,
     pub(crate) control_beat: Heartbeat,

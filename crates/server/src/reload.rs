@@ -96,6 +96,7 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
         return Err(error.to_string());
     }
     plane.sources.configure(new.sources.clone());
+    plane.ledger.configure(&new.models);
     plane.intake.add_models(new.models.iter().map(|model| &*model.name));
     let command = Command::Configure { specs: new.monitor.clone(), settings: LoopSettings::from(new) };
     plane.monitor.deliver(command);

@@ -67,8 +67,9 @@ pub(crate) fn read(folder: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("snapshot.new");
+/// Writes a file beside the old one and puts it in its place.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -1,5 +1,6 @@
 //! The running parts as JSON and as metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use control::{Alert, Decision, Event, ModelStatus, Trigger};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::clock::{now_ms, rfc3339};
 use crate::exposition::{Format, Kind};
+use crate::llm;
 use crate::metrics_page::{AlertMetrics, MetricsInput, ModelMetrics, render};
 use crate::plane::Plane;
 use crate::sources::SourceView;
@@ -123,6 +125,12 @@ fn source(view: &SourceView) -> Value {
 /// A model's shadows: what each does, and how large its share is now.
 fn shadows(plane: &Plane, model: &config::ModelSettings, percent: f64) -> Vec<Value> {
     let changed = plane.routing.standing(&model.name).and_then(|standing| standing.shadow_percent);
+    let accounts = plane.ledger.accounts(now_ms());
+    let budget = |version: &Option<Arc<str>>| {
+        let is_it = |of: &Arc<str>, v: &Arc<str>| *of == model.name && Some(v) == version.as_ref();
+        let (_, account) = accounts.iter().find(|((of, v), _)| is_it(of, v))?;
+        Some(llm::metrics::account(account))
+    };
     model
         .shadows
         .iter()
@@ -131,6 +139,7 @@ fn shadows(plane: &Plane, model: &config::ModelSettings, percent: f64) -> Vec<Va
                 "mode": if shadow.version.is_some() { "copy" } else { "log-only" },
                 "version": shadow.version,
                 "percent": if changed.is_some() { percent } else { shadow.percent },
+                "budget": budget(&shadow.version),
             })
         })
         .collect()
@@ -210,6 +219,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         alerts,
         dropped: dropped(plane),
         sources: plane.sources.views(),
+        accounts: plane.ledger.accounts(now_ms()),
         own: own_figures(plane, &gateway),
         version: VERSION,
         revision: REVISION,

@@ -3,6 +3,7 @@
 pub(crate) mod fraud;
 pub(crate) mod http;
 pub(crate) mod instance;
+pub(crate) mod llm;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod prometheus;
