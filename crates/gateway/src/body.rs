@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::flight::{EndGuard, Flight};
+use crate::grpc;
 use crate::refusal::Refusal;
 use crate::upstream::Lease;
 
@@ -126,36 +126,47 @@ struct Stall {
 }
 
 impl Stall {
-    fn poll(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, flight: &Flight) -> Poll<()> {
+        let patience = flight.limits().idle_timeout;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         if !self.waiting {
             self.waiting = true;
             sleep.as_mut().reset(Instant::now() + patience);
         }
-        sleep.as_mut().poll(cx)
+        // A call is not idle while its other direction moves.
+        while sleep.as_mut().poll(cx).is_ready() {
+            match flight.call.as_ref().map(|call| call.due(patience)) {
+                Some(due) if due > sleep.deadline() => sleep.as_mut().reset(due),
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
     }
 }
 
 fn poll_incoming(
     inner: &mut Incoming,
     stall: &mut Stall,
-    patience: Duration,
+    flight: &Flight,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
     match Pin::new(inner).poll_frame(cx) {
         Poll::Ready(frame) => {
             stall.waiting = false;
+            if let Some(call) = &flight.call {
+                call.moves();
+            }
             Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Read)))
         }
         Poll::Pending => {
-            ready!(stall.poll(cx, patience));
+            ready!(stall.poll(cx, flight));
             Poll::Ready(Some(Err(BodyError::Stalled)))
         }
     }
 }
 
-/// A client's body on its way to the upstream. Trailers are dropped: nothing we serve needs a client's, and they are
-/// a way to add headers behind everybody's back.
+/// A client's body on its way to the upstream. Trailers are dropped, but for those of a gRPC call: nothing else that we
+/// serve needs a client's, and they are a way to add headers behind everybody's back.
 #[derive(Debug)]
 pub(crate) struct ForwardBody {
     inner: Incoming,
@@ -189,7 +200,7 @@ impl Body for ForwardBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let limits = this.flight.limits();
-        let frame = ready!(poll_incoming(&mut this.inner, &mut this.stall, limits.idle_timeout, cx));
+        let frame = ready!(poll_incoming(&mut this.inner, &mut this.stall, &this.flight, cx));
         Poll::Ready(match frame {
             Some(Ok(frame)) if frame.is_data() => {
                 let mut captured = this.flight.request.borrow_mut();
@@ -205,9 +216,9 @@ impl Body for ForwardBody {
                 Some(Ok(frame))
             }
             Some(Err(error)) => this.fail(error),
-            Some(Ok(_)) | None => {
+            rest => {
                 this.flight.request.borrow_mut().ended = true;
-                None
+                rest.filter(|_| this.flight.call.is_some())
             }
         })
     }
@@ -281,12 +292,15 @@ impl Body for AnswerBody {
             Self::Model(body) => body,
         };
         let limits = body.flight.limits();
-        let frame = ready!(poll_incoming(&mut body.inner, &mut body.stall, limits.idle_timeout, cx));
+        let frame = ready!(poll_incoming(&mut body.inner, &mut body.stall, &body.flight, cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) {
                     body.flight.answer_flows();
                     body.flight.response.borrow_mut().push(data, limits.capture_bytes);
+                }
+                if let (Some(_), Some(trailers)) = (&body.flight.call, frame.trailers_ref()) {
+                    body.flight.status.set(grpc::status_of_trailers(trailers).unwrap_or(500));
                 }
                 body.finish_if_ended();
             }

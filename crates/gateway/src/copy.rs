@@ -17,6 +17,7 @@ use record::{Exchange, Lane};
 
 use crate::body::Captured;
 use crate::clock;
+use crate::grpc;
 use crate::known;
 use crate::shadow::{Copy, Fate, ShadowRunner};
 use crate::upstream::{Pool, SendError};
@@ -152,6 +153,7 @@ pub(crate) async fn ask(
     request: Request<CopyBody>,
     limit: usize,
 ) -> Result<Answer, Failure> {
+    let is_grpc = grpc::is_grpc(request.headers());
     let (response, lease) = pool.send(request, Instant::now()).await.map_err(|error| match error {
         SendError::Connect(_) => Failure::Connect,
         SendError::Broken(_) => Failure::Broken,
@@ -160,6 +162,9 @@ pub(crate) async fn ask(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::Broken);
     }
+    let http_status = status.as_u16();
+    let mut status =
+        if is_grpc { grpc::status_of_head(http_status, response.headers()) } else { http_status };
     let mut body = Captured::default();
     body.begin(response.headers());
     let mut incoming = response.into_body();
@@ -170,14 +175,17 @@ pub(crate) async fn ask(
             first_byte = first_byte.or_else(|| Some(Instant::now()));
             body.push(data, limit);
         }
+        if let (true, Some(trailers)) = (is_grpc, frame.trailers_ref()) {
+            status = grpc::status_of_trailers(trailers).unwrap_or(500);
+        }
         if body.over {
             // Enough: without a release the connection is closed, and the rest never read.
-            return Ok(Answer { status: status.as_u16(), body, first_byte });
+            return Ok(Answer { status: http_status, body, first_byte });
         }
     }
     body.ended = true;
     lease.release(Instant::now());
-    Ok(Answer { status: status.as_u16(), body, first_byte })
+    Ok(Answer { status, body, first_byte })
 }
 
 /// Tells the budget and the tap how a copy ended.

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use crate::body::{AnswerBody, ForwardBody, ModelBody};
 use crate::clock;
 use crate::flight::{CopyHead, EndGuard, Flight, Seen};
+use crate::grpc::{self, Call};
 use crate::guard::{Activity, Busy};
 use crate::headers::{self, Found};
 use crate::refusal::Refusal;
@@ -46,12 +47,13 @@ pub(crate) async fn serve(
     busy: Busy,
 ) -> Response<AnswerBody> {
     let http2 = request.version() == Version::HTTP_2;
+    let is_grpc = http2 && grpc::is_grpc(request.headers());
     let started = Instant::now();
-    let (request, end) = match admit(&client, request, busy, started) {
+    let (request, end) = match admit(&client, request, busy, started, is_grpc) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             client.activity.last.set(started.into());
-            return refuse(&client, refusal, http2);
+            return refuse(&client, refusal, http2, is_grpc);
         }
     };
     let timer = (!http2).then_some(&client.timer);
@@ -59,13 +61,16 @@ pub(crate) async fn serve(
         Ok(answer) => answer.give(end),
         Err(refusal) => {
             end.refused(refusal);
-            refuse(&client, refusal, http2)
+            refuse(&client, refusal, http2, is_grpc)
         }
     }
 }
 
-fn refuse(client: &Client, refusal: Refusal, http2: bool) -> Response<AnswerBody> {
+fn refuse(client: &Client, refusal: Refusal, http2: bool, is_grpc: bool) -> Response<AnswerBody> {
     client.ctx.shared.counters.refused(refusal);
+    if is_grpc {
+        return grpc::refusal(refusal).map(|_| AnswerBody::Own(None));
+    }
     refusal.response(http2).map(|text| AnswerBody::Own(Some(text)))
 }
 
@@ -108,6 +113,7 @@ fn admit(
     request: Request<Incoming>,
     busy: Busy,
     started: Instant,
+    is_grpc: bool,
 ) -> Result<(Request<ForwardBody>, EndGuard), Refusal> {
     let (mut parts, body) = request.into_parts();
     let Placed { found, host, path, view, model, version } = place(client, &parts)?;
@@ -125,8 +131,10 @@ fn admit(
             .partition(|&shadow| chosen.shadows[shadow].is_some());
     let seen = (chosen.route.tap || !shadows.is_empty()).then(|| see(chosen, &parts.headers, &id, &path));
 
-    let flight = Flight::new(Rc::clone(&client.ctx), Rc::clone(&view), busy, (model, version), started, seen);
+    let mut flight =
+        Flight::new(Rc::clone(&client.ctx), Rc::clone(&view), busy, (model, version), started, seen);
     flight.logged.set(!logged.is_empty());
+    flight.call = is_grpc.then(|| Call::new(started));
     if flight.seen.is_some() {
         flight.request.borrow_mut().begin(&parts.headers);
     }
@@ -250,11 +258,13 @@ async fn forward(
 ) -> Result<Answer, Refusal> {
     let flight = end.flight();
     let pool = View::pool(&flight.view, flight.model, flight.version);
-    let due = (flight.started + pool.target.upstream.answer_timeout).into();
+    let patience = pool.target.upstream.answer_timeout;
+    let due = (flight.started + patience).into();
     let sending = pin!(pool.send(request, flight.started));
-    let sent = match timer {
-        Some(timer) => until(due, timer, sending).await,
-        None => tokio::time::timeout_at(due, sending).await.ok(),
+    let sent = match (timer, &flight.call) {
+        (Some(timer), _) => until(due, timer, sending).await,
+        (None, Some(call)) => call.until(patience, sending).await,
+        (None, None) => tokio::time::timeout_at(due, sending).await.ok(),
     };
     match sent {
         None => Err(Refusal::AnswerTimeout),
@@ -294,7 +304,11 @@ impl Answer {
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
         let flight = end.flight();
-        flight.status.set(parts.status.as_u16());
+        let status = parts.status.as_u16();
+        flight.status.set(match flight.call {
+            Some(_) => grpc::status_of_head(status, &parts.headers),
+            None => status,
+        });
         if flight.seen.is_some() {
             flight.response.borrow_mut().begin(&parts.headers);
         }

@@ -9,6 +9,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use crate::body::Captured;
+use crate::grpc::Call;
 use crate::guard::Busy;
 use crate::refusal::Refusal;
 use crate::route::{CompiledModel, CompiledVersion};
@@ -56,6 +57,8 @@ pub(crate) struct Flight {
     pub(crate) version: usize,
     pub(crate) started: Instant,
     pub(crate) seen: Option<Seen>,
+    /// Set for a gRPC call.
+    pub(crate) call: Option<Call>,
     pub(crate) copy: RefCell<Option<Box<CopyHead>>>,
     /// Whether a shadow that only logs has drawn it.
     pub(crate) logged: Cell<bool>,
@@ -89,6 +92,7 @@ impl Flight {
             version,
             started,
             seen,
+            call: None,
             copy: RefCell::default(),
             logged: Cell::new(false),
             request: RefCell::default(),

@@ -22,6 +22,7 @@ mod executor;
 mod flight;
 mod framing;
 mod gateway;
+mod grpc;
 mod guard;
 mod headers;
 mod hooks;

@@ -97,7 +97,7 @@ impl Refusal {
     }
 
     /// The text; never anything the client or an upstream sent.
-    const fn message(self) -> &'static str {
+    pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Framing(what) | Self::Header(what) => what,
             Self::HeadTimeout => "the request's head did not arrive in time",

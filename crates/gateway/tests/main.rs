@@ -4,6 +4,7 @@
 
 mod copies;
 mod framing;
+mod grpc;
 mod headers;
 mod hostile_shadow;
 mod lifecycle;

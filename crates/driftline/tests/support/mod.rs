@@ -1,6 +1,7 @@
 //! What the tests stand on: the real program, model servers, an HTTP client, a reader for metrics.
 
 pub(crate) mod fraud;
+pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod llm;
