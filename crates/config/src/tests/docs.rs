@@ -114,6 +114,26 @@ fn every_example_loads_without_a_warning() {
     }
 }
 
+/// Every protocol has a page, and every configuration on one works.
+#[test]
+fn the_pages_of_the_protocols_load() {
+    for protocol in record::Protocol::ALL {
+        if protocol == record::Protocol::Auto {
+            continue;
+        }
+        let page = repository().join(format!("docs/guide/protocols/{protocol}.md"));
+        let text = std::fs::read_to_string(&page).unwrap_or_default();
+        let configurations: Vec<&str> =
+            text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!configurations.is_empty(), "{} has no configuration", page.display());
+        assert!(configurations[0].contains(&format!("protocol: {protocol}\n")), "{}", page.display());
+        for configuration in configurations {
+            let warnings = super::good(configuration).warnings;
+            assert!(warnings.is_empty(), "{}: {}", page.display(), warnings[0]);
+        }
+    }
+}
+
 /// The full example shows every key of the schema, set or commented out.
 #[test]
 fn the_full_example_is_full() {

@@ -9,6 +9,7 @@ mod kserve;
 mod llm;
 mod messages;
 mod openai;
+mod pages;
 mod properties;
 mod sagemaker;
 mod vertex;
