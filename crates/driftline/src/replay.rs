@@ -6,6 +6,7 @@
 pub(crate) mod body;
 mod feed;
 pub(crate) mod pace;
+mod protobuf;
 mod send;
 pub(crate) mod tally;
 
@@ -50,6 +51,9 @@ pub(crate) struct ReplayArgs {
     /// How rows are written
     #[arg(long, value_enum, default_value = "kserve-v2")]
     protocol: Protocol,
+    /// Name of the model: part of the protocol's path, or of a gRPC message
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    model: String,
     /// Begin again at the end of the file, until Ctrl-C
     #[arg(long = "loop")]
     repeat: bool,
@@ -117,12 +121,14 @@ fn target(args: &ReplayArgs) -> anyhow::Result<Target> {
     let mut url = parse_url(&args.to)?;
     if url.path() == "/" && url.query().is_none() {
         let mut parts = url.into_parts();
-        parts.path_and_query = Some(PathAndQuery::from_static(args.protocol.default_path()));
+        let path = PathAndQuery::try_from(args.protocol.default_path(&args.model));
+        parts.path_and_query =
+            Some(path.with_context(|| format!("`--model {}` cannot be part of a URL", args.model))?);
         url = Uri::from_parts(parts).with_context(|| format!("`{}` is not a URL", args.to))?;
     }
     let mut headers = args.headers.clone();
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        headers.push(("content-type".to_owned(), args.protocol.content_type().to_owned()));
     }
     if let Some(tenant) = &args.tenant {
         if http::HeaderValue::from_str(tenant).is_err() {
@@ -130,7 +136,11 @@ fn target(args: &ReplayArgs) -> anyhow::Result<Target> {
         }
         headers.push((TENANT_HEADER.to_owned(), tenant.clone()));
     }
-    Ok(Target { url, headers })
+    let is_grpc = args.protocol == Protocol::KserveV2Grpc;
+    if is_grpc {
+        headers.push(("te".to_owned(), "trailers".to_owned()));
+    }
+    Ok(Target { url, headers, is_grpc })
 }
 
 /// On a terminal only.
@@ -195,6 +205,13 @@ mod tests {
             ("kserve-v2", "http://h", "http://h/v2/models/default/infer"),
             ("kserve-v1", "http://h:1/", "http://h:1/v1/models/default:predict"),
             ("json", "http://h", "http://h/"),
+            ("kserve-v2-grpc", "http://h", "http://h/inference.GRPCInferenceService/ModelInfer"),
+            ("sagemaker-csv", "http://h", "http://h/invocations"),
+            (
+                "vertex",
+                "http://h",
+                "http://h/v1/projects/default/locations/default/endpoints/default:predict",
+            ),
             ("kserve-v2", "http://h/v2/models/x/infer", "http://h/v2/models/x/infer"),
             ("kserve-v2", "http://h/?a=b", "http://h/?a=b"),
         ] {
@@ -226,7 +243,7 @@ mod tests {
         ] {
             assert!(args(bad).is_err(), "{bad:?}");
         }
-        for bad in [&["--tenant", "a\nb"][..], &["--tenant", "a\r"]] {
+        for bad in [&["--tenant", "a\nb"][..], &["--tenant", "a\r"], &["--model", "a b"]] {
             assert!(target(&args(bad).unwrap()).is_err(), "{bad:?}");
         }
         let mut https = args(&[]).unwrap();
@@ -240,6 +257,7 @@ mod tests {
         assert_eq!(error(&["--exclude", "y"]), "`rows.csv` has no column `y`; it has: id, x, who");
         assert_eq!(error(&["--tenant-column", "y"]), "`rows.csv` has no column `y`; it has: id, x, who");
         assert!(error(&["--protocol", "json", "--batch", "2"]).contains("one row per request"));
+        assert!(error(&["--protocol", "kserve-v2-grpc", "--batch", "2"]).contains("one row per request"));
         assert!(
             error(&["--exclude", "id", "--exclude", "x", "--exclude", "who"]).contains("no column is left")
         );

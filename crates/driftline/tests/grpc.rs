@@ -9,7 +9,7 @@ use tonic::metadata::MetadataValue;
 use crate::support::grpc::{GrpcClient, GrpcModel, INFER, READY, asks, numbers, runtime};
 use crate::support::instance::{Folder, Instance};
 use crate::support::model::Model;
-use crate::support::{DEADLINE, await_some, await_until};
+use crate::support::{DEADLINE, await_some, await_until, run};
 
 /// Rows that the reference is learned from.
 const LEARN: usize = 100;
@@ -263,4 +263,24 @@ fn refusals_are_answers_of_grpc() {
         assert_eq!((error.code(), error.message()), (code, message), "{to} {id}");
     }
     await_until("the late call is given up", DEADLINE, || model.cancelled() >= 1);
+}
+
+#[test]
+fn replay_sends_rows_and_goes_by_the_status_of_grpc() {
+    let runtime = runtime();
+    let (model, folder) = (GrpcModel::start(&runtime), Folder::new());
+    let instance = before(&model, &folder, "    tenant: x-tenant-id");
+    folder.write("rows.csv", "amount,country,seen\n1.5,DE,2\n,FR,\n3.5,,4\n");
+    let to = format!("http://{}", instance.traffic);
+    let args = ["replay", "rows.csv", "--protocol", "kserve-v2-grpc", "--tenant", "acme", "--to", &to];
+    let outcome = run(folder.path(), &args).expect(0);
+    assert!(outcome.stdout.starts_with("sent 3, 2xx 3, failed 0"), "{}", outcome.stdout);
+    let requests = || instance.metrics().sum("driftline_requests_total", &[("code", "200")]);
+    await_until("they are counted", DEADLINE, || requests() == 3.0);
+    assert_eq!(instance.metrics().sum("driftline_observations_dropped_total", &[]), 0.0);
+    let to = format!("http://{}/other.Service/Method", model.address);
+    let refused = run(folder.path(), &["replay", "rows.csv", "--protocol", "kserve-v2-grpc", "--to", &to]);
+    let refused = refused.expect(1);
+    assert!(refused.stdout.starts_with("sent 3, 2xx 0, 500 3, failed 0"), "{}", refused.stdout);
+    assert!(refused.stderr.contains("gRPC status 12: no such method"), "{}", refused.stderr);
 }

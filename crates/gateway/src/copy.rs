@@ -164,7 +164,7 @@ pub(crate) async fn ask(
     }
     let http_status = status.as_u16();
     let mut status =
-        if is_grpc { grpc::status_of_head(http_status, response.headers()) } else { http_status };
+        if is_grpc { grpc::status_of_grpc(http_status, response.headers()) } else { http_status };
     let mut body = Captured::default();
     body.begin(response.headers());
     let mut incoming = response.into_body();

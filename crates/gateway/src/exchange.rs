@@ -306,7 +306,7 @@ impl Answer {
         let flight = end.flight();
         let status = parts.status.as_u16();
         flight.status.set(match flight.call {
-            Some(_) => grpc::status_of_head(status, &parts.headers),
+            Some(_) => grpc::status_of_grpc(status, &parts.headers),
             None => status,
         });
         if flight.seen.is_some() {

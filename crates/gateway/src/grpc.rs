@@ -74,9 +74,10 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     begin.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';'))
 }
 
-/// The status that a call's head stands for: a `grpc-status` in a head with HTTP status 200 ends the call; without one
-/// the trailers must bring it, and until they do the call has failed.
-pub(crate) fn status_of_head(http: u16, headers: &HeaderMap) -> u16 {
+/// The HTTP status (100 to 999) that a gRPC answer stands for, by its own HTTP status and the fields that hold its
+/// `grpc-status`: those of the trailers, or of the head when it is all there is. A call that never says how it ended has
+/// failed: 500.
+pub fn status_of_grpc(http: u16, headers: &HeaderMap) -> u16 {
     if http == 200 { status_of_trailers(headers).unwrap_or(500) } else { http }
 }
 
@@ -153,13 +154,13 @@ mod tests {
         let of = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(GRPC_STATUS, HeaderValue::from_static(text));
-            status_of_head(200, &headers)
+            status_of_grpc(200, &headers)
         };
         for (code, status) in [("0", 200), ("16", 401), ("7", 403), ("14", 503), ("2", 500), ("x", 500)] {
             assert_eq!(of(code), status, "{code}");
         }
-        assert_eq!(status_of_head(200, &HeaderMap::new()), 500, "no status is a failure");
-        assert_eq!(status_of_head(502, &HeaderMap::new()), 502);
+        assert_eq!(status_of_grpc(200, &HeaderMap::new()), 500, "no status is a failure");
+        assert_eq!(status_of_grpc(502, &HeaderMap::new()), 502);
     }
 
     #[test]

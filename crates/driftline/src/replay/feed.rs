@@ -19,6 +19,7 @@ pub(super) struct Prepared {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     protocol: Protocol,
+    model: String,
     exclude: Vec<String>,
     /// Index and name of the column that names the tenant.
     tenant_column: Option<(usize, String)>,
@@ -32,9 +33,9 @@ pub(super) struct Plan {
 impl Plan {
     /// Checks the arguments against the file's columns.
     pub(super) fn new(args: &ReplayArgs, schema: &Schema) -> anyhow::Result<Self> {
-        if args.protocol == Protocol::Json && args.batch > 1 {
+        if !args.protocol.takes_batches() && args.batch > 1 {
             bail!(
-                "`--protocol json` sends one row per request; leave `--batch` out or use kserve-v2 or kserve-v1"
+                "this protocol sends one row per request; leave `--batch` out or use kserve-v2 or kserve-v1"
             );
         }
         for name in args.exclude.iter().chain(&args.tenant_column) {
@@ -47,6 +48,7 @@ impl Plan {
         let tenant_column = tenant_column.and_then(|name| Some((schema.position(name)?, name.clone())));
         let plan = Self {
             protocol: args.protocol,
+            model: args.model.clone(),
             exclude: args.exclude.clone(),
             tenant_column,
             batch: args.batch,
@@ -72,6 +74,7 @@ impl Plan {
             tenant.is_none_or(|tenant| tenant != name)
                 && !self.exclude.iter().any(|excluded| excluded == name)
         })
+        .for_model(&self.model)
     }
 
     fn tenant(&self, row: &Row<'_>) -> Option<String> {

@@ -28,6 +28,8 @@ const ANSWER_SHOWN: usize = 200;
 pub(super) struct Target {
     pub(super) url: Uri,
     pub(super) headers: Vec<(String, String)>,
+    /// HTTP/2, and the outcome is gRPC's.
+    pub(super) is_grpc: bool,
 }
 
 /// What all senders share.
@@ -56,9 +58,10 @@ pub(super) struct Senders {
 
 impl Senders {
     pub(super) fn new(target: Target, start: Instant, rps: Option<f64>, concurrency: usize) -> Self {
+        let client = if target.is_grpc { HttpClient::http2(TIMEOUT) } else { HttpClient::new(TIMEOUT) };
         let shared = Shared {
             target,
-            client: HttpClient::new(TIMEOUT),
+            client,
             schedule: Schedule::new(start, rps),
             tally: Mutex::default(),
             queue: tokio::sync::Mutex::new(Queue { prepared: None, next: 0 }),
@@ -143,8 +146,9 @@ impl Shared {
         let mut tally = self.tally();
         match answer {
             Ok(answer) => {
-                tally.answered(answer.status.as_u16(), sent_at.elapsed());
-                if !answer.status.is_success() {
+                let status = if self.target.is_grpc { answer.grpc_status() } else { answer.status.as_u16() };
+                tally.answered(status, sent_at.elapsed());
+                if !(200..300).contains(&status) {
                     tally.problem(|| refusal(&self.target.url, &answer));
                 }
             }
@@ -157,8 +161,15 @@ impl Shared {
 }
 
 fn refusal(url: &Uri, answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
+    let (status, text) = match answer.grpc_field("grpc-status") {
+        Some(status) => {
+            let message = answer.grpc_field("grpc-message").unwrap_or_default();
+            let message = percent_encoding::percent_decode_str(message).decode_utf8_lossy().into_owned();
+            (format!("the gRPC status {status}"), message)
+        }
+        None => (answer.status.to_string(), String::from_utf8_lossy(&answer.body).into_owned()),
+    };
     let text: String =
         text.trim().chars().take(ANSWER_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("`{url}` answered {}: {text}", answer.status)
+    format!("`{url}` answered {status}: {text}")
 }
