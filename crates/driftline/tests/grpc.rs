@@ -155,6 +155,30 @@ fn streams_pass_message_by_message_and_longer_than_any_timeout() {
 }
 
 #[test]
+fn a_client_that_does_not_read_stops_the_model() {
+    let runtime = runtime();
+    let (model, folder) = (GrpcModel::start(&runtime), Folder::new());
+    let instance = before(&model, &folder, "");
+    let mut client = GrpcClient::new(&runtime, instance.traffic);
+    // 80 kB an answer: without backpressure there would be no end to them.
+    let request = asks("flood", &[("amount", &[1.0; 10_000])], true);
+    let (send, mut answers) = runtime.block_on(client.stream()).unwrap();
+    runtime.block_on(send.send(request)).unwrap();
+    // That nothing moves any more shows only after a while.
+    let mut before = 0;
+    await_until("the model waits", DEADLINE, || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let now = model.streamed();
+        now > 0 && std::mem::replace(&mut before, now) == now
+    });
+    assert!(before < 500, "{before} answers are held somewhere");
+    for _ in 0..2 * before {
+        assert_eq!(runtime.block_on(answers.message()).unwrap().unwrap().id, "flood");
+    }
+    assert!(model.streamed() > before);
+}
+
+#[test]
 fn half_closing_ends_a_stream_in_order() {
     let runtime = runtime();
     let (model, folder) = (GrpcModel::start(&runtime), Folder::new());

@@ -92,6 +92,8 @@ struct State {
     seen: Mutex<Vec<(String, MetadataMap)>>,
     /// Calls that were given up before their end.
     cancelled: AtomicUsize,
+    /// Answers of streams that left.
+    streamed: AtomicUsize,
 }
 
 /// A model server; it ends with the runtime.
@@ -118,6 +120,11 @@ impl GrpcModel {
     /// Paths and metadata of the calls so far.
     pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<(String, MetadataMap)>> {
         self.state.seen.lock().unwrap()
+    }
+
+    /// Answers of streams so far.
+    pub(crate) fn streamed(&self) -> usize {
+        self.state.streamed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn cancelled(&self) -> usize {
@@ -232,7 +239,8 @@ impl StreamingService<ModelInferRequest> for Methods {
     type ResponseStream = BoxStream<ModelInferResponse>;
     type Future = Answer<Self::ResponseStream>;
 
-    /// Each request is answered as it comes; one with the id `endless` by answers without end.
+    /// Each request is answered as it comes; one with the id `endless` by answers without end, `flood` by as many as
+    /// are taken.
     fn call(&mut self, request: Request<Streaming<ModelInferRequest>>) -> Self::Future {
         let watch = Watch { state: Arc::clone(&self.0.state), done: false };
         Box::pin(async move {
@@ -258,10 +266,12 @@ async fn converse(
                 if out.send(Ok(answer(&request))).await.is_err() {
                     return;
                 }
-                if request.id != "endless" {
-                    break;
+                watch.state.streamed.fetch_add(1, Ordering::SeqCst);
+                match request.id.as_str() {
+                    "endless" => tokio::time::sleep(Duration::from_millis(10)).await,
+                    "flood" => {}
+                    _ => break,
                 }
-                tokio::time::sleep(Duration::from_millis(10)).await;
             },
             Ok(None) => {
                 watch.finish();
