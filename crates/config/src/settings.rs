@@ -93,6 +93,9 @@ pub struct ModelSettings {
 pub struct ShadowSettings {
     /// The version that gets the copies; `None` when requests are only logged.
     pub version: Option<Arc<str>>,
+    /// Whether the copies measure the noise of the version that answers clients; `version` is then the configured name of
+    /// it, if one is given.
+    pub noise: bool,
     /// Share of the requests that is copied or logged, 0 to 100.
     pub percent: f64,
     /// What the copies may cost.

@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         versions.push(version("shadow", url)?);
         shadows.push(Shadow {
             version: Some(1),
+            noise: false,
             percent: percent.parse()?,
             sample_by: SampleBy::Random,
             honour_mark: true,

@@ -13,7 +13,7 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use record::{Exchange, Lane};
+use record::{Exchange, Lane, Pairing};
 
 use crate::body::Captured;
 use crate::clock;
@@ -99,7 +99,9 @@ pub(crate) async fn send(runner: &ShadowRunner, mut copy: Copy, pool: &Rc<Pool<C
     let headers = std::mem::take(&mut copy.headers);
     // Whether the shadow was asked anything.
     let asked = Cell::new(false);
-    let session = runner.hooks.answers.begin(&known::question(&copy, &sent));
+    // Noise is between two answers: one that is known already would agree with itself.
+    let is_noise = copy.spec().noise;
+    let session = if is_noise { None } else { runner.hooks.answers.begin(&known::question(&copy, &sent)) };
     let answering = async {
         match session {
             Some(mut session) => {
@@ -214,6 +216,7 @@ fn observe(
         path: copy.seen_path.clone(),
         request,
         response: answer.map(|mut answer| answer.body.take()).unwrap_or_default(),
+        pairing: if copy.spec().noise { Pairing::Noise } else { Pairing::Unknown },
     };
     if !nothing_sent {
         runner.hooks.budget.ended(&exchange);

@@ -79,6 +79,7 @@ fn every_condition_must_hold_and_the_first_route_wins() {
 fn what_cannot_be_served_is_refused_with_the_models_name() {
     let shadow = |version, percent| Shadow {
         version: Some(version),
+        noise: false,
         percent,
         sample_by: SampleBy::Random,
         honour_mark: false,

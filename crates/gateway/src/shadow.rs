@@ -173,8 +173,8 @@ impl ShadowGate {
         (Self { link: Arc::clone(&link), queue }, ShadowInbox { link, copies })
     }
 
-    /// Hands a copy over, or counts why not. Never waits.
-    pub(crate) fn offer(&self, mut copy: Copy) {
+    /// Hands a copy over, or counts why not and gives `false`. Never waits.
+    pub(crate) fn offer(&self, mut copy: Copy) -> bool {
         let weight = copy.bytes + HEAD_WEIGHT;
         let held = self.link.held.fetch_add(weight, Relaxed);
         let counters = Arc::clone(&copy.model().copies);
@@ -182,17 +182,17 @@ impl ShadowGate {
         match copy.shadow().circuit.admit(self.link.now_ms()) {
             Admission::Open => {
                 ticket.fate = Fate::DroppedCircuit;
-                return;
+                return false;
             }
             admission => copy.probe = admission == Admission::Probe,
         }
         if held + weight > self.link.budget {
             ticket.fate = Fate::DroppedBytes;
-            return;
+            return false;
         }
         copy.ticket = Some(ticket);
         // A full queue gives the copy back; its ticket counts it.
-        drop(self.queue.try_send(copy));
+        self.queue.try_send(copy).is_ok()
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use record::{Exchange, Lane};
+use record::{Exchange, Lane, Pairing};
 
 use crate::flight::{Flight, Outcome};
 use crate::shadow::Copy;
@@ -90,40 +90,52 @@ fn take(flight: &Flight) {
             }
         }
         Outcome::Complete => {
-            copy(flight);
+            let pairing = match copy(flight) {
+                0 => Pairing::Alone,
+                copies => Pairing::Copied(copies),
+            };
             if route.tap {
-                observe(flight);
+                observe(flight, pairing);
             }
         }
     }
 }
 
-/// Sends copies of an exchange whose request production took as authenticated and whose answer went out whole.
-fn copy(flight: &Flight) {
-    let Some(head) = flight.copy.borrow_mut().take() else { return };
+/// Sends copies of an exchange whose request production took as authenticated and whose answer went out whole. Says how
+/// many are under way to shadows whose answers are read.
+fn copy(flight: &Flight) -> u8 {
+    let Some(head) = flight.copy.borrow_mut().take() else { return 0 };
     if is_unauthenticated(flight) {
-        return;
+        return 0;
     }
     let model = flight.model();
     let request = flight.request.borrow();
     if !request.is_whole() {
         model.copies.capture.fetch_add(head.shadows.len() as u64, Relaxed);
-        return;
+        return 0;
     }
-    let Some(seen) = &flight.seen else { return };
+    let Some(seen) = &flight.seen else { return 0 };
+    let mut n_answers = 0_u8;
     for &shadow in &head.shadows {
+        let spec = &model.route.shadows[shadow];
+        if spec.noise && spec.version != Some(flight.version) {
+            continue;
+        }
         let Some(target) = &model.shadows[shadow] else { continue };
         let compiled = Arc::clone(&flight.view.compiled);
         let copy = Copy::new(compiled, (flight.model, shadow), Arc::clone(target), &head, seen, &request);
-        flight.ctx.shared.shadow.offer(copy);
+        if flight.ctx.shared.shadow.offer(copy) && spec.tap {
+            n_answers = n_answers.saturating_add(1);
+        }
     }
+    n_answers
 }
 
 fn is_unauthenticated(flight: &Flight) -> bool {
     matches!(flight.status.get(), 401 | 403)
 }
 
-fn observe(flight: &Flight) {
+fn observe(flight: &Flight, pairing: Pairing) {
     let (tap, route) = (&flight.ctx.shared.tap, &flight.model().route);
     let (mut request, mut response) = (flight.request.borrow_mut(), flight.response.borrow_mut());
     let Some(seen) = &flight.seen else { return };
@@ -148,12 +160,13 @@ fn observe(flight: &Flight) {
         path: seen.path.clone(),
         request: request.take(),
         response: response.take(),
+        pairing,
     };
     // Bodies are shared, not copied.
     let logged = (flight.logged.get() && !is_unauthenticated(flight)).then(|| exchange.clone());
     tap.offer(exchange);
     if let Some(logged) = logged {
         flight.model().copies.logged.fetch_add(1, Relaxed);
-        tap.offer(Exchange { lane: Lane::Shadow, ..logged });
+        tap.offer(Exchange { lane: Lane::Shadow, pairing: Pairing::Alone, ..logged });
     }
 }

@@ -153,6 +153,9 @@ pub struct Shadow {
     /// Index into the route's `versions`. `None` only logs: nothing is sent, and the tap is offered the drawn exchanges,
     /// production's answers with them, once more on the shadow lane.
     pub version: Option<usize>,
+    /// Its answers measure how much `version` disagrees with itself: only requests that `version` answered are copied, and
+    /// the answers go to the tap as [`record::Pairing::Noise`].
+    pub noise: bool,
     /// Share of the requests that is copied, 0..=100, fractions count.
     pub percent: f64,
     /// What the draw goes by.

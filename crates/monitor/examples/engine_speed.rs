@@ -29,6 +29,7 @@ fn spec() -> ModelSpec {
         min_requests: 100,
         alpha: 0.01,
         tenants: TenantSpec::default(),
+        pairs: None,
         limits: WindowLimits::default(),
         include: Vec::new(),
         exclude: Vec::new(),
@@ -52,6 +53,7 @@ fn exchange(i: usize, tenants: usize, lane: Lane) -> Exchange {
         path: "/v1/models/m:predict".into(),
         request: Body::complete(row),
         response: Body::complete("{\"predictions\":[0.5]}"),
+        pairing: record::Pairing::Unknown,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use record::{Decoded, Exchange, Inference, Lane, Record};
+use record::{Decoded, Exchange, Inference, Lane, Pairing, Record};
 
 use crate::batch::Batch;
 use crate::model::Model;
@@ -118,6 +118,7 @@ impl Engine {
             latency_ms: Some(exchange.latency_ms).filter(|ms| ms.is_finite()),
             request_bytes: Some(exchange.request.total_bytes),
             response_bytes: Some(exchange.response.total_bytes),
+            pairing: exchange.pairing,
             decoded: &self.decoded,
             problem,
         })
@@ -171,6 +172,7 @@ impl Engine {
             latency_ms: record.latency_ms,
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
+            pairing: Pairing::Unknown,
             decoded: &self.decoded,
             problem: None,
         })

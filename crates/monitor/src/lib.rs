@@ -31,4 +31,4 @@ pub use readings::{
     WindowReadings,
 };
 pub use snapshot::{RestoreError, RestoreReport};
-pub use spec::{ModelSpec, ReferenceSpec, TenantSpec, WindowLimits};
+pub use spec::{ModelSpec, PairSpec, ReferenceSpec, TenantSpec, WindowLimits};

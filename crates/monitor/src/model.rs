@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use record::{DecodeErrorKind, Decoded, Decoder, Exchange};
+use record::{DecodeErrorKind, Decoded, Decoder, Exchange, Pairing};
 
 use crate::batch::Batch;
 use crate::engine::is_refused;
@@ -111,6 +111,9 @@ impl Model {
         } else {
             &exchange.version
         };
+        if exchange.pairing == Pairing::Noise {
+            return problem;
+        }
         let (lane, tenant, at_ms) = (exchange.lane, exchange.tenant.as_deref(), exchange.at_ms);
         self.observe(&Head { version, lane, tenant, at_ms }, decoded, batch, now);
         problem

@@ -1,6 +1,7 @@
 //! Plain, already valid settings of the monitor.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use record::DecoderSpec;
 use stats::BinningRule;
@@ -28,10 +29,36 @@ pub struct ModelSpec {
     pub tenants: TenantSpec,
     /// Bounds on what outside input can make us keep.
     pub limits: WindowLimits,
+    /// How the answers of production and shadow to one request are compared; `None` for not at all.
+    pub pairs: Option<PairSpec>,
     /// Only these features are measured; empty means all. Predictions need not be named here.
     pub include: Vec<String>,
     /// These are not, features and predictions alike.
     pub exclude: Vec<String>,
+}
+
+/// When two answers to one request disagree, and how long one waits for the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PairSpec {
+    /// Numbers at most this far apart agree. Default 1e-6.
+    pub absolute_tolerance: f64,
+    /// Numbers at most this share of production's number apart agree. Default 0.01.
+    pub relative_tolerance: f64,
+    /// Share of disagreeing predictions, beyond the noise where that is measured, that is taken as fine. Default 0.01.
+    pub max_disagreement: f64,
+    /// How long an answer waits for the other one. Default 60 s.
+    pub max_wait: Duration,
+}
+
+impl Default for PairSpec {
+    fn default() -> Self {
+        Self {
+            absolute_tolerance: 1e-6,
+            relative_tolerance: 0.01,
+            max_disagreement: 0.01,
+            max_wait: Duration::from_secs(60),
+        }
+    }
 }
 
 /// What live windows are compared with.

@@ -20,6 +20,7 @@ pub(crate) fn spec(reference: ReferenceSpec) -> ModelSpec {
         min_requests: 100,
         alpha: 0.01,
         tenants: TenantSpec::default(),
+        pairs: None,
         limits: WindowLimits::default(),
         include: Vec::new(),
         exclude: Vec::new(),
@@ -86,6 +87,7 @@ pub(crate) fn exchange(request: &str, response: &str) -> Exchange {
         path: "/v1/models/m:predict".into(),
         request: Body::complete(request.to_owned()),
         response: Body::complete(response.to_owned()),
+        pairing: record::Pairing::Unknown,
     }
 }
 

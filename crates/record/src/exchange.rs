@@ -35,6 +35,23 @@ pub struct Exchange {
     pub request: Body,
     /// The answer's body.
     pub response: Body,
+    /// Whether another answer to the same request is to be expected.
+    pub pairing: Pairing,
+}
+
+/// Whether an answer has a partner: another answer to the same request, from the other lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pairing {
+    /// Nobody said: it waits for one.
+    #[default]
+    Unknown,
+    /// There is none: the request was not copied, or nothing was sent to a shadow.
+    Alone,
+    /// This is production's answer, and so many copies of its request are under way to shadows.
+    Copied(u8),
+    /// This is a second answer of the version that answered the client. It measures how much the version disagrees with
+    /// itself, and counts in no window.
+    Noise,
 }
 
 /// A captured body: the pieces in the order they were read.

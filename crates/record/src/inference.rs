@@ -1,6 +1,6 @@
 //! A decoded inference, borrowed.
 
-use crate::{Decoded, Lane};
+use crate::{Decoded, Lane, Pairing};
 
 /// One inference as it was counted, for whoever follows the windows: the inference log, the pairs.
 ///
@@ -27,6 +27,8 @@ pub struct Inference<'a> {
     pub request_bytes: Option<u64>,
     /// Bytes of the answer's body, when known.
     pub response_bytes: Option<u64>,
+    /// Whether another answer to the same request is to be expected.
+    pub pairing: Pairing,
     /// Its rows; empty when they could not be read or there was no inference.
     pub decoded: &'a Decoded,
     /// Why rows or predictions are missing: the reason that the drop was counted under.

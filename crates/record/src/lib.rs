@@ -18,7 +18,7 @@ pub use decode::{
     Protocol, UnknownProtocol,
 };
 pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
-pub use exchange::{Body, Exchange};
+pub use exchange::{Body, Exchange, Pairing};
 pub use inference::{Follower, Inference};
 pub use lane::Lane;
 pub use record::{FeatureValue, Record, RecordDefaults, RecordError, RecordLimits};

@@ -158,6 +158,7 @@ mod tests {
             path: Bytes::new(),
             request: Body::complete(body),
             response: Body::default(),
+            pairing: record::Pairing::Unknown,
         }
     }
 

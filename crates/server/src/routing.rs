@@ -112,7 +112,7 @@ impl Routing {
 }
 
 /// The route as it stands: all traffic to the active version unless the configured split applies, no copies to the
-/// version that already answers everything.
+/// version that already answers everything but those that measure its noise.
 fn standing_route(configured: &ModelRoute, standing: Option<&Standing>) -> ModelRoute {
     let mut route = configured.clone();
     let Some(standing) = standing else { return route };
@@ -124,11 +124,22 @@ fn standing_route(configured: &ModelRoute, standing: Option<&Standing>) -> Model
     }
     if let Some(percent) = standing.shadow_percent {
         for shadow in &mut route.shadows {
-            shadow.percent = percent;
+            // The share of the noise is its own, but no copies means none.
+            if !shadow.noise || percent == 0.0 {
+                shadow.percent = percent;
+            }
         }
     }
+    if let Some(active) = active {
+        // Whichever version answers is the one whose noise counts.
+        route
+            .shadows
+            .iter_mut()
+            .filter(|shadow| shadow.noise)
+            .for_each(|shadow| shadow.version = Some(active));
+    }
     if let [(only, _)] = *route.split.as_slice() {
-        route.shadows.retain(|shadow| shadow.version != Some(only));
+        route.shadows.retain(|shadow| shadow.noise || shadow.version != Some(only));
     }
     route
 }

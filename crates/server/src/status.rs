@@ -66,7 +66,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "configured_active": status.configured_active,
                 "versions": configured.map(|m| m.versions.clone()),
                 "shadow_percent": status.shadow_percent,
-                "shadows": configured.map(|m| shadows(plane, m, status.shadow_percent)),
+                "shadows": configured.map(|m| shadows(plane, m)),
                 "auto_rollback": status.auto_rollback,
                 "state": status.state,
                 "mode": status.mode,
@@ -123,7 +123,7 @@ fn source(view: &SourceView) -> Value {
 }
 
 /// A model's shadows: what each does, and how large its share is now.
-fn shadows(plane: &Plane, model: &config::ModelSettings, percent: f64) -> Vec<Value> {
+fn shadows(plane: &Plane, model: &config::ModelSettings) -> Vec<Value> {
     let changed = plane.routing.standing(&model.name).and_then(|standing| standing.shadow_percent);
     let accounts = plane.ledger.accounts(now_ms());
     let budget = |version: &Option<Arc<str>>| {
@@ -136,9 +136,13 @@ fn shadows(plane: &Plane, model: &config::ModelSettings, percent: f64) -> Vec<Va
         .iter()
         .map(|shadow| {
             json!({
-                "mode": if shadow.version.is_some() { "copy" } else { "log-only" },
+                "mode": if shadow.noise || shadow.version.is_some() { "copy" } else { "log-only" },
+                "role": if shadow.noise { "noise" } else { "candidate" },
                 "version": shadow.version,
-                "percent": if changed.is_some() { percent } else { shadow.percent },
+                "percent": match changed {
+                    Some(percent) if !shadow.noise || percent == 0.0 => percent,
+                    _ => shadow.percent,
+                },
                 "budget": budget(&shadow.version),
             })
         })

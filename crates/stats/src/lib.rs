@@ -12,6 +12,7 @@
 //! 4. [`distances`] and [`psi_and_js`] compare two counts as everyone shows them (shares floored at [`FLOOR`]);
 //!    [`jeffreys`] holds the smoothed forms that decisions rest on; [`sampling`] says what chance alone produces.
 //! 5. [`two_sample`] compares raw samples: Kolmogorov-Smirnov, Wasserstein, chi-square.
+//! 6. [`agreement`] and [`correlation`] compare two answers to the same questions.
 //!
 //! Too little data is never "fine": such functions return `None`, which callers show as insufficient data.
 //! No function panics, whatever the numbers; none returns NaN for finite input.
@@ -48,7 +49,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod agreement;
 pub mod bins;
+pub mod correlation;
 pub mod distance;
 pub mod homogeneity;
 pub mod jeffreys;
@@ -60,9 +63,11 @@ pub mod spread;
 pub mod two_sample;
 pub mod window;
 
+pub use agreement::{Share, difference, kappa, means, wilson};
 pub use bins::{
     BinningRule, Bins, BinsError, CategoricalBins, MAX_BINS, MAX_OFFLINE_BINS, NumericBins, RangeRule,
 };
+pub use correlation::{pearson, ranks, spearman};
 pub use distance::{Distances, FLOOR, contributions, distances, psi_and_js};
 pub use homogeneity::{ChiSquare, chi_square, chi_square_merged, g_test, g_test_merged};
 pub use quantile::quantile;

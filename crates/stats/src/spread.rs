@@ -34,7 +34,7 @@ pub fn population_sd(values: &[f64]) -> Option<f64> {
 }
 
 /// A power of two that brings half a range near one, where squares neither overflow nor vanish; one where not needed.
-fn scale_for(half_range: f64) -> f64 {
+pub(crate) fn scale_for(half_range: f64) -> f64 {
     if SQUARABLE.contains(&half_range) {
         1.0
     } else if half_range >= SQUARABLE.end {

@@ -9,6 +9,7 @@ mod limits;
 mod llm;
 mod model;
 mod named;
+mod pairs;
 mod sources;
 
 use schemars::JsonSchema;
@@ -24,6 +25,7 @@ pub(crate) use model::{
     Tenant, Version, default_learn,
 };
 pub(crate) use named::{AnyText, Headers, Named, Names, Rules, SourceNames};
+pub(crate) use pairs::{Pairs, PairsDetail, ShadowRole};
 pub(crate) use sources::{Format, Lane, Source};
 
 /// Driftline's configuration, `driftline.yaml`.

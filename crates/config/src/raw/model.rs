@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::raw::{AnyText, Budget, Headers, Named, Names, ShadowMode};
+use crate::raw::{AnyText, Budget, Headers, Named, Names, Pairs, ShadowMode, ShadowRole};
 use crate::text::{FileName, HeaderText, HostText, MethodText, Name, PathText, PrefixText, Span, Url};
 
 /// One model.
@@ -24,6 +24,9 @@ pub(crate) struct Model {
     /// Shares of the real traffic by version, for a canary: weights that need not add up to 100. Without it, `active`
     /// gets everything.
     pub(crate) split: Option<Named<Names, Weight>>,
+    /// How production's and the shadow's answers to one request are compared; `false` for not at all. On by default when
+    /// there is a `shadow` that is copied to.
+    pub(crate) pairs: Option<Pairs>,
     /// Header whose value keeps a client on one version of the `split`. Without it each request is drawn anew.
     pub(crate) sticky: Option<HeaderText>,
     /// Requests that belong to this model. A single model takes all.
@@ -130,7 +133,7 @@ impl Version {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shadow {
-    /// The version that gets the copies. Not needed with `mode: log-only`.
+    /// The version that gets the copies. Not needed with `mode: log-only` and `role: noise`.
     pub(crate) version: Option<Name>,
     /// Share of the requests that is copied, in percent; fractions count. With `mode: log-only` the share that is logged,
     /// 100 by default.
@@ -139,6 +142,9 @@ pub(crate) struct Shadow {
     /// Whether copies are sent, or requests only logged.
     #[serde(default)]
     pub(crate) mode: ShadowMode,
+    /// Whether another version is compared with the one that answers clients, or that one with itself.
+    #[serde(default)]
+    pub(crate) role: ShadowRole,
     /// What the copies may cost, for models that are paid by the token. No bound by default.
     pub(crate) budget: Option<Budget>,
     /// What is drawn by: each request by itself, or always alike for one request id, tenant or header value.

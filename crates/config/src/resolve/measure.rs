@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use monitor::profile::Profile;
-use monitor::{ModelSpec, ReferenceSpec, TenantSpec};
+use monitor::{ModelSpec, PairSpec, ReferenceSpec, TenantSpec};
 use record::{DecoderSpec, Extract};
 use stats::{BinningRule, RangeRule};
 
 use crate::raw::{
-    Baseline, Binning, BinningRange, BinningType, File, Model, Prediction, Tenant, default_learn,
+    Baseline, Binning, BinningRange, BinningType, File, Model, Pairs, PairsDetail, Prediction, Shadow,
+    ShadowMode, Tenant, default_learn,
 };
 use crate::resolve::{Context, files};
 use crate::suggest::did_you_mean;
@@ -46,10 +47,30 @@ fn one(file: &File, name: &str, model: &Model, at: &Cursor<'_>, context: &mut Co
         alpha: window.significance,
         tenants: tenants(file, model, at, context),
         limits: file.limits.windows(),
+        pairs: pairs(model),
         reference,
         include,
         exclude,
     }
+}
+
+/// On unless it is off when copies are sent; else only when it is asked for.
+fn pairs(model: &Model) -> Option<PairSpec> {
+    let copies = |shadow: &Shadow| shadow.mode == ShadowMode::Copy && shadow.observe;
+    let detail = match &model.pairs {
+        Some(Pairs::Off(_)) => return None,
+        Some(Pairs::Detail(detail)) => *detail,
+        None => {
+            model.shadow.as_ref().filter(|shadow| shadow.as_slice().iter().any(copies))?;
+            PairsDetail::default()
+        }
+    };
+    Some(PairSpec {
+        absolute_tolerance: detail.absolute_tolerance,
+        relative_tolerance: detail.relative_tolerance,
+        max_disagreement: detail.max_disagreement,
+        max_wait: detail.max_wait.0,
+    })
 }
 
 fn decoder(model: &Model, reference: &ReferenceSpec) -> DecoderSpec {

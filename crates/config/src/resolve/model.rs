@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway::{ModelRoute, SampleBy, Shadow, Upstream, Version};
 
-use crate::raw::{self, File, Model, OneOrMore, ShadowMode, Tenant};
+use crate::raw::{self, File, Model, OneOrMore, ShadowMode, ShadowRole, Tenant};
 use crate::resolve::{Context, files, llm, routes};
 use crate::settings::{ModelSettings, ShadowSettings};
 use crate::suggest::did_you_mean_or_list;
@@ -94,6 +94,7 @@ fn describe(file: &File, model: &Model, route: &ModelRoute) -> ModelSettings {
             .flat_map(OneOrMore::as_slice)
             .map(|shadow| ShadowSettings {
                 version: target(shadow).map(|version| named(&version.0)),
+                noise: is_noise(shadow),
                 percent: percent(shadow),
                 budget: llm::budget(shadow),
             })
@@ -264,13 +265,22 @@ fn shadows(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec
             OneOrMore::More(_) => at.item(index),
         };
         let version = shadow_version(model, shadow, &at, context);
+        let noise = is_noise(shadow);
         let is_twice = match version {
-            Some(version) => shadows.iter().any(|earlier| earlier.version == Some(version)),
+            Some(_) if noise => shadows.iter().any(|earlier| earlier.noise),
+            Some(version) => shadows.iter().any(|earlier| earlier.version == Some(version) && !earlier.noise),
             None => is_log_only(shadow) && shadows.iter().any(|earlier| earlier.version.is_none()),
         };
         if is_twice {
-            let at = if is_log_only(shadow) { at.key("mode") } else { at.key("version") };
+            let at = at.key(if noise {
+                "role"
+            } else if is_log_only(shadow) {
+                "mode"
+            } else {
+                "version"
+            });
             let message = match version {
+                Some(_) if noise => "the noise can be measured once",
                 Some(_) => "a version can be a shadow once",
                 None => "requests can be logged once",
             };
@@ -295,6 +305,11 @@ fn target(shadow: &raw::Shadow) -> Option<&Name> {
     shadow.version.as_ref().filter(|_| !is_log_only(shadow))
 }
 
+/// Whether its copies go to the version that answers clients, to measure its noise.
+fn is_noise(shadow: &raw::Shadow) -> bool {
+    shadow.role == ShadowRole::Noise && !is_log_only(shadow)
+}
+
 fn percent(shadow: &raw::Shadow) -> f64 {
     shadow.percent.unwrap_or(if is_log_only(shadow) { 100.0 } else { 0.0 })
 }
@@ -312,12 +327,19 @@ fn shadow_version(
             let message = "`version` has no use with `mode: log-only`: nothing is sent";
             context.sink.warning(&at_version, message).hint("take it away");
         }
+        if shadow.role == ShadowRole::Noise {
+            let message = "`role: noise` has no use with `mode: log-only`: nothing is answered twice";
+            context.sink.error(&at.key("role"), message).hint("take one of the two away");
+        }
         return None;
     }
     // What is there and could not be read has been reported.
     if shadow.percent.is_none() && !at.key("percent").is_set() {
         let message = "`percent` is missing: the share of the requests that is copied";
         context.sink.error(at, message).hint("say how much is copied: `percent: 5`");
+    }
+    if is_noise(shadow) {
+        return noise_version(model, shadow, at, context);
     }
     let Some(version) = &shadow.version else {
         if at_version.is_set() {
@@ -334,9 +356,26 @@ fn shadow_version(
     index_of(model, &version.0, &at_version, context)
 }
 
+/// The version that answers clients. A name that is given must be its.
+fn noise_version(
+    model: &Model,
+    shadow: &raw::Shadow,
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<usize> {
+    let active = model.active_name();
+    if shadow.version.as_ref().is_some_and(|version| version.0 != *active) {
+        let message = "noise is measured on the version that answers clients";
+        context.sink.error(&at.key("version"), message).hint("name the active version, or none");
+    }
+    // One that is not there has been reported at `active`.
+    model.versions.index_of(active)
+}
+
 fn one_shadow(raw: &raw::Shadow, version: Option<usize>) -> Shadow {
     Shadow {
         version,
+        noise: is_noise(raw),
         percent: percent(raw),
         sample_by: match &raw.sample_by {
             raw::SampleBy::Random => SampleBy::Random,

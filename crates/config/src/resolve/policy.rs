@@ -56,13 +56,14 @@ fn assemble(alerts: &Alerts, rules: Vec<Rule>) -> Policy {
 }
 
 fn model_policy(file: &File, model: &ModelSettings) -> ModelPolicy {
-    let shadow = model.shadows.first();
+    let candidates = || model.shadows.iter().filter(|shadow| !shadow.noise);
+    let shadow = candidates().next();
     ModelPolicy {
         name: Arc::clone(&model.name),
         versions: model.versions.clone(),
         active: Arc::clone(&model.active),
         stable: Arc::clone(&model.stable),
-        shadow: model.shadows.iter().find_map(|shadow| shadow.version.clone()),
+        shadow: candidates().find_map(|shadow| shadow.version.clone()),
         shadow_percent: shadow.map_or(0.0, |shadow| shadow.percent),
         auto_rollback: model.auto_rollback,
         mode: file.rollback.mode.into(),

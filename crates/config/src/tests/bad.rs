@@ -59,6 +59,22 @@ fn not_yaml() {
 }
 
 #[test]
+fn pairs_and_noise() {
+    snapshot!(all(&[
+        model("noise twice", "shadow: [{ role: noise, percent: 5 }, { role: noise, percent: 6 }]"),
+        model("noise of another version", "shadow: { version: v2, role: noise, percent: 5 }"),
+        model("noise that is only logged", "shadow: { mode: log-only, role: noise }"),
+        model("noise without a share", "shadow: { role: noise }"),
+        model("unknown role", "shadow: { version: v2, percent: 5, role: baseline }"),
+        model("pairs true", "pairs: true"),
+        model("negative tolerance", "pairs: { absolute_tolerance: -1 }"),
+        model("tolerance not finite", "pairs: { relative_tolerance: .inf }"),
+        model("disagreement in percent", "pairs: { max_disagreement: 5 }"),
+        model("no time to wait", "pairs: { max_wait: 0s }"),
+    ]));
+}
+
+#[test]
 fn llm_routes() {
     snapshot!(all(&[
         model("a copy to nobody", "shadow: { percent: 5 }"),

@@ -106,7 +106,10 @@ fn examples() -> Vec<PathBuf> {
 fn every_example_loads_without_a_warning() {
     let names: Vec<String> =
         examples().iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    assert_eq!(names, ["canary", "full", "json-paths", "llm", "minimal", "profile", "tenants", "tls"]);
+    assert_eq!(
+        names,
+        ["canary", "full", "json-paths", "llm", "minimal", "pairs", "profile", "tenants", "tls"]
+    );
     for path in examples() {
         let loaded = crate::load(&path, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
         let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();

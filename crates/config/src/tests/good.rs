@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use control::{Condition, RollbackMode, Severity};
 use gateway::SampleBy;
-use monitor::ReferenceSpec;
+use monitor::{PairSpec, ReferenceSpec};
 use stats::{BinningRule, RangeRule};
 
 use super::{SMALLEST, good, with};
@@ -287,4 +287,39 @@ fn flags_make_one_model() {
     let loaded = from_flags(&only, &|_| None).unwrap();
     assert_eq!((&*loaded.settings.models[0].name, loaded.settings.routes[0].shadows.len()), ("default", 0));
     assert!(loaded.warnings[0].message.contains("nowhere to go"), "{}", loaded.warnings[0]);
+}
+
+#[test]
+fn pairs_are_on_where_copies_are_sent() {
+    let pairs = |keys: &str| good(&with(keys)).settings.monitor[0].pairs;
+    assert_eq!(pairs("shadow: { version: v2, percent: 5 }"), Some(PairSpec::default()));
+    assert_eq!(pairs("shadow: { mode: log-only }"), None);
+    assert_eq!(pairs("shadow: { version: v2, percent: 5, observe: false }"), None);
+    assert_eq!(pairs("shadow: { version: v2, percent: 5 }\npairs: false"), None);
+    assert_eq!(pairs("protocol: auto"), None);
+    assert_eq!(pairs("pairs: {}"), Some(PairSpec::default()));
+    let own = pairs(
+        "pairs: { absolute_tolerance: 0.5, relative_tolerance: 0, max_disagreement: 0.2, max_wait: 2s }",
+    );
+    let expected = PairSpec {
+        absolute_tolerance: 0.5,
+        relative_tolerance: 0.0,
+        max_disagreement: 0.2,
+        max_wait: Duration::from_secs(2),
+    };
+    assert_eq!(own, Some(expected));
+}
+
+#[test]
+fn noise_is_copied_to_the_version_that_answers() {
+    for noise in ["{ role: noise, percent: 2 }", "{ version: v1, role: noise, percent: 2 }"] {
+        let loaded = good(&with(&format!("shadow: [{noise}, {{ version: v2, percent: 5 }}]")));
+        assert_eq!(loaded.warnings, []);
+        let shadows = &loaded.settings.routes[0].shadows;
+        let shown: Vec<_> =
+            shadows.iter().map(|shadow| (shadow.version, shadow.noise, shadow.percent)).collect();
+        assert_eq!(shown, [(Some(0), true, 2.0), (Some(1), false, 5.0)]);
+        let policy = &loaded.settings.policy.models[0];
+        assert_eq!((policy.shadow.as_deref(), policy.shadow_percent), (Some("v2"), 5.0), "the candidate's");
+    }
 }

@@ -78,5 +78,6 @@ fn document(body: &[u8], at_ms: i64, defaults: &RecordDefaults) -> Result<Observ
         path: Bytes::new(),
         request: json(),
         response: json(),
+        pairing: record::Pairing::Unknown,
     })))
 }

@@ -54,6 +54,7 @@ pub(crate) fn route(name: &str, prod: SocketAddr) -> ModelRoute {
 pub(crate) fn shadow(percent: f64) -> Shadow {
     Shadow {
         version: Some(1),
+        noise: false,
         percent,
         sample_by: SampleBy::Random,
         honour_mark: true,

@@ -158,6 +158,7 @@ fn a_batch_is_a_record_a_row() {
         path: Bytes::from_static(b"/v1/models/fraud:predict"),
         request: Body::complete(r#"{"instances":[{"a":1,"b":"x"},{"a":null}]}"#),
         response: Body::complete(r#"{"predictions":[{"s":1,"t":2},{"s":3,"t":4}]}"#),
+        pairing: crate::Pairing::Unknown,
     };
     let mut into = Decoded::new();
     let outcome = Decoder::default().decode(&exchange, &mut into).unwrap();
@@ -192,6 +193,7 @@ fn a_single_prediction_keeps_its_name() {
         path: Bytes::new(),
         request: Body::default(),
         response: Body::default(),
+        pairing: crate::Pairing::Unknown,
     };
     let record = Record::from_decoded(&exchange, &exchange_row).remove(0);
     assert_eq!(record.prediction, features(&[("prediction", FeatureValue::Number(0.5))]));

@@ -154,6 +154,7 @@ impl<'a> Model<'a> {
             path,
             request,
             response: Body::default(),
+            pairing: record::Pairing::Unknown,
         }
     }
 }
@@ -173,7 +174,8 @@ fn version(plane: &Plane, model: &Model<'_>, lane: Lane, headers: &HeaderMap) ->
     match lane {
         Lane::Prod => Ok(model.active(plane)),
         Lane::Shadow => {
-            let shadow = model.settings.shadows.iter().find_map(|shadow| shadow.version.clone());
+            let mut candidates = model.settings.shadows.iter().filter(|shadow| !shadow.noise);
+            let shadow = candidates.find_map(|shadow| shadow.version.clone());
             shadow.ok_or_else(|| {
                 let message = format!(
                     "the model has no `shadow`: configure one, or name the version in `{VERSION_HEADER}`"

@@ -118,7 +118,7 @@ fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
     let routes = plane.gateway.routes();
     let route = routes.models.iter().find(|route| *route.name == *model);
     let shadow = route.and_then(|route| {
-        let copied = route.shadows.iter().find_map(|shadow| shadow.version);
+        let copied = route.shadows.iter().filter(|shadow| !shadow.noise).find_map(|shadow| shadow.version);
         route.versions.get(copied?)
     });
     match (lane, shadow) {

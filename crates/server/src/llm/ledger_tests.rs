@@ -15,7 +15,8 @@ fn budget(tokens: Option<u64>, usd: Option<f64>) -> BudgetSettings {
 }
 
 fn models(budget: BudgetSettings) -> Vec<ModelSettings> {
-    let shadow = ShadowSettings { version: Some("v1".into()), percent: 5.0, budget: Some(budget) };
+    let shadow =
+        ShadowSettings { version: Some("v1".into()), noise: false, percent: 5.0, budget: Some(budget) };
     vec![ModelSettings {
         name: "m".into(),
         versions: vec!["v2".into(), "v1".into()],
@@ -44,6 +45,7 @@ fn answer(version: &str) -> Exchange {
         path: "/v1/completions".into(),
         request: Body::complete(r#"{"prompt":"x"}"#),
         response: Body::complete(answer),
+        pairing: record::Pairing::Unknown,
     }
 }
 

@@ -112,6 +112,7 @@ mod tests {
             path: "/v1/chat/completions".into(),
             request: Body::complete(request.to_owned()),
             response: Body::complete(response.to_owned()),
+            pairing: record::Pairing::Unknown,
         }
     }
 

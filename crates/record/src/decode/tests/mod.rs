@@ -92,6 +92,7 @@ fn exchange(path: &str, request: &str, status: u16, response: &str) -> Exchange 
         path: path.to_owned().into(),
         request: Body::complete(request.to_owned()),
         response: Body::complete(response.to_owned()),
+        pairing: crate::Pairing::Unknown,
     }
 }
 
