@@ -12,6 +12,7 @@ mod evaluate;
 mod features;
 mod learn;
 mod model;
+pub mod pairs;
 pub mod profile;
 mod readings;
 mod rules;
