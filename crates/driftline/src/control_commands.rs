@@ -57,6 +57,11 @@ fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
         ]);
     }
     line(table.to_string())?;
+    for model in status["models"].as_array().into_iter().flatten() {
+        for pairs in model["pairs"].as_array().into_iter().flatten() {
+            line(pairs_line(&text(&model["model"]), pairs))?;
+        }
+    }
     for alert in
         alerts["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] != "inactive")
     {
@@ -81,6 +86,28 @@ fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
         note(format!("problem: {}", text(&status["configuration"]["message"])));
     }
     Ok(())
+}
+
+/// How often a shadow disagrees with the version that answers clients.
+fn pairs_line(model: &str, pairs: &Value) -> String {
+    let percent =
+        |share: &Value| share.as_f64().map_or_else(|| "?".to_owned(), |x| format!("{:.1}", x * 100.0));
+    let disagreement = &pairs["disagreement"];
+    let noise = match &pairs["noise"] {
+        Value::Null => String::new(),
+        noise => format!(", noise {} %", percent(&noise["value"])),
+    };
+    format!(
+        "{model}: {} disagrees with {} in {} % of {} pairs of `{}` ({} to {} %){noise}: {}",
+        text(&pairs["version"]),
+        text(&pairs["against"]),
+        percent(&disagreement["value"]),
+        text(&pairs["n"]),
+        text(&pairs["prediction"]),
+        percent(&disagreement["low"]),
+        percent(&disagreement["high"]),
+        text(&pairs["verdict"]),
+    )
 }
 
 fn reference(reference: &Value) -> String {

@@ -17,6 +17,7 @@ mod llm;
 mod observe;
 mod offline;
 mod offline_replay;
+mod pairs;
 mod prometheus_server;
 mod protocols;
 mod receivers;

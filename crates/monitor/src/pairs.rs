@@ -29,6 +29,8 @@ use crate::pairs::names::{Limits, Names};
 use crate::pairs::window::{PairWindow, Tolerance};
 use crate::spec::{ModelSpec, PairSpec};
 
+pub use stats::Share;
+
 pub use readings::{
     ModelPairReadings, NoiseReading, NumberReading, PairKind, PairReadings, PairResults, PredictionReading,
     VersionPairReadings,

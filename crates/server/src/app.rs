@@ -10,6 +10,7 @@ use config::Settings;
 use control::{Controller, Decision, Store};
 use gateway::{Gateway, ShadowHooks, Tap};
 use monitor::Engine;
+use monitor::pairs::Pairs;
 use tokio::sync::watch;
 
 use crate::admin;
@@ -242,8 +243,9 @@ fn start_monitor(
     }
     let thread = |name| move |source| StartError::Thread { name, source };
     let writer = SnapshotWriter::start(folder).map_err(thread("snapshot"))?;
+    let pairs = Pairs::new(&settings.monitor);
     let followers = Vec::new();
-    MonitorHandle::start(engine, intake, writer, followers, observed, LoopSettings::from(settings))
+    MonitorHandle::start(engine, pairs, intake, writer, followers, observed, LoopSettings::from(settings))
         .map_err(thread("monitor"))
 }
 

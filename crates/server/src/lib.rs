@@ -19,6 +19,7 @@ mod metrics_sources;
 mod monitor_loop;
 mod observed;
 mod observer;
+mod pairs;
 mod plane;
 mod reload;
 mod routing;

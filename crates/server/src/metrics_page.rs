@@ -1,6 +1,7 @@
 //! Every metric of the contract, from one look at the running parts.
 
 use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
+use monitor::pairs::PairReadings;
 use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
 
 use crate::exposition::{Exposition, Format, Kind, single};
@@ -13,6 +14,7 @@ use crate::sources::SourceView;
 pub(crate) struct MetricsInput<'a> {
     pub(crate) gateway: GatewaySnapshot,
     pub(crate) readings: &'a Readings,
+    pub(crate) pairs: &'a PairReadings,
     pub(crate) models: Vec<ModelMetrics>,
     pub(crate) alerts: Vec<AlertMetrics>,
     /// Model, reason, count: the intake's and the decoder's drops together.
@@ -53,6 +55,7 @@ pub(crate) struct AlertMetrics {
 pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     let mut page = Exposition::new(format);
     drift(&mut page, input.readings);
+    crate::pairs::render(&mut page, input.pairs);
     traffic(&mut page, &input.gateway);
     copies(&mut page, &input.gateway);
     spending(&mut page, &input.accounts);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use config::Settings;
 use feeds::{Counted, Observation};
+use monitor::pairs::{PairReadings, Pairs, TopPairs};
 use monitor::profile::Profile;
 use monitor::{Engine, FeatureHistogram, ModelSpec, Readings};
 use record::{Exchange, FeatureValue, Follower, Lane, Record};
@@ -61,6 +62,12 @@ pub(crate) enum Command {
         model: String,
         reply: oneshot::Sender<Option<Profile>>,
     },
+    TopPairs {
+        model: String,
+        version: Option<String>,
+        limit: usize,
+        reply: oneshot::Sender<Vec<TopPairs>>,
+    },
     BeginDrill {
         model: String,
         reply: oneshot::Sender<bool>,
@@ -104,6 +111,7 @@ pub(crate) struct MonitorHandle {
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     readings: ArcSwap<Readings>,
+    pairs: ArcSwap<PairReadings>,
     beat_ms: AtomicI64,
     alive: AtomicBool,
     panics: AtomicU64,
@@ -131,6 +139,7 @@ impl MonitorHandle {
     /// Starts the thread. `engine` has been restored already.
     pub(crate) fn start(
         engine: Engine,
+        pairs: Pairs,
         intake: Arc<Intake>,
         snapshots: SnapshotWriter,
         followers: Vec<Box<dyn Follower>>,
@@ -143,6 +152,7 @@ impl MonitorHandle {
         shared.beat_ms.store(now_ms(), Ordering::Relaxed);
         let mut monitor_loop = MonitorLoop {
             engine,
+            pairs,
             intake,
             snapshots,
             followers,
@@ -164,6 +174,11 @@ impl MonitorHandle {
     /// The newest readings.
     pub(crate) fn readings(&self) -> Arc<Readings> {
         self.shared.readings.load_full()
+    }
+
+    /// The newest readings of pairs.
+    pub(crate) fn pairs(&self) -> Arc<PairReadings> {
+        self.shared.pairs.load_full()
     }
 
     /// False when the thread has died or has been stuck for ten seconds.
@@ -236,6 +251,7 @@ impl MonitorHandle {
 
 struct MonitorLoop {
     engine: Engine,
+    pairs: Pairs,
     intake: Arc<Intake>,
     snapshots: SnapshotWriter,
     /// See every inference after it was counted.
@@ -289,10 +305,11 @@ impl MonitorLoop {
 
     /// Counts an exchange and shows it to those who follow; gives the reason when it was not counted.
     fn observe(&mut self, exchange: &Exchange, is_foreign: bool) -> Result<(), &'static str> {
-        let Self { engine, followers, observed, .. } = self;
+        let Self { engine, pairs, followers, observed, .. } = self;
         let counting = || match engine.observe(exchange) {
             None => Err("unknown_model"),
             Some(inference) => {
+                pairs.saw(&inference);
                 followers.iter_mut().for_each(|follower| follower.saw(&inference));
                 if is_foreign && inference.status.is_some() {
                     observed.count(&inference);
@@ -313,8 +330,11 @@ impl MonitorLoop {
         let start = Instant::now();
         let readings = self.engine.readings(now_ms());
         self.shared.readings.store(Arc::new(readings));
+        self.pairs.tick(now_ms());
+        self.shared.pairs.store(Arc::new(self.pairs.readings()));
         self.shared.beat_ms.store(now_ms(), Ordering::Relaxed);
-        self.shared.memory_bytes.store(self.engine.memory_bytes() as u64, Ordering::Relaxed);
+        let memory_bytes = self.engine.memory_bytes() + self.pairs.memory_bytes();
+        self.shared.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shared.evaluation_us.store(micros, Ordering::Relaxed);
     }
@@ -323,15 +343,22 @@ impl MonitorLoop {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Configure { specs, settings } => {
+                self.pairs.configure(&specs);
                 self.engine.configure(specs);
                 self.settings = settings;
             }
-            Command::SetActive { model, version } => self.engine.set_active(&model, &version),
+            Command::SetActive { model, version } => {
+                self.engine.set_active(&model, &version);
+                self.pairs.set_active(&model, &version);
+            }
             Command::Observations { batch, reply } => drop(reply.send(self.count(&batch))),
             Command::Histograms { model, version, lane, tenant, reply } => {
                 drop(reply.send(self.engine.histograms(&model, &version, lane, &tenant)));
             }
             Command::Profile { model, reply } => drop(reply.send(self.engine.profile(&model))),
+            Command::TopPairs { model, version, limit, reply } => {
+                drop(reply.send(self.pairs.top(&model, version.as_deref(), limit)));
+            }
             Command::BeginDrill { model, reply } => drop(reply.send(self.engine.begin_drill(&model).is_ok())),
             Command::DrillRows { model, psi, rows, seed, reply } => {
                 drop(reply.send(self.engine.drill_rows(&model, psi, rows, seed)));
@@ -358,9 +385,10 @@ impl MonitorLoop {
     }
 
     fn observe_record(&mut self, record: &Record) -> Result<(), String> {
-        let Self { engine, followers, observed, .. } = self;
+        let Self { engine, pairs, followers, observed, .. } = self;
         let counting = || {
             let inference = engine.observe_record(record).map_err(|error| error.to_string())?;
+            pairs.saw(&inference);
             observed.count(&inference);
             followers.iter_mut().for_each(|follower| follower.saw(&inference));
             Ok(())

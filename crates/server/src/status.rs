@@ -11,6 +11,7 @@ use crate::clock::{now_ms, rfc3339};
 use crate::exposition::{Format, Kind};
 use crate::llm;
 use crate::metrics_page::{AlertMetrics, MetricsInput, ModelMetrics, render};
+use crate::pairs;
 use crate::plane::Plane;
 use crate::sources::SourceView;
 
@@ -46,6 +47,7 @@ pub(crate) fn problems(plane: &Plane) -> Vec<&'static str> {
 pub(crate) fn status(plane: &Plane) -> Value {
     let settings = plane.settings();
     let readings = plane.monitor.readings();
+    let pair_readings = plane.monitor.pairs();
     let problems = problems(plane);
     let (models, alerts) = {
         let controller = plane.desk.controller();
@@ -79,6 +81,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "alerts_firing": firing,
                 "reference": read.map(|m| &m.reference),
                 "rows": read.map(|m| m.rows),
+                "pairs": pairs::summary(&pair_readings, &status.model),
                 "latency": plane.latency.load().iter().filter(|l| l.model == status.model).collect::<Vec<_>>(),
             })
         })
@@ -219,6 +222,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
     let gateway = plane.traffic();
     let input = MetricsInput {
         readings: &readings,
+        pairs: &plane.monitor.pairs(),
         models,
         alerts,
         dropped: dropped(plane),

@@ -4,7 +4,7 @@
 //! - `GET /readyz` -- 200 when every loop runs and traffic is taken, 503 with the reasons otherwise
 //! - `GET /metrics` -- Prometheus text or OpenMetrics
 //! - `GET /` -- a page with what runs and where to look
-//! - `GET /api/v1/status`, `/alerts`, `/events`, `/models/{m}/drift`, `/models/{m}/history`, `/models/{m}/profile`
+//! - `GET /api/v1/status`, `/alerts`, `/events`, `/models/{m}/drift`, `/models/{m}/pairs`, `/models/{m}/history`, `/models/{m}/profile`
 //! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/drill` (and `GET` for its progress)
 //! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/reload`
 //! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
@@ -57,6 +57,7 @@ pub(crate) async fn serve(plane: Arc<Plane>, listener: TcpListener, mut stop: wa
 fn router(plane: Arc<Plane>, joins: Arc<Joins>) -> Router {
     let models = Router::new()
         .route("/drift", get(read::drift))
+        .route("/pairs", get(read::pairs))
         .route("/history", get(read::history))
         .route("/profile", get(read::profile))
         .route("/rollback", post(change::rollback))

@@ -43,6 +43,7 @@ fn write_page(page: &mut String, plane: &Plane) -> std::fmt::Result {
         (controller.models(), controller.alerts())
     };
     write_models(page, plane, &models)?;
+    write_pairs(page, plane)?;
     write_alerts(page, &alerts)?;
     page.push_str("<nav>");
     for link in LINKS {
@@ -84,6 +85,38 @@ fn write_models(page: &mut String, plane: &Plane, models: &[ModelStatus]) -> std
         )?;
     }
     page.push_str("</table></div>");
+    Ok(())
+}
+
+/// What candidates say to the same requests; nothing where no answers are joined.
+fn write_pairs(page: &mut String, plane: &Plane) -> std::fmt::Result {
+    let readings = plane.monitor.pairs();
+    let mut rows = String::new();
+    for (model, version) in crate::pairs::candidates(&readings) {
+        let Some(worst) = crate::pairs::worst(version) else { continue };
+        write!(
+            rows,
+            "<tr><td>{}<td>{}<td>{}<td>{}<td class=\"number\">{}<td class=\"number\">{} ({} to {})<td class=\"number\">{}<td>{}</tr>",
+            escape(&model.model),
+            escape(&version.version),
+            escape(&version.against),
+            escape(&worst.prediction),
+            worst.n,
+            short(worst.disagreement.value * 100.0),
+            short(worst.disagreement.low * 100.0),
+            short(worst.disagreement.high * 100.0),
+            worst.noise.map_or_else(|| "-".to_owned(), |noise| short(noise.disagreement.value * 100.0)),
+            crate::pairs::verdict(worst.verdict),
+        )?;
+    }
+    if !rows.is_empty() {
+        write!(
+            page,
+            "<h2>Pairs</h2><div class=\"scroll\"><table><tr><th>model<th>shadow<th>against<th>worst prediction\
+             <th class=\"number\">predictions<th class=\"number\">disagree, %<th class=\"number\">noise, %<th>verdict</tr>\
+             {rows}</table></div>"
+        )?;
+    }
     Ok(())
 }
 

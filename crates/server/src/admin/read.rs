@@ -113,6 +113,40 @@ pub(super) async fn drift(
     Ok(Json(full_drift(of_model, window, &histograms, readings.at_ms)))
 }
 
+/// Pairs shown of a prediction when the caller does not say how many.
+const TOP_DEFAULT: usize = 20;
+
+/// Most pairs shown of a prediction.
+const TOP_MAX: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PairsQuery {
+    version: Option<String>,
+    #[serde(default = "top_default")]
+    limit: usize,
+}
+
+fn top_default() -> usize {
+    TOP_DEFAULT
+}
+
+pub(super) async fn pairs(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+    Query(query): Query<PairsQuery>,
+) -> Result<Json<Value>, ApiError> {
+    if !plane.settings().models.iter().any(|m| *m.name == *model) {
+        return Err(ApiError::unknown_model(&model));
+    }
+    let (model_name, version) = (model.clone(), query.version.clone());
+    let limit = query.limit.min(TOP_MAX);
+    let ask = |reply| Command::TopPairs { model: model_name, version, limit, reply };
+    let top = plane.monitor.ask(ask).await?;
+    let readings = plane.monitor.pairs();
+    Ok(Json(crate::pairs::full(&readings, &model, query.version.as_deref(), &top)))
+}
+
 /// The version to show when none is named: the active one, on the shadow lane the first that gets copies.
 fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
     let routes = plane.gateway.routes();
