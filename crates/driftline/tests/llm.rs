@@ -111,6 +111,25 @@ fn streams_are_measured_with_their_times() {
 }
 
 #[test]
+fn a_stream_that_fails_on_the_way_is_counted_and_passed_on() {
+    let error = "data: {\"error\":{\"message\":\"a secret reason\"}}\n\n";
+    let prod = Llm::with(move |_| {
+        let mut pieces = llm::stream(Duration::ZERO);
+        pieces.truncate(3);
+        pieces.push((Duration::ZERO, error.to_owned()));
+        Reply::Stream(pieces)
+    });
+    let folder = Folder::new();
+    let instance = Instance::start(&folder, &chat(&prod, ""));
+    let answer = instance.client().post(CHAT, &question(true));
+    assert!(answer.status() == 200 && answer.text().ends_with(error), "{answer:?}");
+    await_until("it is counted", DEADLINE, || {
+        instance.metrics().sum("driftline_observations_dropped_total", &[("reason", "upstream_error")]) == 1.0
+    });
+    says_nothing_secret(&instance);
+}
+
+#[test]
 fn a_shadow_that_only_logs_sends_nothing_to_anyone() {
     let (prod, other) = (Llm::start(), Llm::start());
     let folder = Folder::new();

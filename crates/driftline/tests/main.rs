@@ -11,6 +11,7 @@ mod control;
 mod demo;
 mod drift_and_alerts;
 mod drill;
+mod embeddings;
 mod grpc;
 mod hostile;
 mod llm;

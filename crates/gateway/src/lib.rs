@@ -52,3 +52,4 @@ pub use metrics::{
 };
 pub use spec::*;
 pub use tap::{NoTap, Tap};
+pub use target::upstream_tls;

@@ -82,6 +82,14 @@ impl Target {
     }
 }
 
+/// How an upstream is trusted and spoken to over TLS, for those who ask it beside the data plane.
+///
+/// # Errors
+/// A trust file that is not usable.
+pub fn upstream_tls(upstream: &Upstream) -> Result<ClientConfig, GatewayError> {
+    client_config(upstream).map(Arc::unwrap_or_clone)
+}
+
 fn client_config(upstream: &Upstream) -> Result<Arc<ClientConfig>, GatewayError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();

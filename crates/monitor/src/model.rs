@@ -100,7 +100,11 @@ impl Model {
             }
             Ok(outcome) => outcome.response_error.map(|error| error.kind),
         };
-        let problem = problem.filter(|kind| *kind != DecodeErrorKind::Status).map(|_| "response");
+        let problem = problem.and_then(|kind| match kind {
+            DecodeErrorKind::Status => None,
+            DecodeErrorKind::UpstreamError => Some(kind.as_str()),
+            _ => Some("response"),
+        });
         if let Some(reason) = problem {
             self.state.drop_rows(reason, 1);
         }

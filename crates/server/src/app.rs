@@ -19,7 +19,7 @@ use crate::control_loop::{self, Heartbeat};
 use crate::desk::{Desk, standings};
 use crate::drill::Drills;
 use crate::intake::Intake;
-use crate::llm::Ledger;
+use crate::llm::{Buyer, Embeddings, LearningTap, Ledger};
 use crate::monitor_loop::{Command, LoopSettings, MonitorHandle};
 use crate::observed::Observed;
 use crate::observer::MonitorObserver;
@@ -151,6 +151,9 @@ impl App {
         }
         self.plane.monitor.stop();
         self.plane.ledger.save();
+        if let Some(embeddings) = &self.plane.embeddings {
+            embeddings.close();
+        }
         tracing::info!("driftline has ended");
     }
 }
@@ -186,10 +189,14 @@ fn build(
         monitor
             .deliver(Command::SetActive { model: Arc::clone(model), version: Arc::clone(&standing.active) });
     }
-    let tap: Arc<dyn Tap> = Arc::<Intake>::clone(&intake);
+    let embeddings = start_embeddings(&settings)?;
+    let tap = tap(&intake, embeddings.as_ref());
     let table = Routing::first_table(&settings.routes, &standings);
     let ledger = Arc::new(Ledger::open(&settings.store.folder, &settings.models));
-    let hooks = ShadowHooks { budget: Arc::<Ledger>::clone(&ledger), ..ShadowHooks::default() };
+    let mut hooks = ShadowHooks { budget: Arc::<Ledger>::clone(&ledger), ..ShadowHooks::default() };
+    if let Some(embeddings) = &embeddings {
+        hooks.answers = Arc::<Embeddings>::clone(embeddings);
+    }
     let gateway = Arc::new(Gateway::start_with(settings.gateway.clone(), table, tap, hooks)?);
     let routing = Arc::new(Routing::new(Arc::clone(&gateway), settings.routes.clone(), standings));
     let actuators: Vec<Arc<dyn control::Actuator>> = vec![Arc::new(OwnGateway::new(Arc::clone(&routing)))];
@@ -207,6 +214,8 @@ fn build(
         desk,
         drill: Drills::default(),
         ledger,
+        embeddings,
+        buyer: Buyer::default(),
         latency: ArcSwap::default(),
         control_beat: Heartbeat::default(),
         started_ms: now_ms(),
@@ -223,6 +232,20 @@ fn build(
         stopping: AtomicBool::new(false),
     };
     Ok((Arc::new(plane), admin_addr))
+}
+
+fn start_embeddings(settings: &Settings) -> Result<Option<Arc<Embeddings>>, StartError> {
+    let Some(cache) = &settings.embedding_cache else { return Ok(None) };
+    let failed = |source| StartError::Thread { name: "embeddings", source };
+    Embeddings::start(cache, &settings.store.folder).map(Arc::new).map(Some).map_err(failed)
+}
+
+fn tap(intake: &Arc<Intake>, embeddings: Option<&Arc<Embeddings>>) -> Arc<dyn Tap> {
+    let intake = Arc::clone(intake);
+    match embeddings {
+        Some(embeddings) => Arc::new(LearningTap { intake, embeddings: Arc::clone(embeddings) }),
+        None => intake,
+    }
 }
 
 /// The monitor with the windows of the last run, as far as they still fit.

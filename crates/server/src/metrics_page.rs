@@ -1,11 +1,12 @@
 //! Every metric of the contract, from one look at the running parts.
 
+use embeddings::CacheSnapshot;
 use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
 use monitor::pairs::PairReadings;
 use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
 
 use crate::exposition::{Exposition, Format, Kind, single};
-use crate::llm::metrics::{Accounts, spending};
+use crate::llm::metrics::{Accounts, embedding_cache, spending};
 use crate::metrics_sources;
 use crate::sources::SourceView;
 
@@ -23,6 +24,8 @@ pub(crate) struct MetricsInput<'a> {
     pub(crate) sources: Vec<SourceView>,
     /// What shadows have spent.
     pub(crate) accounts: Accounts,
+    /// The embedding cache, and answers of production's that it did not take.
+    pub(crate) embeddings: Option<(CacheSnapshot, u64)>,
     /// Name, help, kind and value of the process's own figures.
     pub(crate) own: Vec<(&'static str, Kind, &'static str, f64)>,
     pub(crate) version: &'static str,
@@ -59,6 +62,9 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     traffic(&mut page, &input.gateway);
     copies(&mut page, &input.gateway);
     spending(&mut page, &input.accounts);
+    if let Some((cache, unlearned)) = &input.embeddings {
+        embedding_cache(&mut page, cache, *unlearned);
+    }
     models(&mut page, &input.models);
     alerts(&mut page, &input.alerts);
     dropped(&mut page, &input.dropped);

@@ -315,7 +315,10 @@ impl MonitorLoop {
                     observed.count(&inference);
                 }
                 // An answer that can't be read leaves the features counted.
-                inference.problem.filter(|problem| *problem != "response").map_or(Ok(()), Err)
+                inference
+                    .problem
+                    .filter(|problem| !matches!(*problem, "response" | "upstream_error"))
+                    .map_or(Ok(()), Err)
             }
         };
         catch_unwind(AssertUnwindSafe(counting)).unwrap_or_else(|_| {

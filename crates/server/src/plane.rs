@@ -14,7 +14,7 @@ use crate::control_loop::Heartbeat;
 use crate::desk::Desk;
 use crate::drill::Drills;
 use crate::intake::Intake;
-use crate::llm::Ledger;
+use crate::llm::{Buyer, Embeddings, Ledger};
 use crate::monitor_loop::MonitorHandle;
 use crate::observed::Observed;
 use crate::routing::Routing;
@@ -36,6 +36,9 @@ pub(crate) struct Plane {
     pub(crate) drill: Drills,
     /// What shadows have spent.
     pub(crate) ledger: Arc<Ledger>,
+    /// Embeddings that have been paid for, when they are kept.
+    pub(crate) embeddings: Option<Arc<Embeddings>>,
+    pub(crate) buyer: Buyer,
     /// Latencies of the last horizon, as the rules saw them.
     pub(crate) latency: ArcSwap<Vec<LatencyReading>>,
     pub(crate) control_beat: Heartbeat,

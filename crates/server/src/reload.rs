@@ -126,6 +126,7 @@ fn restart_keys(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("workers", a.workers != b.workers),
         ("limits", a.limits != b.limits || queue(old) != queue(new)),
         ("admin", old.admin.listen != new.admin.listen),
+        ("embedding_cache", old.embedding_cache != new.embedding_cache),
         ("store", old.store.folder != new.store.folder),
     ]
     .into_iter()

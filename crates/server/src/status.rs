@@ -228,6 +228,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         dropped: dropped(plane),
         sources: plane.sources.views(),
         accounts: plane.ledger.accounts(now_ms()),
+        embeddings: plane.embeddings.as_ref().map(|cache| (cache.snapshot(), cache.unlearned())),
         own: own_figures(plane, &gateway),
         version: VERSION,
         revision: REVISION,

@@ -1,6 +1,6 @@
 //! Budgets of shadows, and the embedding cache.
 
-use crate::raw::{self, CacheScope, File, ShadowMode};
+use crate::raw::{self, CacheScope, File, ShadowMode, ShadowRole};
 use crate::resolve::Context;
 use crate::settings::{BudgetSettings, EmbeddingCacheSettings};
 use crate::yaml::Cursor;
@@ -23,6 +23,10 @@ pub(crate) fn check_budget(shadow: &raw::Shadow, at: &Cursor<'_>, context: &mut 
     if shadow.mode == ShadowMode::LogOnly {
         let message = "a shadow that only logs generates nothing and costs nothing";
         context.sink.error_at_key(&at, message).hint("take `budget` away, or `mode: log-only`");
+    }
+    if shadow.role == ShadowRole::Noise {
+        let message = "the noise has no budget: its copies go to the version that answers clients";
+        context.sink.error_at_key(&at, message).hint("take `budget` away, and bound `percent` instead");
     }
     let priced =
         raw.usd_per_million_prompt_tokens.is_some() || raw.usd_per_million_completion_tokens.is_some();

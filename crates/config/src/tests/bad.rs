@@ -83,6 +83,7 @@ fn llm_routes() {
         model("logging with a version", "shadow: { mode: log-only, version: v2 }"),
         model("logging with a budget", "shadow: { mode: log-only, budget: { tokens_per_day: 5 } }"),
         model("dollars without prices", "shadow: { version: v2, percent: 5, budget: { usd_per_day: 5 } }"),
+        model("noise with a budget", "shadow: { role: noise, percent: 5, budget: { tokens_per_day: 5 } }"),
         model("no tokens", "shadow: { version: v2, percent: 5, budget: { tokens_per_day: 0 } }"),
         model("unknown mode", "shadow: { mode: log }"),
         top("a cache of nothing", "embedding_cache: { entries: 0 }"),

@@ -70,6 +70,11 @@ impl Llm {
         self.state.seen.lock().unwrap().clone()
     }
 
+    /// The inputs of every embeddings request, one list a request.
+    pub(crate) fn inputs(&self) -> Vec<Value> {
+        self.seen().iter().map(|request| request.json()["input"].clone()).collect()
+    }
+
     /// Keeps answers back, or lets them go.
     pub(crate) fn hold(&self, held: bool) {
         *self.state.held.lock().unwrap() = held;

@@ -4,6 +4,7 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::{DecodeError, DecodeErrorKind};
@@ -77,6 +78,21 @@ pub(crate) fn inflate_message(bytes: &[u8], into: &mut Vec<u8>, limit: usize) ->
 pub(crate) fn release(inflated: &mut Vec<u8>) {
     inflated.clear();
     inflated.shrink_to(KEPT_BYTES);
+}
+
+impl Body {
+    /// The whole body, inflated up to `limit` bytes when it is compressed; copied unless it is one plain piece.
+    ///
+    /// # Errors
+    /// A body that was not captured whole, is compressed in a way that is not read, broken, or too long.
+    pub fn plain(&self, limit: usize) -> Result<Bytes> {
+        let has_encoding = self.content_encoding.as_deref().is_some_and(|encoding| !encoding.is_empty());
+        if let ([one], false, false) = (self.chunks.as_slice(), self.truncated, has_encoding) {
+            return Ok(one.clone());
+        }
+        let mut scratch = Scratch::default();
+        whole(self, &mut scratch, limit).map(Bytes::copy_from_slice)
+    }
 }
 
 fn encoding(name: &[u8]) -> Result<Encoding> {

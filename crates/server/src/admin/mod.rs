@@ -5,13 +5,14 @@
 //! - `GET /metrics` -- Prometheus text or OpenMetrics
 //! - `GET /` -- a page with what runs and where to look
 //! - `GET /api/v1/status`, `/alerts`, `/events`, `/models/{m}/drift`, `/models/{m}/pairs`, `/models/{m}/history`, `/models/{m}/profile`
-//! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/drill` (and `GET` for its progress)
+//! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/embeddings`, `/drill` (and `GET` for its progress)
 //! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/reload`
 //! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
 
 mod change;
 mod cloudevents;
 mod drill;
+mod embeddings;
 mod error;
 mod guard;
 mod ingest;
@@ -63,6 +64,7 @@ fn router(plane: Arc<Plane>, joins: Arc<Joins>) -> Router {
         .route("/rollback", post(change::rollback))
         .route("/promote", post(change::promote))
         .route("/shadow", post(change::shadow))
+        .route("/embeddings", post(embeddings::embeddings))
         .route("/auto-rollback", post(change::auto_rollback))
         .route("/drill", get(drill::progress).post(drill::start));
     Router::new()

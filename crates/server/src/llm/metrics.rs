@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use embeddings::{CacheCounters, CacheSnapshot};
 use serde_json::{Value, json};
 
 use super::ledger::{Account, KINDS};
-use crate::exposition::{Exposition, Kind};
+use crate::exposition::{Exposition, Kind, single};
 
 /// Accounts by model and version.
 pub(crate) type Accounts = Vec<((Arc<str>, Arc<str>), Account)>;
@@ -44,6 +45,73 @@ pub(crate) fn spending(page: &mut Exposition, accounts: &Accounts) {
         if let Some(((model, _), _)) = of_model.first() {
             page.sample(&[("model", model)], f64::from(u8::from(exhausted)));
         }
+    }
+}
+
+type CounterOf = fn(&CacheCounters) -> u64;
+
+/// The result and its counter.
+type Counter = (&'static str, CounterOf);
+
+const REQUESTS: [Counter; 4] =
+    [("hit", |c| c.hits), ("miss", |c| c.misses), ("partial", |c| c.partial), ("bypass", |c| c.bypassed)];
+const INPUTS: [Counter; 2] = [("hit", |c| c.input_hits), ("miss", |c| c.input_misses)];
+
+/// Counters with no label but the model.
+const BY_MODEL: [(&str, &str, CounterOf); 2] = [
+    ("driftline_embedding_tokens_saved_total", "Tokens that were not bought again.", |c| c.tokens_saved),
+    (
+        "driftline_embedding_cache_rejected_total",
+        "Answers that were not kept: errors, and what is not one embedding for each input.",
+        |c| c.rejected,
+    ),
+];
+
+/// The embedding cache.
+pub(crate) fn embedding_cache(page: &mut Exposition, cache: &CacheSnapshot, unlearned: u64) {
+    let by_result = [
+        (
+            "driftline_embedding_cache_requests_total",
+            "Embeddings requests of shadows and probes by how much of them was known; bypass: of no form that is kept.",
+            &REQUESTS[..],
+        ),
+        (
+            "driftline_embedding_cache_inputs_total",
+            "Inputs of these requests: known, or being bought by another one (hit), or bought (miss).",
+            &INPUTS[..],
+        ),
+    ];
+    for (name, help, results) in by_result {
+        page.family(name, Kind::Counter, help);
+        for (model, counters) in &cache.models {
+            for (result, value) in results {
+                page.sample(&[("model", model), ("result", result)], value(counters) as f64);
+            }
+        }
+    }
+    for (name, help, value) in BY_MODEL {
+        page.family(name, Kind::Counter, help);
+        for (model, counters) in &cache.models {
+            page.sample(&[("model", model)], value(counters) as f64);
+        }
+    }
+    for (name, kind, help, value) in [
+        ("driftline_embedding_cache_entries", Kind::Gauge, "Embeddings held.", cache.entries as f64),
+        ("driftline_embedding_cache_bytes", Kind::Gauge, "Bytes that they hold.", cache.bytes as f64),
+        (
+            "driftline_embedding_cache_unwritten_total",
+            Kind::Counter,
+            "Changes that did not get to disk: a restart forgets them.",
+            cache.unwritten as f64,
+        ),
+        (
+            "driftline_embedding_cache_unlearned_total",
+            Kind::Counter,
+            "Answers of production that were not taken up because too many waited.",
+            unlearned as f64,
+        ),
+    ] {
+        single(page, name, kind, help, value);
     }
 }
 
