@@ -30,6 +30,8 @@ pub struct Settings {
     pub monitor: Vec<monitor::ModelSpec>,
     /// Rules, and what alerts may do.
     pub policy: control::Policy,
+    /// The inference log.
+    pub logs: feeds::sinks::LogSpec,
     /// Where inferences come from beside the gateway.
     pub sources: Vec<feeds::sources::SourceSpec>,
     /// The admin side.

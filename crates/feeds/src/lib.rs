@@ -5,6 +5,7 @@
 //! was measured. A *sink* takes the inference log out. Neither is ever waited for by a request.
 
 mod observation;
+pub mod sinks;
 pub mod sources;
 
 pub use observation::{Counted, Observation, Observer, ObserverGone};

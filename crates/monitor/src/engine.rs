@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use record::{Decoded, Exchange, Inference, Lane, Pairing, Record};
+use record::{Decoded, Exchange, Inference, Lane, Pairing, Privacy, Record};
 
 use crate::batch::Batch;
 use crate::model::Model;
@@ -56,6 +56,8 @@ pub struct Engine {
     pub(crate) models: Vec<Model>,
     by_name: HashMap<Arc<str>, usize>,
     decoded: Decoded,
+    /// Tenant and request id of the inference under way, where privacy changes them.
+    hidden: Hidden,
     batch: Batch,
     /// The caller's time at the last [`Engine::readings`], unix milliseconds; 0 before the first.
     pub(crate) now_ms: i64,
@@ -104,7 +106,11 @@ impl Engine {
             return None;
         };
         let model = &mut self.models[at];
-        let problem = model.observe_exchange(exchange, &mut self.decoded, &mut self.batch, self.now_ms);
+        self.hidden =
+            Hidden::of(&model.decoder.spec().privacy, exchange.tenant.as_deref(), &exchange.request_id);
+        let tenant = Hidden::shown(&self.hidden.tenant, exchange.tenant.as_deref());
+        let problem =
+            model.observe_exchange(exchange, tenant, &mut self.decoded, &mut self.batch, self.now_ms);
         let version =
             if exchange.version.is_empty() { self.models[at].active_name() } else { &exchange.version };
         Some(Inference {
@@ -112,8 +118,9 @@ impl Engine {
             model: &exchange.model,
             version,
             lane: exchange.lane,
-            tenant: exchange.tenant.as_deref(),
-            request_id: &exchange.request_id,
+            tenant: Hidden::shown(&self.hidden.tenant, exchange.tenant.as_deref()),
+            request_id: Hidden::shown(&self.hidden.request_id, Some(&exchange.request_id))
+                .unwrap_or_default(),
             status: (exchange.status != 0).then_some(exchange.status),
             latency_ms: Some(exchange.latency_ms).filter(|ms| ms.is_finite()),
             request_bytes: Some(exchange.request.total_bytes),
@@ -150,10 +157,15 @@ impl Engine {
         };
         let at_ms = record.ts.unwrap_or(self.now_ms);
         record.fill(&mut self.decoded);
+        let privacy = &model.decoder.spec().privacy;
+        privacy.apply(&mut self.decoded);
+        let (tenant, request_id) =
+            (record.tenant.as_deref(), record.request_id.as_deref().unwrap_or_default());
+        self.hidden = Hidden::of(privacy, tenant.map(str::as_bytes), request_id.as_bytes());
         let head = Head {
             version: &version,
             lane: record.lane,
-            tenant: record.tenant.as_deref().map(str::as_bytes),
+            tenant: Hidden::shown(&self.hidden.tenant, tenant.map(str::as_bytes)),
             at_ms,
         };
         model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
@@ -166,8 +178,9 @@ impl Engine {
             model: &record.model,
             version: record.version.as_deref().unwrap_or(self.models[at].active_name()),
             lane: record.lane,
-            tenant: record.tenant.as_deref().map(str::as_bytes),
-            request_id: record.request_id.as_deref().unwrap_or_default().as_bytes(),
+            tenant: Hidden::shown(&self.hidden.tenant, tenant.map(str::as_bytes)),
+            request_id: Hidden::shown(&self.hidden.request_id, Some(request_id.as_bytes()))
+                .unwrap_or_default(),
             status: record.status,
             latency_ms: record.latency_ms,
             request_bytes: record.request_bytes,
@@ -231,6 +244,26 @@ impl Engine {
 
     pub(crate) fn find_mut(&mut self, model: &str) -> Option<&mut Model> {
         self.by_name.get(model).map(|at| &mut self.models[*at])
+    }
+}
+
+/// An inference's ids after privacy; `None` where they stay as they came.
+#[derive(Debug, Default)]
+struct Hidden {
+    tenant: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Hidden {
+    fn of(privacy: &Privacy, tenant: Option<&[u8]>, request_id: &[u8]) -> Self {
+        Self {
+            tenant: tenant.and_then(|tenant| privacy.id("tenant", tenant)),
+            request_id: privacy.id("request_id", request_id),
+        }
+    }
+
+    fn shown<'a>(hidden: &'a Option<String>, plain: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        hidden.as_deref().map(str::as_bytes).or(plain)
     }
 }
 

@@ -84,6 +84,7 @@ impl Model {
     pub(crate) fn observe_exchange(
         &mut self,
         exchange: &Exchange,
+        tenant: Option<&[u8]>,
         decoded: &mut Decoded,
         batch: &mut Batch,
         now: i64,
@@ -118,7 +119,7 @@ impl Model {
         if exchange.pairing == Pairing::Noise {
             return problem;
         }
-        let (lane, tenant, at_ms) = (exchange.lane, exchange.tenant.as_deref(), exchange.at_ms);
+        let (lane, at_ms) = (exchange.lane, exchange.at_ms);
         self.observe(&Head { version, lane, tenant, at_ms }, decoded, batch, now);
         problem
     }

@@ -10,9 +10,10 @@ mod slot;
 
 use std::collections::HashSet;
 
+use record::Privacy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stats::{Bins, MAX_BINS, MAX_WINDOW_SLOTS};
+use stats::{Bins, CategoricalBins, MAX_BINS, MAX_WINDOW_SLOTS};
 
 pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
 use document::{DocumentVersion, ProfileDocument};
@@ -92,6 +93,36 @@ impl ProfileError {
 }
 
 impl Profile {
+    /// The profile with its names and categories as live traffic shows them: hashed where the rules say so, so that hashed
+    /// values meet the bins that they belong to. What is hashed already stays.
+    #[must_use]
+    pub fn hidden(mut self, privacy: &Privacy) -> Self {
+        for feature in &mut self.features {
+            if let Bins::Categorical(bins) = &feature.bins {
+                let hidden = bins.categories().iter().map(|category| privacy.text(&feature.name, category));
+                let hidden: Vec<String> = hidden.map(std::borrow::Cow::into_owned).collect();
+                if hidden != bins.categories() {
+                    let mut merged: Vec<(String, u64)> = Vec::new();
+                    for (category, count) in hidden.into_iter().zip(&feature.counts) {
+                        match merged.iter_mut().find(|(known, _)| *known == category) {
+                            Some((_, total)) => *total = total.saturating_add(*count),
+                            None => merged.push((category, *count)),
+                        }
+                    }
+                    let rest = feature.counts.get(bins.categories().len()..).unwrap_or_default().to_vec();
+                    let (names, counts): (Vec<String>, Vec<u64>) = merged.into_iter().unzip();
+                    // Names are different from each other now, which is all that could be wrong with them.
+                    if let Ok(bins) = CategoricalBins::new(names) {
+                        feature.bins = Bins::Categorical(bins);
+                        feature.counts = counts.into_iter().chain(rest).collect();
+                    }
+                }
+            }
+            feature.name = privacy.name(&feature.name).into_owned();
+        }
+        self
+    }
+
     /// Reads a profile and checks it.
     ///
     /// # Errors

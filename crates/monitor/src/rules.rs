@@ -66,6 +66,7 @@ pub(crate) fn signature(spec: &ModelSpec) -> [u8; 32] {
         ReferenceSpec::Learn { rows } => add(&format!("learn {rows}")),
         ReferenceSpec::PreviousWindow => add("previous"),
     }
+    add(&spec.decoder.privacy.fingerprint());
     add(&format!("{:?} {} {}", spec.binning, spec.window, spec.limits.categories));
     for names in [&spec.include, &spec.exclude] {
         add(&names.len().to_string());

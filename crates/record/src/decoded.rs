@@ -107,12 +107,12 @@ impl Decoded {
     }
 
     /// The features' cells. A feature's cells need not stand together: tensors come column by column, objects row by row.
-    pub fn features(&self) -> impl Iterator<Item = DecodedCell<'_>> {
+    pub fn features(&self) -> impl Iterator<Item = DecodedCell<'_>> + Clone {
         self.features.iter().map(|cell| self.view(cell))
     }
 
     /// The predictions' cells.
-    pub fn predictions(&self) -> impl Iterator<Item = DecodedCell<'_>> {
+    pub fn predictions(&self) -> impl Iterator<Item = DecodedCell<'_>> + Clone {
         self.predictions.iter().map(|cell| self.view(cell))
     }
 
@@ -187,6 +187,58 @@ impl Decoded {
         for cell in &mut self.predictions {
             cell.name = name;
         }
+    }
+
+    /// A feature's cell by its place in [`Decoded::features`].
+    pub(crate) fn feature(&self, at: usize) -> Option<DecodedCell<'_>> {
+        self.features.get(at).map(|cell| self.view(cell))
+    }
+
+    /// A prediction's cell by its place in [`Decoded::predictions`].
+    pub(crate) fn prediction(&self, at: usize) -> Option<DecodedCell<'_>> {
+        self.predictions.get(at).map(|cell| self.view(cell))
+    }
+
+    /// Every text, names and values, one after the other.
+    pub(crate) fn all_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether some number is at least `least`.
+    pub(crate) fn has_number_from(&self, least: f64) -> bool {
+        let is_it = |cell: &RawCell| matches!(cell.value, CellValue::Number(number) if number >= least);
+        self.features.iter().any(is_it) || self.predictions.iter().any(is_it)
+    }
+
+    /// Gives cells another name, or a text instead of their value. What stood there before stays in the buffer until it is
+    /// used again, where nobody can see it.
+    pub(crate) fn rewrite(
+        &mut self,
+        mut rewrite: impl FnMut(&str, Cell<'_>) -> (Option<String>, Option<String>),
+    ) {
+        let mut text = std::mem::take(&mut self.text);
+        let keep = |text: &mut String, new: &str| {
+            let start = text.len() as u32;
+            text.push_str(new);
+            TextRange { start, end: text.len() as u32 }
+        };
+        for cell in self.features.iter_mut().chain(&mut self.predictions) {
+            let part =
+                |range: TextRange| text.get(range.start as usize..range.end as usize).unwrap_or_default();
+            let value = match cell.value {
+                CellValue::Number(number) => Cell::Number(number),
+                CellValue::Text(range) => Cell::Text(part(range)),
+                CellValue::Missing => Cell::Missing,
+            };
+            let (name, value) = rewrite(part(cell.name), value);
+            if let Some(name) = name {
+                cell.name = keep(&mut text, &name);
+            }
+            if let Some(value) = value {
+                cell.value = CellValue::Text(keep(&mut text, &value));
+            }
+        }
+        self.text = text;
     }
 
     pub(crate) fn count_non_finite(&mut self) {

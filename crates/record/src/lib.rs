@@ -11,6 +11,7 @@ mod decoded;
 mod exchange;
 mod inference;
 mod lane;
+mod privacy;
 mod record;
 
 pub use decode::{
@@ -21,4 +22,5 @@ pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
 pub use exchange::{Body, Exchange, Pairing};
 pub use inference::{Follower, Inference};
 pub use lane::Lane;
-pub use record::{FeatureValue, Record, RecordDefaults, RecordError, RecordLimits};
+pub use privacy::{Detectors, Privacy, PrivacyKey, PrivacySpec};
+pub use record::{FeatureValue, LineWriter, Record, RecordDefaults, RecordError, RecordLimits};

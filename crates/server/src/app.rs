@@ -8,9 +8,11 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use config::Settings;
 use control::{Controller, Decision, Store};
+use feeds::sinks::Logs;
 use gateway::{Gateway, ShadowHooks, Tap};
 use monitor::Engine;
 use monitor::pairs::Pairs;
+use record::Follower;
 use tokio::sync::watch;
 
 use crate::admin;
@@ -150,6 +152,7 @@ impl App {
             }
         }
         self.plane.monitor.stop();
+        self.plane.logs.finish(self.plane.settings().gateway.shutdown_grace);
         self.plane.ledger.save();
         if let Some(embeddings) = &self.plane.embeddings {
             embeddings.close();
@@ -184,7 +187,10 @@ fn build(
     let models = settings.models.iter().map(|model| &*model.name);
     let intake = Arc::new(Intake::new(settings.observe.queue, settings.observe.queue_bytes, models));
     let observed = Arc::new(Observed::default());
-    let monitor = Arc::new(start_monitor(&settings, Arc::clone(&intake), Arc::clone(&observed))?);
+    let logs = Logs::start(&settings.logs, now_ms);
+    let logs = logs.map_err(|source| StartError::Thread { name: "log", source })?;
+    let monitor =
+        Arc::new(start_monitor(&settings, Arc::clone(&intake), Arc::clone(&observed), logs.follower())?);
     for (model, standing) in &standings {
         monitor
             .deliver(Command::SetActive { model: Arc::clone(model), version: Arc::clone(&standing.active) });
@@ -205,6 +211,7 @@ fn build(
     let plane = Plane {
         config_file: settings.file.clone(),
         observed,
+        logs,
         sources: Arc::new(Sources::new(settings.sources.clone(), &settings.store.folder)),
         settings: ArcSwap::from_pointee(settings),
         gateway,
@@ -253,6 +260,7 @@ fn start_monitor(
     settings: &Settings,
     intake: Arc<Intake>,
     observed: Arc<Observed>,
+    log: feeds::sinks::LogFollower,
 ) -> Result<MonitorHandle, StartError> {
     let folder = &settings.store.folder;
     let mut engine = Engine::new(settings.monitor.clone());
@@ -267,7 +275,7 @@ fn start_monitor(
     let thread = |name| move |source| StartError::Thread { name, source };
     let writer = SnapshotWriter::start(folder).map_err(thread("snapshot"))?;
     let pairs = Pairs::new(&settings.monitor);
-    let followers = Vec::new();
+    let followers: Vec<Box<dyn Follower>> = vec![Box::new(log)];
     MonitorHandle::start(engine, pairs, intake, writer, followers, observed, LoopSettings::from(settings))
         .map_err(thread("monitor"))
 }

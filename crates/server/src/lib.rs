@@ -14,6 +14,7 @@ mod exposition;
 mod intake;
 mod join;
 mod llm;
+mod metrics_logs;
 mod metrics_page;
 mod metrics_sources;
 mod monitor_loop;

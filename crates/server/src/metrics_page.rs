@@ -1,12 +1,14 @@
 //! Every metric of the contract, from one look at the running parts.
 
 use embeddings::CacheSnapshot;
+use feeds::sinks::SinkStatus;
 use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
 use monitor::pairs::PairReadings;
 use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
 
 use crate::exposition::{Exposition, Format, Kind, single};
 use crate::llm::metrics::{Accounts, embedding_cache, spending};
+use crate::metrics_logs;
 use crate::metrics_sources;
 use crate::sources::SourceView;
 
@@ -20,6 +22,8 @@ pub(crate) struct MetricsInput<'a> {
     pub(crate) alerts: Vec<AlertMetrics>,
     /// Model, reason, count: the intake's and the decoder's drops together.
     pub(crate) dropped: Vec<(String, String, u64)>,
+    /// The inference log's sinks and what they counted.
+    pub(crate) sinks: Vec<SinkStatus>,
     /// The sources and what they counted.
     pub(crate) sources: Vec<SourceView>,
     /// What shadows have spent.
@@ -68,6 +72,7 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     models(&mut page, &input.models);
     alerts(&mut page, &input.alerts);
     dropped(&mut page, &input.dropped);
+    metrics_logs::render(&mut page, &input.sinks);
     metrics_sources::render(&mut page, &input.sources);
     for (name, kind, help, value) in &input.own {
         single(&mut page, name, *kind, help, *value);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use config::Settings;
 use control::{Decision, HistoryQuery, HistoryReader, LatencyReading, StoreError};
+use feeds::sinks::Logs;
 use gateway::{Gateway, GatewaySnapshot};
 use tokio::task::JoinHandle;
 
@@ -28,6 +29,8 @@ pub(crate) struct Plane {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) sources: Arc<Sources>,
+    /// The inference log.
+    pub(crate) logs: Logs,
     /// Traffic that others carried.
     pub(crate) observed: Arc<Observed>,
     pub(crate) monitor: Arc<MonitorHandle>,

@@ -95,6 +95,9 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
         }
         return Err(error.to_string());
     }
+    if let Err(error) = plane.logs.apply(&new.logs) {
+        tracing::error!(%error, "a part of the inference log did not start; reload once more");
+    }
     plane.sources.configure(new.sources.clone());
     plane.ledger.configure(&new.models);
     plane.intake.add_models(new.models.iter().map(|model| &*model.name));

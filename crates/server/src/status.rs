@@ -227,6 +227,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         alerts,
         dropped: dropped(plane),
         sources: plane.sources.views(),
+        sinks: plane.logs.status(),
         accounts: plane.ledger.accounts(now_ms()),
         embeddings: plane.embeddings.as_ref().map(|cache| (cache.snapshot(), cache.unlearned())),
         own: own_figures(plane, &gateway),

@@ -7,9 +7,11 @@
 mod alerts;
 mod limits;
 mod llm;
+mod logs;
 mod model;
 mod named;
 mod pairs;
+mod privacy;
 mod sources;
 
 use schemars::JsonSchema;
@@ -20,12 +22,14 @@ use crate::text::{Address, FileName, HostText, SecretText, Span};
 pub(crate) use alerts::{Alerts, Rollback, Rule, RuleWhen};
 pub(crate) use limits::Limits;
 pub(crate) use llm::{Budget, CacheScope, EmbeddingCache, ShadowMode};
+pub(crate) use logs::{LogFiles, Logs, Loki};
 pub(crate) use model::{
     Baseline, Binning, BinningRange, BinningType, Model, OneOrMore, Prediction, Route, SampleBy, Shadow,
     Tenant, Version, default_learn,
 };
 pub(crate) use named::{AnyText, Headers, Named, Names, Rules, SourceNames};
 pub(crate) use pairs::{Pairs, PairsDetail, ShadowRole};
+pub(crate) use privacy::{Detector, Privacy};
 pub(crate) use sources::{Format, Lane, Source};
 
 /// Driftline's configuration, `driftline.yaml`.
@@ -44,6 +48,12 @@ pub(crate) struct File {
     /// the receivers of the admin address.
     #[serde(default)]
     pub(crate) sources: Named<SourceNames, Source>,
+    /// What is hashed before anything is written, sent or shown.
+    #[serde(default)]
+    pub(crate) privacy: Privacy,
+    /// The inference log: one record for every inference.
+    #[serde(default)]
+    pub(crate) logs: Logs,
     /// When to alert.
     #[serde(default)]
     pub(crate) alerts: Alerts,

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use monitor::profile::Profile;
+use monitor::profile::{FeatureProfile, Profile};
 use monitor::{ModelSpec, PairSpec, ReferenceSpec, TenantSpec};
-use record::{DecoderSpec, Extract};
+use record::{DecoderSpec, Extract, Privacy};
 use stats::{BinningRule, RangeRule};
 
 use crate::raw::{
     Baseline, Binning, BinningRange, BinningType, File, Model, Pairs, PairsDetail, Prediction, Shadow,
     ShadowMode, Tenant, default_learn,
 };
-use crate::resolve::{Context, files};
+use crate::resolve::{Context, files, privacy};
 use crate::suggest::did_you_mean;
 use crate::text::{FileName, PathText};
 use crate::yaml::Cursor;
@@ -27,12 +27,23 @@ const REFERENCE_ROWS_MIN: usize = 100;
 const LABEL_BYTES_MAX: usize = 256;
 
 /// Resolves all models.
-pub(crate) fn resolve(file: &File, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec<ModelSpec> {
-    file.models.iter().map(|(name, model)| one(file, name, model, &at.key(name), context)).collect()
+pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec<ModelSpec> {
+    let privacy = privacy::resolve(&file.privacy, &root.key("privacy"), context);
+    let at = root.key("models");
+    file.models
+        .iter()
+        .map(|(name, model)| one((file, &privacy), name, model, &at.key(name), context))
+        .collect()
 }
 
-fn one(file: &File, name: &str, model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> ModelSpec {
-    let reference = reference(model, at, context);
+fn one(
+    (file, privacy): (&File, &Arc<Privacy>),
+    name: &str,
+    model: &Model,
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> ModelSpec {
+    let reference = hidden(reference(model, at, context), privacy, at, context);
     let window = model.window.detail();
     let (include, exclude) = features(model, at, context);
     if let ReferenceSpec::Profile { profile, .. } = &reference {
@@ -40,7 +51,7 @@ fn one(file: &File, name: &str, model: &Model, at: &Cursor<'_>, context: &mut Co
     }
     ModelSpec {
         name: name.into(),
-        decoder: decoder(model, &reference),
+        decoder: DecoderSpec { privacy: Arc::clone(privacy), ..decoder(model, &reference) },
         binning: binning(&model.binning, at, context),
         window: window.size,
         min_requests: min_requests(file, model, at, context),
@@ -113,6 +124,26 @@ fn reference(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> R
             None => ReferenceSpec::Learn { rows: detail.learn },
         },
     }
+}
+
+/// The reference as live traffic will look. A number that is hashed is a category, which no profile of numbers knows.
+fn hidden(
+    reference: ReferenceSpec,
+    privacy: &Privacy,
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> ReferenceSpec {
+    let ReferenceSpec::Profile { profile, learn } = reference else { return reference };
+    let is_number = |feature: &&FeatureProfile| privacy.is_named(&feature.name) && feature.bins.is_ordered();
+    if let Some(feature) = profile.features.iter().find(is_number) {
+        let name = &feature.name;
+        let message =
+            format!("`privacy` hashes `{name}`, and the profile knows it as a number: it cannot be compared");
+        let hint = format!("take it out with `features: {{ exclude: [{name}] }}`");
+        context.sink.warning(&at.key("baseline"), message).hint(hint);
+    }
+    let profile = Arc::unwrap_or_clone(profile).hidden(privacy);
+    ReferenceSpec::Profile { profile: Arc::new(profile), learn }
 }
 
 fn profile(name: &FileName, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<Profile> {

@@ -4,9 +4,11 @@
 
 mod files;
 mod llm;
+mod logs;
 mod measure;
 mod model;
 mod policy;
+mod privacy;
 mod routes;
 mod secrets;
 mod sources;
@@ -43,7 +45,7 @@ pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, 
     }
     let own = model::OwnAddresses { traffic: file.listen.0, admin: admin_listen };
     let models = model::resolve(file, &root.key("models"), &own, context);
-    let monitor = measure::resolve(file, &root.key("models"), context);
+    let monitor = measure::resolve(file, root, context);
     let policy = policy::resolve(file, root, &models.settings, context);
     Settings {
         gateway: gateway::GatewayConfig {
@@ -59,6 +61,7 @@ pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, 
         models: models.settings,
         monitor,
         policy,
+        logs: logs::resolve(&file.logs, &root.key("logs"), context),
         sources: sources::resolve(file, &root.key("sources"), context),
         admin: AdminSettings { listen: admin_listen, token, allowed_hosts: allowed_hosts(file) },
         store: store(file),

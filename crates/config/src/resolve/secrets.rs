@@ -3,6 +3,7 @@
 use crate::raw::Auth;
 use crate::resolve::{Context, files};
 use crate::settings::Secret;
+use crate::text::FileName;
 use crate::yaml::Cursor;
 
 /// Largest secret file.
@@ -23,19 +24,22 @@ pub(crate) fn token(auth: &Auth, at: &Cursor<'_>, context: &mut Context<'_, '_>)
         (Some(token), None) => (token.0.clone(), at.key("token")),
         (None, Some(name)) => {
             let at = at.key("token_file");
-            let path = files::located(name, context);
-            match files::read_regular(&path, SECRET_BYTES_MAX) {
-                Ok(content) => {
-                    (String::from_utf8_lossy(&content).trim_end_matches(['\r', '\n']).to_owned(), at)
-                }
-                Err(problem) => {
-                    files::report(&problem, &path, &at, context);
-                    return None;
-                }
-            }
+            (of_file(name, &at, context)?, at)
         }
     };
     checked(text, &at, context)
+}
+
+/// A secret that stands in a file; the line end is taken off.
+pub(crate) fn of_file(name: &FileName, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<String> {
+    let path = files::located(name, context);
+    match files::read_regular(&path, SECRET_BYTES_MAX) {
+        Ok(content) => Some(String::from_utf8_lossy(&content).trim_end_matches(['\r', '\n']).to_owned()),
+        Err(problem) => {
+            files::report(&problem, &path, at, context);
+            None
+        }
+    }
 }
 
 fn checked(text: String, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<Secret> {

@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod llm;
 pub(crate) mod load;
+pub(crate) mod loki;
 pub(crate) mod model;
 pub(crate) mod prometheus;
 pub(crate) mod rogue;

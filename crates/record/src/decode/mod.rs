@@ -87,6 +87,8 @@ pub struct DecoderSpec {
     pub column_names: Vec<String>,
     /// Limits on one exchange.
     pub limits: DecodeLimits,
+    /// What is made unreadable after decoding.
+    pub privacy: std::sync::Arc<crate::Privacy>,
 }
 
 /// What became of an exchange whose request could be read.
@@ -153,6 +155,7 @@ impl Decoder {
         scratch.release();
         body::release(&mut self.message);
         self.body = scratch;
+        self.spec.privacy.apply(into);
         outcome
     }
 

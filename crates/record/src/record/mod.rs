@@ -3,6 +3,7 @@
 //! Files, `POST /api/v1/observe`, Kafka and Loki all carry this form, one JSON object an inference. Only `model` and
 //! `features` are required on the way in; unknown keys are ignored, because other programs add their own.
 
+mod line;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
+pub use line::LineWriter;
 pub use parse::{RecordDefaults, RecordError, RecordLimits};
 
 use crate::{Cell, CellValue, Decoded, Exchange, Lane};

@@ -1,0 +1,112 @@
+//! The inference log: where it goes, with which credentials.
+
+use feeds::sinks::{FilesSpec, LogFilter, LogSpec, LokiSpec, QueueLimits, SinkKind};
+
+use crate::raw::{Lane, LogFiles, Logs, Loki, Named};
+use crate::resolve::{Context, files, secrets};
+use crate::text::{FileName, SecretText};
+use crate::yaml::Cursor;
+
+/// Labels that the sink sets itself.
+const OWN_LABELS: [&str; 4] = ["lane", "model", "version", "service_name"];
+
+/// The log as configured.
+pub(crate) fn resolve(logs: &Logs, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> LogSpec {
+    let mut sinks = Vec::new();
+    if logs.stdout {
+        sinks.push(SinkKind::Stdout);
+    }
+    if let Some(raw) = &logs.files {
+        sinks.push(SinkKind::Files(files_sink(raw, context)));
+    }
+    if let Some(raw) = &logs.loki {
+        sinks.push(SinkKind::Loki(Box::new(loki(raw, &at.key("loki"), context))));
+    }
+    let has = |lane: Lane| {
+        logs.lanes.iter().any(|one| std::mem::discriminant(one) == std::mem::discriminant(&lane))
+    };
+    let bytes = usize::try_from(logs.queue_bytes.0).unwrap_or(usize::MAX);
+    LogSpec {
+        filter: LogFilter { sample_percent: logs.sample, prod: has(Lane::Prod), shadow: has(Lane::Shadow) },
+        queue: QueueLimits { records: logs.queue, bytes },
+        sinks,
+    }
+}
+
+fn files_sink(raw: &LogFiles, context: &Context<'_, '_>) -> FilesSpec {
+    FilesSpec {
+        folder: files::located(&raw.path, context),
+        rotate_bytes: raw.rotate_bytes.0,
+        keep_prod: raw.keep_prod.0,
+        keep_shadow: raw.keep_shadow.0,
+        max_bytes: raw.max_bytes.0,
+    }
+}
+
+fn loki(raw: &Loki, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> LokiSpec {
+    let password = secret((&raw.password, "password"), (&raw.password_file, "password_file"), at, context);
+    let bearer = secret((&raw.token, "token"), (&raw.token_file, "token_file"), at, context);
+    let basic_auth = match (&raw.username, password) {
+        (Some(user), Some(password)) => Some((user.0.clone(), password)),
+        (Some(_), None) => {
+            context.sink.error(&at.key("username"), "`username` needs a `password` or `password_file`");
+            None
+        }
+        (None, Some(_)) => {
+            context.sink.error(at, "a password needs a `username`");
+            None
+        }
+        (None, None) => None,
+    };
+    if basic_auth.is_some() && bearer.is_some() {
+        context.sink.error(at, "a password and a token are both given").hint("keep one of the two");
+    }
+    let labels_at = at.key("labels");
+    let mut labels = Vec::new();
+    for (name, value) in raw.labels.iter().flat_map(Named::iter) {
+        if !is_label(name) {
+            let message = "no label's name: expected a letter, then letters, digits and `_`";
+            context.sink.error_at_key(&labels_at.key(name), message);
+        } else if OWN_LABELS[..3].contains(&name) {
+            context.sink.error_at_key(&labels_at.key(name), "this label is set by Driftline");
+        }
+        labels.push((name.to_owned(), value.0.clone()));
+    }
+    LokiSpec {
+        url: raw.url.0.to_string(),
+        tenant_id: raw.tenant_id.as_ref().map(|name| name.0.clone()),
+        basic_auth,
+        bearer,
+        labels,
+        batch_bytes: usize::try_from(raw.batch_bytes.0).unwrap_or(usize::MAX),
+        batch_every: raw.batch_every.0,
+        timeout: raw.timeout.0,
+        keep_trying: raw.keep_trying.0,
+    }
+}
+
+/// What Loki takes as a label's name.
+fn is_label(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A secret, given plainly or in a file.
+fn secret(
+    (text, text_key): (&Option<SecretText>, &str),
+    (file, file_key): (&Option<FileName>, &str),
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<String> {
+    match (text, file) {
+        (Some(_), Some(_)) => {
+            let message = format!("`{text_key}` and `{file_key}` are both given");
+            context.sink.error_at_key(&at.key(file_key), message).hint("keep one of the two");
+            None
+        }
+        (Some(text), None) => Some(text.0.clone()),
+        (None, Some(file)) => secrets::of_file(file, &at.key(file_key), context),
+        (None, None) => None,
+    }
+}

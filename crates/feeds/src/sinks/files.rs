@@ -1,0 +1,288 @@
+//! JSON lines in files: one a lane at a time, rotated by size and by day, removed when they are old.
+//!
+//! A file is named for its lane and the time at which it was begun, and is never written to again after a restart: nothing
+//! can overwrite it. What could not be written whole (a full disk) is cut off again and written once there is room, so
+//! that no line is torn. Data is left to the system to put on the disk; a file is synced when it is closed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use record::Lane;
+
+use crate::sinks::{BatchRule, SinkContext, SinkError, Taken};
+
+/// Lines written with one call.
+const BATCH: BatchRule = BatchRule { records: 1_000, bytes: 1024 * 1024, age: Duration::from_millis(200) };
+
+/// How long it rests after a failure before it tries again, at first and at most.
+const FIRST_REST: Duration = Duration::from_millis(200);
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// How often old files are looked for.
+const SWEEP_EVERY_MS: i64 = 60 * 60 * 1000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What our files' names begin and end with.
+const PREFIX: &str = "inference-";
+const SUFFIX: &str = ".jsonl";
+
+/// Files as a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesSpec {
+    /// Folder; made when it is not there.
+    pub folder: PathBuf,
+    /// A file that has reached this many bytes is closed and another begun.
+    pub rotate_bytes: u64,
+    /// How long files of the prod lane are kept after their last line.
+    pub keep_prod: Duration,
+    /// The same of the shadow lane.
+    pub keep_shadow: Duration,
+    /// Bytes of all files together; beyond it the oldest go first.
+    pub max_bytes: u64,
+}
+
+pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) -> Result<(), SinkError> {
+    let setup = |error: io::Error| SinkError::Setup(format!("folder `{}`: {error}", spec.folder.display()));
+    std::fs::create_dir_all(&spec.folder).map_err(setup)?;
+    let mut lanes = [Open::new(Lane::Prod), Open::new(Lane::Shadow)];
+    let mut swept_ms = i64::MIN;
+    while let Some(batch) = context.take(&BATCH).await {
+        let now = (context.clock)();
+        if now.saturating_sub(swept_ms) >= SWEEP_EVERY_MS {
+            sweep(spec, now);
+            swept_ms = now;
+        }
+        let mut by_lane: [Vec<Taken>; 2] = Default::default();
+        for taken in batch {
+            by_lane[usize::from(taken.line().stream.lane == Lane::Shadow)].push(taken);
+        }
+        for (open, batch) in lanes.iter_mut().zip(by_lane) {
+            write(spec, context, open, batch).await;
+        }
+    }
+    lanes.iter_mut().for_each(Open::close);
+    Ok(())
+}
+
+/// Writes lines of one lane; tries until it succeeds or the sink is ended.
+async fn write(spec: &FilesSpec, context: &SinkContext, open: &mut Open, batch: Vec<Taken>) {
+    if batch.is_empty() {
+        return;
+    }
+    let mut text = Vec::new();
+    for taken in &batch {
+        text.extend_from_slice(taken.line().json());
+        text.push(b'\n');
+    }
+    let mut rest = FIRST_REST;
+    while let Err(error) = open.append(spec, &text, (context.clock)()) {
+        if context.queue.set_up(false) {
+            tracing::error!(folder = %spec.folder.display(), %error, "the inference log cannot be written; it is tried again");
+        }
+        sweep(spec, (context.clock)());
+        context.rest(rest).await;
+        rest = (rest * 2).min(LONGEST_REST);
+    }
+    if context.queue.set_up(true) {
+        tracing::info!(folder = %spec.folder.display(), "the inference log is written again");
+    }
+    batch.into_iter().for_each(Taken::written);
+}
+
+/// The file of a lane that is being written.
+#[derive(Debug)]
+struct Open {
+    lane: Lane,
+    file: Option<File>,
+    bytes: u64,
+    day: i64,
+}
+
+impl Open {
+    fn new(lane: Lane) -> Self {
+        Self { lane, file: None, bytes: 0, day: 0 }
+    }
+
+    fn append(&mut self, spec: &FilesSpec, text: &[u8], now_ms: i64) -> io::Result<()> {
+        if self.bytes >= spec.rotate_bytes || self.day != now_ms.div_euclid(DAY_MS) {
+            self.close();
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let file = create(&spec.folder, self.lane, now_ms)?;
+                (self.bytes, self.day) = (0, now_ms.div_euclid(DAY_MS));
+                self.file.insert(file)
+            }
+        };
+        match file.write_all(text) {
+            Ok(()) => {
+                self.bytes += text.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // Half a line must not stay. A file that can't be cut is left alone and another begun.
+                if file.set_len(self.bytes).is_err() {
+                    self.file = None;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(file) = self.file.take()
+            && let Err(error) = file.sync_all()
+        {
+            tracing::warn!(%error, "a file of the inference log could not be synced");
+        }
+    }
+}
+
+/// A file of a name that there is not yet.
+fn create(folder: &Path, lane: Lane, now_ms: i64) -> io::Result<File> {
+    let time = jiff::Timestamp::from_millisecond(now_ms)
+        .unwrap_or_default()
+        .strftime("%Y%m%dT%H%M%S%.3f")
+        .to_string();
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true).mode(0o600);
+    for turn in 0..1000 {
+        let path = folder.join(format!("{PREFIX}{}-{time}-{turn}{SUFFIX}", lane.as_str()));
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened,
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "a thousand files of one millisecond"))
+}
+
+/// Removes files that are too old, and the oldest of too many bytes. The newest of each lane stays.
+fn sweep(spec: &FilesSpec, now_ms: i64) {
+    let Ok(entries) = std::fs::read_dir(&spec.folder) else { return };
+    let mut files: Vec<(SystemTime, PathBuf, Lane, u64)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let lane = lane_of(&name)?;
+            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some((metadata.modified().ok()?, entry.path(), lane, metadata.len()))
+        })
+        .collect();
+    files.sort_unstable();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now_ms).unwrap_or_default());
+    let mut total: u64 = files.iter().map(|(.., bytes)| bytes).sum();
+    for (index, (modified, path, lane, bytes)) in files.iter().enumerate() {
+        let keep = match lane {
+            Lane::Prod => spec.keep_prod,
+            Lane::Shadow => spec.keep_shadow,
+        };
+        let is_newest = !files[index + 1..].iter().any(|(_, _, other, _)| other == lane);
+        let is_old = now.duration_since(*modified).is_ok_and(|age| age > keep);
+        if is_newest || !(is_old || total > spec.max_bytes) {
+            continue;
+        }
+        match std::fs::remove_file(path) {
+            Ok(()) => total -= bytes,
+            Err(error) => tracing::warn!(file = %path.display(), %error, "an old file cannot be removed"),
+        }
+    }
+}
+
+/// The lane of one of our files; `None` of any other.
+fn lane_of(name: &str) -> Option<Lane> {
+    let rest = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    match rest.split_once('-')?.0 {
+        "prod" => Some(Lane::Prod),
+        "shadow" => Some(Lane::Shadow),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::SinkOrder;
+    use crate::sinks::testing::{NOW_MS, context, line_of};
+
+    fn spec(folder: &Path) -> FilesSpec {
+        FilesSpec {
+            folder: folder.join("log"),
+            rotate_bytes: 30,
+            keep_prod: Duration::from_secs(90 * 86_400),
+            keep_shadow: Duration::from_secs(30 * 86_400),
+            max_bytes: 1 << 30,
+        }
+    }
+
+    fn written(spec: &FilesSpec, lane: &str) -> Vec<String> {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(&spec.folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.file_name().unwrap().to_str().unwrap().contains(lane));
+        files.sort();
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn lanes_have_files_of_their_own_and_a_restart_overwrites_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(folder.path());
+        for turn in 0..2 {
+            let (context, orders) = context();
+            context.queue.try_push(line_of(Lane::Prod, &format!("{{\"p\":{turn}}}")));
+            context.queue.try_push(line_of(Lane::Shadow, "{\"s\":1}"));
+            orders.send_replace(SinkOrder::Finish);
+            run(&spec, &context).await.unwrap();
+            assert_eq!((context.queue.status().written, context.queue.queued()), (2, 0));
+        }
+        assert_eq!(written(&spec, "prod"), ["{\"p\":0}\n", "{\"p\":1}\n"]);
+        assert_eq!(written(&spec, "shadow"), ["{\"s\":1}\n", "{\"s\":1}\n"]);
+    }
+
+    #[test]
+    fn a_full_file_and_a_new_day_begin_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = FilesSpec { folder: folder.path().to_owned(), ..spec(folder.path()) };
+        let mut open = Open::new(Lane::Prod);
+        for (now, text) in
+            [(0, "aaaa\n"), (1, "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n"), (2, "c\n"), (DAY_MS, "d\n")]
+        {
+            open.append(&spec, text.as_bytes(), NOW_MS + now).unwrap();
+        }
+        assert_eq!(written(&spec, "prod"), ["aaaa\nbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n", "c\n", "d\n"]);
+    }
+
+    #[test]
+    fn what_is_too_old_or_too_much_goes_and_the_newest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = FilesSpec { folder: folder.path().to_owned(), max_bytes: 25, ..spec(folder.path()) };
+        let day = |n: u64| {
+            SystemTime::UNIX_EPOCH + Duration::from_millis(NOW_MS as u64) - Duration::from_secs(n * 86_400)
+        };
+        for (name, age, bytes) in [
+            ("inference-prod-a-0.jsonl", 91, 10),
+            ("inference-prod-b-0.jsonl", 89, 10),
+            ("inference-prod-c-0.jsonl", 1, 10),
+            ("inference-shadow-a-0.jsonl", 31, 10),
+            ("inference-shadow-b-0.jsonl", 29, 10),
+            ("somebody-elses.jsonl", 1000, 10),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, vec![b'x'; bytes]).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(day(age)).unwrap();
+        }
+        sweep(&spec, NOW_MS);
+        let mut left: Vec<String> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        // 30 bytes would be left of those young enough: the oldest of them goes as well.
+        let expected = ["inference-prod-c-0.jsonl", "inference-shadow-b-0.jsonl", "somebody-elses.jsonl"];
+        assert_eq!(left, expected);
+    }
+}
