@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::fraud::Pair;
+use crate::support::fraud::{LEARN, Pair};
 use crate::support::http::Client;
 use crate::support::instance::{FREE_PORTS, Folder, Instance, collect};
 use crate::support::loki::Loki;
@@ -59,7 +59,7 @@ fn everything(privacy: &str) -> Vec<String> {
         "{privacy}logs:\n  stdout: true\n  files: {{ path: log }}\n  loki: {{ url: 'http://{}', batch_every: 10ms }}\n",
         loki.address
     );
-    let yaml = models.yaml("shadow: { version: v1, percent: 100 }\nbaseline: { learn: 100 }", &more);
+    let yaml = models.yaml("shadow: { version: v1, percent: 100 }", &more);
     folder.write("driftline.yaml", &format!("{FREE_PORTS}{yaml}"));
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = driftline(folder.path());
@@ -71,7 +71,7 @@ fn everything(privacy: &str) -> Vec<String> {
     drop(command);
     let output = collect(reader);
     let mut client = instance.client();
-    (0..150).for_each(|n| ask(&mut client, n));
+    (0..LEARN + 120).for_each(|n| ask(&mut client, n));
     let record = json!({ "model": "fraud", "tenant": EMAIL, "request_id": EMAIL,
         "features": { "email": EMAIL, "amount": 1.0 }, "prediction": { "who": EMAIL } });
     let answers = [
@@ -79,7 +79,9 @@ fn everything(privacy: &str) -> Vec<String> {
         instance.post("/api/v1/observe", &json!({ "model": "fraud", "features": { "email": [EMAIL] } })),
         instance.call("POST", "/api/v1/cloudevents", &[("ce-id", EMAIL)], EMAIL.as_bytes()),
     ];
-    await_until("all is counted", DEADLINE, || instance.model()["rows"].as_u64() >= Some(300));
+    await_until("all is counted", DEADLINE, || {
+        instance.model()["rows"].as_u64() >= Some(2 * (LEARN as u64 + 120))
+    });
     await_until("all is logged", DEADLINE, || {
         instance.metrics().sum("driftline_log_queue_records", &[]) == 0.0 && !loki.taken().is_empty()
     });
@@ -140,7 +142,7 @@ fn nor_with_a_key() {
 #[test]
 fn the_search_finds_what_is_there() {
     let found = everything("privacy: { detectors: [] }\n");
-    for place in ["loki", "stdout", "log/", "profile", "pairs", "/metrics"] {
+    for place in ["loki", "stdout", "log/", "profile", "drift", "snapshot", "/metrics"] {
         assert!(found.iter().any(|leak| leak.contains(place)), "{place}: {found:?}");
     }
 }

@@ -15,6 +15,10 @@ fn looks_secret(key: &str) -> bool {
     if key.ends_with("_file") || key.ends_with("-file") {
         return false;
     }
+    // `key` alone is no part of other words' names: `monkey` keeps no secret.
+    if key == "key" || key.ends_with("_key") || key.ends_with("-key") {
+        return true;
+    }
     SECRET_WORDS.iter().any(|word| {
         let slips = if word.len() > 6 { 2 } else { 1 };
         key.contains(word) || strsim::osa_distance(word, &key) <= slips
