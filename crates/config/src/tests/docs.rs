@@ -108,7 +108,19 @@ fn every_example_loads_without_a_warning() {
         examples().iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
     assert_eq!(
         names,
-        ["canary", "full", "json-paths", "llm", "minimal", "pairs", "profile", "tenants", "tls"]
+        [
+            "canary",
+            "full",
+            "json-paths",
+            "llm",
+            "logs",
+            "minimal",
+            "observe",
+            "pairs",
+            "profile",
+            "tenants",
+            "tls"
+        ]
     );
     for path in examples() {
         let loaded = crate::load(&path, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
