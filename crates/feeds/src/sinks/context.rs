@@ -75,7 +75,8 @@ impl SinkContext {
             if !batch.is_empty() {
                 let until = *until.get_or_insert(now + rule.age);
                 if is_full || now >= until || self.order() != SinkOrder::Run {
-                    return Some(self.without(held, batch));
+                    held.into_iter().for_each(Taken::put_back);
+                    return Some(batch);
                 }
                 rest = rest.min(until - now);
             } else if self.order() == SinkOrder::Finish {
@@ -102,12 +103,6 @@ impl SinkContext {
     /// What the sink has been told.
     pub fn order(&self) -> SinkOrder {
         *self.order.borrow()
-    }
-
-    /// Puts the line that did not fit back, so that it comes first next time.
-    fn without(&self, held: Option<Taken>, batch: Vec<Taken>) -> Vec<Taken> {
-        drop(held);
-        batch
     }
 }
 

@@ -269,6 +269,13 @@ impl Taken {
         self.settle(Err(reason));
     }
 
+    /// Puts it back in front of everything: it did not fit.
+    pub(crate) fn put_back(mut self) {
+        if let Some(line) = self.line.take() {
+            self.queue.returned.lock().unwrap_or_else(PoisonError::into_inner).push_front(line);
+        }
+    }
+
     fn settle(mut self, fate: Result<(), LogDrop>) {
         if let Some(line) = self.line.take() {
             self.queue.settle(line.charge(), fate);
