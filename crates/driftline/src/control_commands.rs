@@ -74,10 +74,12 @@ fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
         ))?;
     }
     line(format!(
-        "driftline {}, up {} s, traffic on {}",
+        "driftline {}, up {} s, {}",
         text(&status["version"]),
         text(&status["uptime_seconds"]),
-        text(&status["listen"])
+        status["listen"]
+            .as_str()
+            .map_or_else(|| "no traffic passes".to_owned(), |at| format!("traffic on {at}"))
     ))?;
     for problem in status["problems"].as_array().into_iter().flatten() {
         note(format!("problem: {}", text(problem)));

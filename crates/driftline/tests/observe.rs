@@ -48,6 +48,12 @@ fn standard_input_is_measured_to_its_end() {
         |result| page.value("driftline_source_records_total", &[("source", "pipe"), ("result", result)]);
     assert_eq!((brought("counted"), brought("malformed")), (Some(400.0), Some(1.0)));
     assert_eq!(page.value("driftline_source_up", &[("kind", "stdin")]), Some(1.0));
+    let drift = instance.get("/api/v1/models/fraud/drift?tenant=acme");
+    assert_eq!(
+        (&drift["version"], &drift["requests"]),
+        (&json!("v7"), &json!(200)),
+        "the version that served last"
+    );
     let latency = [("model", "fraud"), ("version", "v7"), ("lane", "prod")];
     assert_eq!(
         page.value("inference_latency_count", &latency),

@@ -140,7 +140,7 @@ impl Engine {
     pub fn observe_record<'a>(&'a mut self, record: &'a Record) -> Result<Inference<'a>, ObserveError> {
         let Some(at) = self.by_name.get(record.model.as_str()).copied() else {
             self.unknown_model += 1;
-            return Err(ObserveError::UnknownModel { model: record.model.clone() });
+            return Err(ObserveError::UnknownModel { model: shown_name(&record.model) });
         };
         let model = &mut self.models[at];
         if let Some(status) = record.status.filter(|status| is_refused(*status)) {
@@ -245,6 +245,12 @@ impl Engine {
     pub(crate) fn find_mut(&mut self, model: &str) -> Option<&mut Model> {
         self.by_name.get(model).map(|at| &mut self.models[*at])
     }
+}
+
+/// A name from outside as a message may show it: cut, and without personal data.
+fn shown_name(name: &str) -> String {
+    let cut: String = name.chars().take(64).filter(|c| !c.is_control()).collect();
+    Privacy::default().name(&cut).into_owned()
 }
 
 /// An inference's ids after privacy; `None` where they stay as they came.

@@ -460,3 +460,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_model_that_nobody_configured_is_named_without_personal_data() {
+    let mut engine = Engine::default();
+    let unknown = |model: &str| Record { model: model.to_owned(), ..Record::default() };
+    let message = engine.observe_record(&unknown("alice@example.org")).unwrap_err().to_string();
+    assert!(message.contains("sha256-") && !message.contains("alice"), "{message}");
+    let message = engine.observe_record(&unknown(&"x".repeat(10_000))).unwrap_err().to_string();
+    assert!(message.len() < 300, "{message}");
+}

@@ -108,7 +108,7 @@ impl App {
             spawn_sources(&plane, stopped)?,
         ];
         tracing::info!(
-            listen = %plane.traffic_text(), admin = %admin_addr, folder = %folder.display(), "driftline is running"
+            traffic = %plane.traffic_text(), admin = %admin_addr, folder = %folder.display(), "driftline is running"
         );
         Ok(Self { plane, stop, threads, admin_addr })
     }

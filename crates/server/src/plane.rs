@@ -9,6 +9,7 @@ use config::Settings;
 use control::{Decision, HistoryQuery, HistoryReader, LatencyReading, StoreError};
 use feeds::sinks::Logs;
 use gateway::{Gateway, GatewaySnapshot};
+use record::Lane;
 use tokio::task::JoinHandle;
 
 use crate::control_loop::Heartbeat;
@@ -92,7 +93,21 @@ impl Plane {
     pub(crate) fn traffic_text(&self) -> String {
         self.gateway
             .local_addr()
-            .map_or_else(|| "nowhere: models are only measured".to_owned(), |at| at.to_string())
+            .map_or_else(|| "No traffic passes here".to_owned(), |at| format!("Traffic on {at}"))
+    }
+
+    /// The version of a model that is only measured: the one that served last. `None` of a model that is forwarded to, and
+    /// while nothing has been measured.
+    pub(crate) fn measured_version(&self, model: &str, lane: Lane) -> Option<Arc<str>> {
+        let settings = self.settings();
+        let route = settings.routes.iter().find(|route| *route.name == *model)?;
+        if !route.versions.is_empty() {
+            return None;
+        }
+        let readings = self.monitor.readings();
+        let windows = readings.models.iter().filter(|one| *one.model == *model).flat_map(|one| &one.windows);
+        let of_lane = windows.filter(|window| window.lane == lane && &*window.tenant == "all");
+        of_lane.max_by_key(|window| window.last_at_ms).map(|window| Arc::clone(&window.version))
     }
 
     /// The settings in force.

@@ -37,7 +37,7 @@ pub(super) async fn overview(State(plane): State<Arc<Plane>>) -> Html<String> {
 fn write_page(page: &mut String, plane: &Plane) -> std::fmt::Result {
     let problems = status::problems(plane);
     let health = if problems.is_empty() { "All loops run.".to_owned() } else { escape(&problems.join("; ")) };
-    write!(page, "<p>Version {}. Traffic on {}. {health}</p>", status::VERSION, plane.traffic_text())?;
+    write!(page, "<p>Version {}. {}. {health}</p>", status::VERSION, plane.traffic_text())?;
     let (models, alerts) = {
         let controller = plane.desk.controller();
         (controller.models(), controller.alerts())
@@ -60,12 +60,14 @@ fn write_models(page: &mut String, plane: &Plane, models: &[ModelStatus]) -> std
     );
     let readings = plane.monitor.readings();
     for model in models {
+        let measured = plane.measured_version(&model.model, Lane::Prod);
+        let active = measured.as_ref().unwrap_or(&model.active);
         let window = readings
             .models
             .iter()
             .filter(|m| m.model == model.model)
             .flat_map(|m| &m.windows)
-            .find(|w| &*w.tenant == "all" && w.version == model.active && w.lane == Lane::Prod);
+            .find(|w| &*w.tenant == "all" && w.version == *active && w.lane == Lane::Prod);
         let baseline = |reading: &&FeatureReading| {
             reading.reference == ReferenceKind::Baseline && reading.psi.is_finite()
         };
@@ -75,8 +77,8 @@ fn write_models(page: &mut String, plane: &Plane, models: &[ModelStatus]) -> std
             page,
             "<tr><td>{}<td>{}<td>{}<td class=\"number\">{}<td>{}<td class=\"number\">{}<td>{}<td class=\"number\">{}</tr>",
             escape(&model.model),
-            escape(&model.active),
-            escape(&model.stable),
+            escape(active),
+            if measured.is_some() { "-".to_owned() } else { escape(&model.stable) },
             short(model.shadow_percent),
             if model.auto_rollback { "on" } else { "off" },
             window.map_or(0, |w| w.requests),

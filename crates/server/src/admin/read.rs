@@ -147,8 +147,12 @@ pub(super) async fn pairs(
     Ok(Json(crate::pairs::full(&readings, &model, query.version.as_deref(), &top)))
 }
 
-/// The version to show when none is named: the active one, on the shadow lane the first that gets copies.
+/// The version to show when none is named: the active one, on the shadow lane the first that gets copies. Of a model that
+/// is only measured, the one that served last.
 fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
+    if let Some(version) = plane.measured_version(model, lane) {
+        return version.to_string();
+    }
     let routes = plane.gateway.routes();
     let route = routes.models.iter().find(|route| *route.name == *model);
     let shadow = route.and_then(|route| {
