@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use record::Lane;
 
-use crate::sinks::{BatchRule, SinkContext, SinkError, Taken};
+use crate::sinks::{BatchRule, SinkContext, Taken};
 
 /// Lines written with one call.
 const BATCH: BatchRule = BatchRule { records: 1_000, bytes: 1024 * 1024, age: Duration::from_millis(200) };
@@ -20,6 +20,9 @@ const BATCH: BatchRule = BatchRule { records: 1_000, bytes: 1024 * 1024, age: Du
 /// How long it rests after a failure before it tries again, at first and at most.
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// Without a line for this long, files are looked after all the same.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// How often old files are looked for.
 const SWEEP_EVERY_MS: i64 = 60 * 60 * 1000;
@@ -45,17 +48,23 @@ pub struct FilesSpec {
     pub max_bytes: u64,
 }
 
-pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) -> Result<(), SinkError> {
-    let setup = |error: io::Error| SinkError::Setup(format!("folder `{}`: {error}", spec.folder.display()));
-    std::fs::create_dir_all(&spec.folder).map_err(setup)?;
+pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) {
     let mut lanes = [Open::new(Lane::Prod), Open::new(Lane::Shadow)];
     let mut swept_ms = i64::MIN;
-    while let Some(batch) = context.take(&BATCH).await {
+    loop {
+        // What was taken when the time is over goes back into the queue.
+        let taken = tokio::time::timeout(IDLE, context.take(&BATCH)).await;
         let now = (context.clock)();
+        lanes.iter_mut().for_each(|open| open.close_if_old(now));
         if now.saturating_sub(swept_ms) >= SWEEP_EVERY_MS {
             sweep(spec, now);
             swept_ms = now;
         }
+        let batch = match taken {
+            Err(_idle) => continue,
+            Ok(None) => break,
+            Ok(Some(batch)) => batch,
+        };
         let mut by_lane: [Vec<Taken>; 2] = Default::default();
         for taken in batch {
             by_lane[usize::from(taken.line().stream.lane == Lane::Shadow)].push(taken);
@@ -65,7 +74,6 @@ pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) -> Result<(), S
         }
     }
     lanes.iter_mut().for_each(Open::close);
-    Ok(())
 }
 
 /// Writes lines of one lane; tries until it succeeds or the sink is ended.
@@ -107,8 +115,16 @@ impl Open {
         Self { lane, file: None, bytes: 0, day: 0 }
     }
 
+    /// Closes a file of an earlier day.
+    fn close_if_old(&mut self, now_ms: i64) {
+        if self.day != now_ms.div_euclid(DAY_MS) {
+            self.close();
+        }
+    }
+
     fn append(&mut self, spec: &FilesSpec, text: &[u8], now_ms: i64) -> io::Result<()> {
-        if self.bytes >= spec.rotate_bytes || self.day != now_ms.div_euclid(DAY_MS) {
+        self.close_if_old(now_ms);
+        if self.bytes >= spec.rotate_bytes {
             self.close();
         }
         let file = match &mut self.file {
@@ -143,8 +159,9 @@ impl Open {
     }
 }
 
-/// A file of a name that there is not yet.
+/// A file of a name that there is not yet, in a folder that is made when it is not there.
 fn create(folder: &Path, lane: Lane, now_ms: i64) -> io::Result<File> {
+    std::fs::create_dir_all(folder)?;
     let time = jiff::Timestamp::from_millisecond(now_ms)
         .unwrap_or_default()
         .strftime("%Y%m%dT%H%M%S%.3f")
@@ -236,7 +253,7 @@ mod tests {
             context.queue.try_push(line_of(Lane::Prod, &format!("{{\"p\":{turn}}}")));
             context.queue.try_push(line_of(Lane::Shadow, "{\"s\":1}"));
             orders.send_replace(SinkOrder::Finish);
-            run(&spec, &context).await.unwrap();
+            run(&spec, &context).await;
             assert_eq!((context.queue.status().written, context.queue.queued()), (2, 0));
         }
         assert_eq!(written(&spec, "prod"), ["{\"p\":0}\n", "{\"p\":1}\n"]);
@@ -284,5 +301,23 @@ mod tests {
         // 30 bytes would be left of those young enough: the oldest of them goes as well.
         let expected = ["inference-prod-c-0.jsonl", "inference-shadow-b-0.jsonl", "somebody-elses.jsonl"];
         assert_eq!(left, expected);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(folder.path());
+        std::fs::write(&spec.folder, "in the way").unwrap();
+        let (context, orders) = context();
+        context.queue.try_push(line_of(Lane::Prod, "{\"p\":1}"));
+        orders.send_replace(SinkOrder::Finish);
+        let until_gone = async {
+            while context.queue.status().up {
+                tokio::task::yield_now().await;
+            }
+            std::fs::remove_file(&spec.folder).unwrap();
+        };
+        tokio::join!(run(&spec, &context), until_gone);
+        assert_eq!((context.queue.status().written, written(&spec, "prod").len()), (1, 1));
     }
 }

@@ -64,7 +64,10 @@ pub enum SinkError {
 pub async fn run(kind: SinkKind, context: SinkContext) -> Result<(), SinkError> {
     match kind {
         SinkKind::Stdout => stdout::run(&context).await,
-        SinkKind::Files(spec) => files::run(&spec, &context).await,
+        SinkKind::Files(spec) => {
+            files::run(&spec, &context).await;
+            Ok(())
+        }
         SinkKind::Loki(spec) => loki::run(&spec, &context).await,
     }
 }
