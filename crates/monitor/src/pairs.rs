@@ -1,8 +1,8 @@
 //! Answers of production and shadow to the same request, joined by its id and compared.
 //!
 //! Two windows can look alike while the models behind them disagree on every single request; only pairs show that. Each
-//! answer waits, bounded in number, size and time, until the other lane's comes, in either order ([`join`]). A pair is
-//! compared prediction by prediction and row by row ([`window`]), and a window of the last pairs gives [`PairReading`]s.
+//! answer waits, bounded in number, size and time, until the other lane's comes, in either order (`join`). A pair is
+//! compared prediction by prediction and row by row (`window`), and a window of the last pairs gives readings.
 //!
 //! A pair of two answers of one version is noise: what a candidate's disagreement has to be held against, since models
 //! that draw at random, or read features that change, disagree with themselves.
