@@ -177,6 +177,7 @@ fn a_reload_brings_and_ends_places() {
     let (models, folder) = (Pair::start(), Folder::new());
     let instance = Instance::start(&folder, &models.yaml("", ""));
     ask(&instance, 3);
+    await_until("what came before is measured", DEADLINE, || instance.model()["rows"] == 3);
     let with = format!("{FREE_PORTS}{}", models.yaml("", "logs: { files: { path: log }, lanes: [prod] }\n"));
     let without = folder.read("driftline.yaml");
     folder.write("driftline.yaml", &with);
