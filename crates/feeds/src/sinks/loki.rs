@@ -227,14 +227,16 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn body(batch: &[Taken], labels: &[(String, String)]) -> Value {
     let mut index: HashMap<*const LogStream, usize> = HashMap::new();
     let mut streams: Vec<(Arc<LogStream>, Vec<Value>)> = Vec::new();
-    for taken in batch {
+    for (place, taken) in batch.iter().enumerate() {
         let line = taken.line();
         let at = *index.entry(Arc::as_ptr(&line.stream)).or_insert_with(|| {
             streams.push((Arc::clone(&line.stream), Vec::new()));
             streams.len() - 1
         });
         let text = String::from_utf8_lossy(line.json());
-        let nanoseconds = format!("{}", i128::from(line.at_ms) * 1_000_000);
+        // Loki takes equal lines of one instant for one. The rows of a batch may be equal, so each has an instant of its own
+        // within its millisecond; sent again, it has the same.
+        let nanoseconds = (i128::from(line.at_ms) * 1_000_000 + (place % 1_000_000) as i128).to_string();
         let mut metadata = serde_json::Map::new();
         for (key, value) in [("request_id", line.request_id()), ("tenant", line.tenant())] {
             if !value.is_empty() {
@@ -296,7 +298,7 @@ mod tests {
             { "stream": { "env": "test", "service_name": "fraud", "lane": "prod", "model": "fraud", "version": "v2" },
               "values": [["1769860800000000000", "{\"a\":1}", { "request_id": "r-1", "tenant": "acme" }]] },
             { "stream": { "env": "test", "service_name": "fraud", "lane": "shadow", "model": "fraud", "version": "v2" },
-              "values": [["1769860800000000000", "{\"b\":\"\\u00e9\"}", { "request_id": "r-1", "tenant": "acme" }]] },
+              "values": [["1769860800000000001", "{\"b\":\"\\u00e9\"}", { "request_id": "r-1", "tenant": "acme" }]] },
         ] });
         assert_eq!(body(&batch, &[("env".to_owned(), "test".to_owned())]), expected);
     }

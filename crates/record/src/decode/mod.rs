@@ -171,7 +171,9 @@ impl Decoder {
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
         into.clear();
-        self.read_request(path, None, body, into).map(|_| ())
+        let read = self.read_request(path, None, body, into).map(|_| ());
+        self.spec.privacy.apply(into);
+        read
     }
 
     /// Decodes an answer's body into `into`, whose predictions are cleared first. `path` is the request's.
@@ -185,7 +187,9 @@ impl Decoder {
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
         let protocol = auto::settled(self.spec.protocol, path);
-        self.read_response(protocol, None, body, into)
+        let read = self.read_response(protocol, None, body, into);
+        self.spec.privacy.apply(into);
+        read
     }
 
     fn read_answer(
