@@ -19,7 +19,7 @@ fn tensor(name: &str, shape: &str, datatype: &str, bytes: usize) -> String {
 fn decoded(body: &[u8]) -> Result<Vec<String>, &'static str> {
     let mut into = Decoded::new();
     let path = b"/v2/models/fraud/infer";
-    match Decoder::default().decode_request(path, body, &mut into) {
+    match plain().decode_request(path, body, &mut into) {
         Ok(()) => Ok(shown(into.features())),
         Err(error) => {
             assert_eq!((into.n_cells(), into.feature_rows()), (0, 0));
@@ -37,7 +37,7 @@ fn the_documented_example() {
     check(decoded(&body), cells);
     // The same under another path: the body says what it is.
     let mut into = Decoded::new();
-    Decoder::default().decode_request(b"/score", &body, &mut into).unwrap();
+    plain().decode_request(b"/score", &body, &mut into).unwrap();
     assert_eq!(shown(into.features()).join(", "), cells);
 }
 
@@ -72,7 +72,7 @@ fn every_datatype() {
 fn rounded_and_infinite_values_are_counted() {
     let bytes: Vec<u8> = [u64::MAX, 1 << 53].iter().flat_map(|n| n.to_le_bytes()).collect();
     let mut into = Decoded::new();
-    let mut decoder = Decoder::default();
+    let mut decoder = plain();
     decoder.decode_request(b"/", &body(&tensor("a", "[2]", "UINT64", 16), &bytes), &mut into).unwrap();
     assert_eq!((into.precision_loss(), into.non_finite()), (1, 0));
     let bytes = f64::NAN.to_le_bytes();
@@ -95,7 +95,7 @@ fn answers_are_read_alike() {
     let mut answer = br#"{"model_name":"m","outputs":[{"name":"s","shape":[2,1],"datatype":"FP32","parameters":{"binary_data_size":8}}]}"#.to_vec();
     answer.extend([0.25_f32, 0.5].iter().flat_map(|n| n.to_le_bytes()));
     let mut into = Decoded::new();
-    Decoder::default().decode_response(b"/v2/models/m/infer", &answer, &mut into).unwrap();
+    plain().decode_response(b"/v2/models/m/infer", &answer, &mut into).unwrap();
     assert_eq!(shown(into.predictions()).join(", "), "0 prediction 0.25, 1 prediction 0.5");
 }
 
@@ -167,7 +167,7 @@ proptest::proptest! {
         let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         let inputs = tensor("a", &format!("[{}]", numbers.len()), "FP64", bytes.len());
         let mut into = Decoded::new();
-        Decoder::default().decode_request(b"/", &body(&inputs, &bytes), &mut into).unwrap();
+        plain().decode_request(b"/", &body(&inputs, &bytes), &mut into).unwrap();
         let found: Vec<_> = into.features().map(|cell| cell.value).collect();
         proptest::prop_assert_eq!(found, numbers.iter().map(|n| Cell::Number(*n)).collect::<Vec<_>>());
     }

@@ -29,7 +29,7 @@ fn both_sides_are_inflated() {
 #[test]
 fn a_body_over_the_limit_is_refused_on_its_side() {
     let limits = DecodeLimits { max_inflated_bytes: 1_000, ..DecodeLimits::default() };
-    let mut decoder = Decoder::new(DecoderSpec { limits, ..DecoderSpec::default() });
+    let mut decoder = Decoder::new(DecoderSpec { limits, ..spec(Protocol::Auto) });
     let mut into = Decoded::new();
     let mut exchange = exchange("/score", r#"{"a":1}"#, 200, r#"{"score":1}"#);
     let padded = format!("{}1", " ".repeat(1_000));

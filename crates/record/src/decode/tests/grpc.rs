@@ -42,7 +42,7 @@ fn raw(inputs: Vec<InferTensor>, contents: &[&[u8]]) -> ModelInferRequest {
 
 fn decoded(body: &[u8]) -> Result<Vec<String>, &'static str> {
     let mut into = Decoded::new();
-    match Decoder::default().decode_request(INFER.as_bytes(), body, &mut into) {
+    match plain().decode_request(INFER.as_bytes(), body, &mut into) {
         Ok(()) => Ok(shown(into.features())),
         Err(error) => {
             assert_eq!((into.n_cells(), into.feature_rows()), (0, 0));
@@ -282,7 +282,7 @@ fn huge_counts_hit_the_limits_and_take_no_room() {
         ),
     ] {
         let body = frame(0, &request.encode_to_vec());
-        let mut decoder = Decoder::default();
+        let mut decoder = plain();
         let mut into = Decoded::new();
         let found = decoder.decode_request(INFER.as_bytes(), &body, &mut into);
         assert_eq!(format!("error {}", found.unwrap_err().kind), expected);
@@ -403,7 +403,7 @@ mod same {
 
     fn cells(path: &str, body: &[u8]) -> (Vec<String>, u32) {
         let mut into = Decoded::new();
-        Decoder::default().decode_request(path.as_bytes(), body, &mut into).unwrap();
+        plain().decode_request(path.as_bytes(), body, &mut into).unwrap();
         (shown(into.features()), into.precision_loss())
     }
 
@@ -443,7 +443,7 @@ mod same {
             if let Some(cut) = cut {
                 message.truncate(cut.index(message.len()));
             }
-            let mut decoder = Decoder::default();
+            let mut decoder = plain();
             let mut into = Decoded::new();
             let found = decoder.decode_request(INFER.as_bytes(), &frame(0, &message), &mut into);
             prop_assert_eq!(found.is_err(), into.n_cells() == 0);
@@ -454,7 +454,7 @@ mod same {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), side in any::<bool>()) {
             let mut into = Decoded::new();
-            let mut decoder = Decoder::default();
+            let mut decoder = plain();
             for body in [&bytes, &frame(0, &bytes), &frame(1, &bytes)] {
                 if side {
                     drop(decoder.decode_request(INFER.as_bytes(), body, &mut into));

@@ -27,7 +27,7 @@ fn numbers_that_are_not_json() {
 #[test]
 fn numbers_over_the_range_are_missing_and_counted() {
     let digits = "9".repeat(400);
-    let mut decoder = Decoder::default();
+    let mut decoder = plain();
     let mut into = Decoded::new();
     let body = format!(r#"{{"a":1e400,"b":-1e400,"c":{digits},"d":1e308,"e":1e-400}}"#);
     decoder.decode_request(b"/", body.as_bytes(), &mut into).unwrap();
@@ -54,7 +54,7 @@ fn integers_that_are_not_exact_are_counted() {
         ("-12.5E+1", -125.0, 0),
         ("0.000000000000000000000001", 1e-24, 0),
     ] {
-        Decoder::default().decode_request(b"/", number.as_bytes(), &mut into).unwrap();
+        plain().decode_request(b"/", number.as_bytes(), &mut into).unwrap();
         let cell = into.features().next().unwrap();
         assert_eq!((cell.value, into.precision_loss()), (Cell::Number(value), counted), "{number}");
     }
@@ -164,20 +164,20 @@ fn limits_hold_in_every_protocol() {
         (r#"[{"a":1},{"a":1},{"a":1},{"a":1}]"#.to_owned(), "error too_many_rows"),
         (format!(r#"{{"a":"{long}"}}"#), "error text_too_long"),
     ] {
-        check(request(DecoderSpec { limits: limits.clone(), ..DecoderSpec::default() }, &body), expected);
+        check(request(DecoderSpec { limits: limits.clone(), ..spec(Protocol::Auto) }, &body), expected);
     }
     for (body, expected) in
         [(r#"{"r":[1,2,3]}"#, "error too_many_cells"), (r#"{"r":[1]}"#, "0 a 1, 0 b -, 0 c -")]
     {
         let features = extracts(&[("a", "$.r[*]"), ("b", "$.b"), ("c", "$.c")]);
-        let spec = DecoderSpec { features, limits: limits.clone(), ..DecoderSpec::default() };
+        let spec = DecoderSpec { features, limits: limits.clone(), ..spec(Protocol::Auto) };
         check(request(spec, body), expected);
     }
 }
 
 #[test]
 fn a_million_names_do_not_stay() {
-    let mut decoder = Decoder::default();
+    let mut decoder = plain();
     let mut into = Decoded::new();
     for batch in 0..20 {
         let names: Vec<String> = (0..1_000).map(|name| format!(r#""n{batch}-{name}":1"#)).collect();
@@ -215,10 +215,10 @@ fn messages_hold_nothing_of_the_body() {
 fn bytes_that_are_not_utf_8_are_an_error_at_their_place() {
     let mut into = Decoded::new();
     for body in [&b"{\"a\":\"\xff\"}"[..], b"{\"a\":1}\xff", b"{\"a\":1,\xff"] {
-        let error = Decoder::default().decode_request(b"/", body, &mut into).unwrap_err();
+        let error = plain().decode_request(b"/", body, &mut into).unwrap_err();
         assert_eq!(error.kind, DecodeErrorKind::Syntax);
         assert!(error.message.contains("UTF-8"), "{error}");
     }
-    let error = Decoder::default().decode_request(b"/", b"\xff", &mut into).unwrap_err();
+    let error = plain().decode_request(b"/", b"\xff", &mut into).unwrap_err();
     assert_eq!(error.kind, DecodeErrorKind::NotJson);
 }

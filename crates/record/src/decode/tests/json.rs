@@ -81,7 +81,7 @@ fn exactly_the_selected_features() {
         (&[("n", "$.n[7]")], "error unrecognised"),
         (&[("root", "$")], "0 root -"),
     ] {
-        let spec = DecoderSpec { features: extracts(paths), ..DecoderSpec::default() };
+        let spec = DecoderSpec { features: extracts(paths), ..spec(Protocol::Auto) };
         check(request(spec, body), expected);
     }
 }
@@ -98,13 +98,13 @@ fn a_selected_prediction_is_named_after_the_contract() {
         (&[("score", "$")], "0.5", "0 prediction 0.5"),
         (&[("score", "$[*].s")], r#"[{"s":1},{"s":2}]"#, "0 prediction 1, 1 prediction 2"),
     ] {
-        let spec = DecoderSpec { predictions: extracts(paths), ..DecoderSpec::default() };
+        let spec = DecoderSpec { predictions: extracts(paths), ..spec(Protocol::Auto) };
         check(response(spec, body), expected);
     }
 }
 
 #[test]
 fn a_selected_key_given_twice_counts_once() {
-    let spec = DecoderSpec { features: extracts(&[("a", "$.a")]), ..DecoderSpec::default() };
+    let spec = DecoderSpec { features: extracts(&[("a", "$.a")]), ..spec(Protocol::Auto) };
     check(request(spec, r#"{"a":1,"a":2}"#), "0 a 2");
 }

@@ -14,9 +14,11 @@ mod properties;
 mod sagemaker;
 mod vertex;
 
+use std::sync::Arc;
+
 use super::tensors::{Scratch, Tensor};
 use super::*;
-use crate::{Body, Cell, CellValue, DecodedCell, Lane};
+use crate::{Body, Cell, CellValue, DecodedCell, Lane, Privacy};
 
 /// Cells as text: one line a cell, `row name value`, sorted by row and name.
 fn shown<'a>(cells: impl Iterator<Item = DecodedCell<'a>>) -> Vec<String> {
@@ -31,7 +33,26 @@ fn shown<'a>(cells: impl Iterator<Item = DecodedCell<'a>>) -> Vec<String> {
 }
 
 fn spec(protocol: Protocol) -> DecoderSpec {
-    DecoderSpec { protocol, ..DecoderSpec::default() }
+    let privacy = Arc::new(Privacy::off());
+    DecoderSpec { protocol, privacy, ..DecoderSpec::default() }
+}
+
+/// A decoder that shows what it reads: what privacy makes of it is a matter of its own.
+fn plain() -> Decoder {
+    Decoder::new(spec(Protocol::Auto))
+}
+
+#[test]
+fn nothing_that_is_decoded_shows_personal_data() {
+    let mut decoder = Decoder::default();
+    let (mut into, request) = (Decoded::new(), br#"{"who":"alice@example.org"}"#);
+    decoder.decode_request(b"/", request, &mut into).unwrap();
+    let seen = |into: &Decoded| {
+        shown(into.features()).into_iter().chain(shown(into.predictions())).collect::<String>()
+    };
+    assert!(seen(&into).contains("sha256-") && !seen(&into).contains("alice"), "{}", seen(&into));
+    decoder.decode_response(b"/", request, &mut into).unwrap();
+    assert!(seen(&into).matches("sha256-").count() == 2 && !seen(&into).contains("alice"), "{}", seen(&into));
 }
 
 fn named(protocol: Protocol, columns: &[&str]) -> DecoderSpec {
@@ -107,7 +128,7 @@ fn typed(path: &str, request: (&str, &str), response: (&str, &str)) -> Exchange 
 /// Features, predictions and the answer's reason.
 fn decode(exchange: &Exchange) -> (String, String, Option<&'static str>) {
     let mut into = Decoded::new();
-    let outcome = Decoder::default().decode(exchange, &mut into).unwrap();
+    let outcome = plain().decode(exchange, &mut into).unwrap();
     let reason = outcome.response_error.map(|error| error.kind.as_str());
     (shown(into.features()).join(", "), shown(into.predictions()).join(", "), reason)
 }
@@ -146,7 +167,7 @@ fn auto_goes_by_path_then_by_body() {
 #[test]
 fn a_path_that_promises_a_protocol_is_held_to_it() {
     for (path, body) in [("/v2/models/m/infer", r#"{"a":1}"#), ("/v1/models/m:predict", r#"{"a":1}"#)] {
-        let error = Decoder::default().decode_request(path.as_bytes(), body.as_bytes(), &mut Decoded::new());
+        let error = plain().decode_request(path.as_bytes(), body.as_bytes(), &mut Decoded::new());
         assert_eq!(error.unwrap_err().kind, DecodeErrorKind::Unrecognised);
     }
 }
@@ -171,7 +192,7 @@ fn an_answer_that_cannot_be_read_leaves_the_features() {
 fn a_body_that_is_not_whole_or_compressed_is_refused() {
     let whole = exchange("/score", r#"{"a":1}"#, 200, r#"{"score":1}"#);
     let mut into = Decoded::new();
-    let mut decoder = Decoder::default();
+    let mut decoder = plain();
 
     let mut cut = whole.clone();
     cut.request.truncated = true;

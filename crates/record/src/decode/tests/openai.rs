@@ -6,7 +6,7 @@ use super::*;
 
 pub(super) fn asked(path: &str, body: &str) -> Result<Vec<String>, &'static str> {
     let mut into = Decoded::new();
-    match Decoder::default().decode_request(path.as_bytes(), body.as_bytes(), &mut into) {
+    match plain().decode_request(path.as_bytes(), body.as_bytes(), &mut into) {
         Ok(()) => Ok(shown(into.features())),
         Err(error) => {
             assert_eq!(into.n_cells(), 0);
@@ -17,7 +17,7 @@ pub(super) fn asked(path: &str, body: &str) -> Result<Vec<String>, &'static str>
 
 pub(super) fn answered(body: &str) -> Result<Vec<String>, &'static str> {
     let mut into = Decoded::new();
-    match Decoder::default().decode_response(b"/v1/chat/completions", body.as_bytes(), &mut into) {
+    match plain().decode_response(b"/v1/chat/completions", body.as_bytes(), &mut into) {
         Ok(()) => Ok(shown(into.predictions())),
         Err(error) => {
             assert_eq!(into.n_cells(), 0);
@@ -197,7 +197,7 @@ fn an_exchange_holds_no_word_of_what_was_said() {
         typed("/v1/chat/completions", ("application/json", request), ("application/json", answer));
     for _ in 0..2 {
         let mut into = Decoded::new();
-        let outcome = Decoder::default().decode(&exchange, &mut into).unwrap();
+        let outcome = plain().decode(&exchange, &mut into).unwrap();
         assert_eq!(outcome.response_error, None);
         assert!(into.n_cells() > 0 && !format!("{into:?}").contains("secret"), "{into:?}");
         let stream = format!("data: {}\n\ndata: [DONE]\n\n", answer.replace("message", "delta"));

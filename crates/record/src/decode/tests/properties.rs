@@ -63,7 +63,7 @@ fn decoders() -> Vec<Decoder> {
     decoders.push(Decoder::new(DecoderSpec {
         features: paths.clone(),
         predictions: paths,
-        ..DecoderSpec::default()
+        ..spec(Protocol::Auto)
     }));
     decoders
 }
@@ -168,7 +168,7 @@ proptest! {
 
         let names: Vec<String> = (0..width).map(|column| format!("c{column}")).collect();
         let one = json!({ "inputs": [{ "data": rows, "datatype": "FP64", "shape": [rows.len(), width], "name": "c0" }] });
-        let named = DecoderSpec { column_names: names, ..DecoderSpec::default() };
+        let named = DecoderSpec { column_names: names, ..spec(Protocol::Auto) };
         prop_assert_eq!(&request(named, &one.to_string()).unwrap(), &cells);
     }
 
@@ -186,7 +186,7 @@ proptest! {
         let paths: Vec<(String, String)> =
             (0..rows[0].len()).map(|column| (format!("c{column}"), format!("$[*].c{column}"))).collect();
         let paths: Vec<(&str, &str)> = paths.iter().map(|(name, path)| (name.as_str(), path.as_str())).collect();
-        let by_path = DecoderSpec { features: extracts(&paths), ..DecoderSpec::default() };
+        let by_path = DecoderSpec { features: extracts(&paths), ..spec(Protocol::Auto) };
         prop_assert_eq!(&request(by_path, &json!(objects).to_string()).unwrap(), &cells);
     }
 }

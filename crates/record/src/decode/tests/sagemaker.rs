@@ -96,14 +96,14 @@ fn csv_fields() {
     let mut into = Decoded::new();
     let mut bytes = typed("/invocations", (CSV, ""), (CSV, "1"));
     bytes.request.chunks = vec![bytes::Bytes::from_static(b"1,\xff")];
-    assert_eq!(Decoder::default().decode(&bytes, &mut into).unwrap_err().kind, DecodeErrorKind::Syntax);
+    assert_eq!(plain().decode(&bytes, &mut into).unwrap_err().kind, DecodeErrorKind::Syntax);
 }
 
 #[test]
 fn csv_counts_what_is_not_exact() {
     let mut into = Decoded::new();
     let body = "9007199254740992,9007199254740993,-9007199254740993,99999999999999999999,0.1,inf,NaN";
-    Decoder::default().decode_request(b"/invocations", body.as_bytes(), &mut into).unwrap();
+    plain().decode_request(b"/invocations", body.as_bytes(), &mut into).unwrap();
     assert_eq!((into.precision_loss(), into.non_finite()), (3, 2));
 }
 
@@ -172,7 +172,7 @@ fn csv_and_json_lines_go_by_content_type_under_any_path() {
 #[test]
 fn paths_do_not_lead_into_csv() {
     let features = extracts(&[("a", "$.a")]);
-    let mut decoder = Decoder::new(DecoderSpec { features, ..DecoderSpec::default() });
+    let mut decoder = Decoder::new(DecoderSpec { features, ..spec(Protocol::Auto) });
     let error = decoder.decode(&typed("/invocations", (CSV, "1"), (CSV, "1")), &mut Decoded::new());
     assert_eq!(error.unwrap_err().kind, DecodeErrorKind::NotJson);
 }
@@ -197,7 +197,7 @@ fn limits_hold() {
         (LINES, "{}\n{}\n{}\n{}", Some(DecodeErrorKind::TooManyRows)),
         (LINES, "[1,2,3]\n[4,5,6]\n[7]", Some(DecodeErrorKind::TooManyCells)),
     ] {
-        let mut decoder = Decoder::new(DecoderSpec { limits: limits.clone(), ..DecoderSpec::default() });
+        let mut decoder = Decoder::new(DecoderSpec { limits: limits.clone(), ..spec(Protocol::Auto) });
         let exchange = typed("/invocations", (content_type, body), (CSV, ""));
         let found = decoder.decode(&exchange, &mut Decoded::new());
         assert_eq!(found.err().map(|error| error.kind), expected, "{body}");
@@ -211,7 +211,7 @@ proptest! {
         exchange.request = Body { chunks: vec![body.clone().into()], ..exchange.request };
         exchange.response = Body { chunks: vec![body.into()], ..exchange.response };
         let mut into = Decoded::new();
-        let decoded = Decoder::default().decode(&exchange, &mut into);
+        let decoded = plain().decode(&exchange, &mut into);
         prop_assert_eq!(decoded.is_ok(), into.n_features() > 0);
         for cell in into.features().chain(into.predictions()) {
             prop_assert!(!matches!(cell.value, Cell::Number(number) if !number.is_finite()));
