@@ -4,6 +4,7 @@
 //! batches and goes on when they were counted, so that what it commits or saves as its position is never ahead of what
 //! was measured. A *sink* takes the inference log out. Neither is ever waited for by a request.
 
+pub mod fluent;
 mod observation;
 pub mod sinks;
 pub mod sources;

@@ -15,7 +15,7 @@ use monitor::pairs::Pairs;
 use record::Follower;
 use tokio::sync::watch;
 
-use crate::admin;
+use crate::admin::{self, FluentBit};
 use crate::clock::now_ms;
 use crate::control_loop::{self, Heartbeat};
 use crate::desk::{Desk, standings};
@@ -213,6 +213,7 @@ fn build(
         observed,
         logs,
         sources: Arc::new(Sources::new(settings.sources.clone(), &settings.store.folder)),
+        fluentbit: FluentBit::default(),
         settings: ArcSwap::from_pointee(settings),
         gateway,
         intake,

@@ -12,6 +12,7 @@ use gateway::{Gateway, GatewaySnapshot};
 use record::Lane;
 use tokio::task::JoinHandle;
 
+use crate::admin::FluentBit;
 use crate::control_loop::Heartbeat;
 use crate::desk::Desk;
 use crate::drill::Drills;
@@ -30,6 +31,8 @@ pub(crate) struct Plane {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) sources: Arc<Sources>,
+    /// What Fluent Bit sends over HTTP.
+    pub(crate) fluentbit: FluentBit,
     /// The inference log.
     pub(crate) logs: Logs,
     /// Traffic that others carried.

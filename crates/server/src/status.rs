@@ -100,9 +100,16 @@ pub(crate) fn status(plane: &Plane) -> Value {
             "message": plane.reload.message.load().as_str(),
         },
         "drill_enabled": settings.drill.enabled,
-        "sources": plane.sources.views().iter().map(source).collect::<Vec<_>>(),
+        "sources": source_views(plane).iter().map(source).collect::<Vec<_>>(),
         "models": models,
     })
+}
+
+/// The configured sources, and the receivers that are counted like one.
+fn source_views(plane: &Plane) -> Vec<SourceView> {
+    let mut views = plane.sources.views();
+    views.extend(plane.fluentbit.view());
+    views
 }
 
 fn source(view: &SourceView) -> Value {
@@ -226,7 +233,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         models,
         alerts,
         dropped: dropped(plane),
-        sources: plane.sources.views(),
+        sources: source_views(plane),
         sinks: plane.logs.status(),
         accounts: plane.ledger.accounts(now_ms()),
         embeddings: plane.embeddings.as_ref().map(|cache| (cache.snapshot(), cache.unlearned())),

@@ -4,7 +4,6 @@ use feeds::sinks::{FilesSpec, LogFilter, LogSpec, LokiSpec, QueueLimits, SinkKin
 
 use crate::raw::{Lane, LogFiles, Logs, Loki, Named};
 use crate::resolve::{Context, files, secrets};
-use crate::text::{FileName, SecretText};
 use crate::yaml::Cursor;
 
 /// Labels that the sink sets itself.
@@ -44,8 +43,9 @@ fn files_sink(raw: &LogFiles, context: &Context<'_, '_>) -> FilesSpec {
 }
 
 fn loki(raw: &Loki, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> LokiSpec {
-    let password = secret((&raw.password, "password"), (&raw.password_file, "password_file"), at, context);
-    let bearer = secret((&raw.token, "token"), (&raw.token_file, "token_file"), at, context);
+    let password =
+        secrets::given((&raw.password, "password"), (&raw.password_file, "password_file"), at, context);
+    let bearer = secrets::given((&raw.token, "token"), (&raw.token_file, "token_file"), at, context);
     let basic_auth = match (&raw.username, password) {
         (Some(user), Some(password)) => Some((user.0.clone(), password)),
         (Some(_), None) => {
@@ -90,23 +90,4 @@ fn is_label(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.len() <= 64
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// A secret, given plainly or in a file.
-fn secret(
-    (text, text_key): (&Option<SecretText>, &str),
-    (file, file_key): (&Option<FileName>, &str),
-    at: &Cursor<'_>,
-    context: &mut Context<'_, '_>,
-) -> Option<String> {
-    match (text, file) {
-        (Some(_), Some(_)) => {
-            let message = format!("`{text_key}` and `{file_key}` are both given");
-            context.sink.error_at_key(&at.key(file_key), message).hint("keep one of the two");
-            None
-        }
-        (Some(text), None) => Some(text.0.clone()),
-        (None, Some(file)) => secrets::of_file(file, &at.key(file_key), context),
-        (None, None) => None,
-    }
 }

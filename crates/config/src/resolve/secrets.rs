@@ -3,7 +3,7 @@
 use crate::raw::Auth;
 use crate::resolve::{Context, files};
 use crate::settings::Secret;
-use crate::text::FileName;
+use crate::text::{FileName, SecretText};
 use crate::yaml::Cursor;
 
 /// Largest secret file.
@@ -28,6 +28,25 @@ pub(crate) fn token(auth: &Auth, at: &Cursor<'_>, context: &mut Context<'_, '_>)
         }
     };
     checked(text, &at, context)
+}
+
+/// A secret, given plainly or in a file.
+pub(crate) fn given(
+    (text, text_key): (&Option<SecretText>, &str),
+    (file, file_key): (&Option<FileName>, &str),
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<String> {
+    match (text, file) {
+        (Some(_), Some(_)) => {
+            let message = format!("`{text_key}` and `{file_key}` are both given");
+            context.sink.error_at_key(&at.key(file_key), message).hint("keep one of the two");
+            None
+        }
+        (Some(text), None) => Some(text.0.clone()),
+        (None, Some(file)) => of_file(file, &at.key(file_key), context),
+        (None, None) => None,
+    }
 }
 
 /// A secret that stands in a file; the line end is taken off.

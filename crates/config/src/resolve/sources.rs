@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use feeds::sources::{Format, SourceKind, SourceSpec, StdinSpec};
+use feeds::fluent::Reading;
+use feeds::sources::{Format, ForwardSpec, SharedKey, SourceKind, SourceSpec, StdinSpec};
 use record::RecordDefaults;
 
-use crate::raw::{self, File, Source};
-use crate::resolve::Context;
+use crate::raw::{self, File, Forward, Source};
+use crate::resolve::{Context, secrets};
 use crate::suggest::did_you_mean_or_list;
 use crate::text::Name;
 use crate::yaml::Cursor;
@@ -23,7 +24,21 @@ pub(crate) fn resolve(file: &File, at: &Cursor<'_>, context: &mut Context<'_, '_
         let message = "there is one standard input, and another source reads it already";
         context.sink.error(&at.key(&second.name), message);
     }
+    check_listeners(&sources, at, context);
     sources
+}
+
+fn check_listeners(sources: &[SourceSpec], at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    let mut taken = std::collections::BTreeSet::new();
+    for source in sources {
+        if let SourceKind::Forward(spec) = &source.kind
+            && spec.listen.port() != 0
+            && !taken.insert(spec.listen)
+        {
+            let message = format!("another source listens on `{}` already", spec.listen);
+            context.sink.error(&at.key(&source.name).key("forward").key("listen"), message);
+        }
+    }
 }
 
 fn one(
@@ -36,16 +51,47 @@ fn one(
     let mut kinds = kinds(source, at, context);
     if kinds.len() != 1 {
         let message = "a source is of exactly one kind";
-        context.sink.error(at, message).hint("give it one of the keys `stdin`, …: docs/configuration.md");
+        context
+            .sink
+            .error(at, message)
+            .hint("give it one of the keys `stdin`, `forward`: docs/configuration.md");
         return None;
     }
     Some(SourceSpec { name: name.into(), defaults: defaults(source, file, at, context), kind: kinds.pop()? })
 }
 
 /// The kinds that a source names.
-fn kinds(source: &Source, _at: &Cursor<'_>, _context: &mut Context<'_, '_>) -> Vec<SourceKind> {
+fn kinds(source: &Source, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec<SourceKind> {
     let stdin = source.stdin.as_ref().map(|raw| SourceKind::Stdin(StdinSpec { format: raw.format.into() }));
-    [stdin].into_iter().flatten().collect()
+    let forward =
+        source.forward.as_ref().map(|raw| SourceKind::Forward(forward(raw, &at.key("forward"), context)));
+    [stdin, forward].into_iter().flatten().collect()
+}
+
+fn forward(raw: &Forward, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> ForwardSpec {
+    let key = (&raw.shared_key, "shared_key");
+    let key = secrets::given(key, (&raw.shared_key_file, "shared_key_file"), at, context);
+    if key.as_ref().is_some_and(String::is_empty) {
+        context.sink.error(at, "the shared key is empty").hint("make one: `openssl rand -hex 32`");
+    }
+    let has_key = raw.shared_key.is_some() || raw.shared_key_file.is_some();
+    if !raw.listen.0.ip().is_loopback() && !has_key && !raw.open_to_network {
+        let message = "whoever reaches this address may send: there is no `shared_key`";
+        let hint = "set `shared_key`, here and in Fluent Bit, or `open_to_network: true`";
+        context.sink.error(&at.key("listen"), message).hint(hint);
+    }
+    ForwardSpec {
+        listen: raw.listen.0,
+        reading: Reading {
+            format: raw.format.into(),
+            record_key: raw.record_key.clone(),
+            ..Reading::default()
+        },
+        shared_key: key.map(|key| SharedKey(key.into())),
+        hostname: raw.hostname.0.clone(),
+        max_connections: raw.max_connections,
+        max_frame_bytes: usize::try_from(raw.max_frame.0).unwrap_or(usize::MAX),
+    }
 }
 
 fn defaults(source: &Source, file: &File, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> RecordDefaults {

@@ -32,12 +32,25 @@ impl Format {
     /// # Errors
     /// It is not in this format; then nothing of it is counted.
     pub fn read(self, body: &[u8], at_ms: i64, context: &SourceContext) -> Result<Vec<Observation>, Refused> {
+        self.read_as(body, at_ms, &context.defaults)
+    }
+
+    /// Like [`Format::read`], for what comes in by other ways than a source.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_as(
+        self,
+        body: &[u8],
+        at_ms: i64,
+        defaults: &RecordDefaults,
+    ) -> Result<Vec<Observation>, Refused> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Refused { reason: Reject::Empty, message: "nothing in it".to_owned() });
         }
         match self {
-            Self::Record => records(body, at_ms, &context.defaults),
-            Self::Json => document(body, at_ms, &context.defaults).map(|one| vec![one]),
+            Self::Record => records(body, at_ms, defaults),
+            Self::Json => document(body, at_ms, defaults).map(|one| vec![one]),
         }
     }
 }

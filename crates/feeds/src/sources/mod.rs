@@ -6,6 +6,7 @@
 
 mod counters;
 mod format;
+mod forward;
 mod lines;
 mod stdin;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::{Counted, Observation, Observer, ObserverGone};
 
 pub use counters::{Reject, SourceCounters, SourceState, SourceStatus};
 pub use format::{Format, Refused};
+pub use forward::{ForwardSpec, SharedKey};
 pub use stdin::StdinSpec;
 
 /// A source as configured.
@@ -39,6 +41,8 @@ pub struct SourceSpec {
 pub enum SourceKind {
     /// JSON lines on standard input.
     Stdin(StdinSpec),
+    /// Fluent Bit's forward protocol.
+    Forward(ForwardSpec),
 }
 
 impl SourceKind {
@@ -46,6 +50,7 @@ impl SourceKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Stdin(_) => "stdin",
+            Self::Forward(_) => "forward",
         }
     }
 }
@@ -125,6 +130,7 @@ pub async fn run(kind: SourceKind, context: SourceContext) -> Result<(), SourceE
     context.counters.set_state(SourceState::Running);
     let ended = match kind {
         SourceKind::Stdin(spec) => stdin::run(&spec, &context).await,
+        SourceKind::Forward(spec) => forward::run(&spec, &context).await,
     };
     context.counters.set_state(match &ended {
         Err(SourceError::Failed { .. }) => SourceState::Failed,

@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::error::ApiError;
+use super::fluentbit::PATH as FLUENTBIT;
 use crate::clock::now_ms;
 use crate::plane::Plane;
 
@@ -29,6 +33,7 @@ pub(crate) async fn guard(
 ) -> Response {
     let settings = plane.settings();
     let token = settings.admin.token.as_ref().map(config::Secret::expose);
+    unwrap_password(&mut request);
     let outcome = check_host(request.headers(), peer.ip(), &settings.admin.allowed_hosts)
         .and_then(|()| check_change(request.method(), request.headers(), peer, token));
     match outcome {
@@ -88,6 +93,30 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// Fluent Bit's `http_user` and `http_passwd` are HTTP's Basic scheme: there the token is the password, whoever the
+/// user. Nowhere else, because a browser would keep it and send it by itself.
+fn unwrap_password(request: &mut Request) {
+    if request.uri().path() != FLUENTBIT {
+        return;
+    }
+    let headers = request.headers_mut();
+    let header::Entry::Occupied(mut given) = headers.entry(header::AUTHORIZATION) else { return };
+    let bearer =
+        password(given.get()).and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    // More than one stays more than one, and is refused.
+    if let Some(bearer) = bearer.filter(|_| given.iter().count() == 1) {
+        given.insert(bearer);
+    }
+}
+
+/// The password of `Basic BASE64(user:password)`.
+fn password(value: &HeaderValue) -> Option<String> {
+    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(encoded.trim()).ok())??;
+    let decoded = String::from_utf8(decoded).ok()?;
+    decoded.split_once(':').map(|(_, password)| password.to_owned())
+}
+
 fn check_change(
     method: &Method,
     headers: &HeaderMap,
@@ -113,7 +142,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let refused = || {
         ApiError::new(StatusCode::FORBIDDEN, "cross_origin", "calls from pages of another origin are refused")
     };
-    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if matches!(text(header::HeaderName::from_static("sec-fetch-site")), Some("cross-site" | "same-site")) {
         return Err(refused());
     }
@@ -183,6 +212,24 @@ mod tests {
         let mut map = headers(&twice[..1]);
         map.append(header::AUTHORIZATION, "Bearer x".parse().unwrap());
         assert!(check_change(&Method::POST, &map, REMOTE.parse().unwrap(), token).is_err());
+    }
+
+    #[test]
+    fn fluent_bit_may_give_the_token_as_a_password() {
+        let unwrapped = |path: &str, value: &str| {
+            let request = Request::post(path).header(header::AUTHORIZATION, value);
+            let mut request = request.body(axum::body::Body::empty()).unwrap();
+            unwrap_password(&mut request);
+            request.headers()[header::AUTHORIZATION].to_str().unwrap().to_owned()
+        };
+        // fluent:0123456789abcdef, and a password that holds a colon.
+        let basic = "Basic Zmx1ZW50OjAxMjM0NTY3ODlhYmNkZWY=";
+        assert_eq!(unwrapped(FLUENTBIT, basic), "Bearer 0123456789abcdef");
+        assert_eq!(unwrapped(FLUENTBIT, "basic dTphOmI="), "Bearer a:b");
+        assert_eq!(unwrapped("/api/v1/reload", basic), basic);
+        for other in ["Basic", "Basic !", "Basic dQ==", "Bearer x", "Digest Zmx1"] {
+            assert_eq!(unwrapped(FLUENTBIT, other), other);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! - `GET /` -- a page with what runs and where to look
 //! - `GET /api/v1/status`, `/alerts`, `/events`, `/models/{m}/drift`, `/models/{m}/pairs`, `/models/{m}/history`, `/models/{m}/profile`
 //! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/embeddings`, `/drill` (and `GET` for its progress)
-//! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/reload`
+//! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/fluentbit`, `/reload`
 //! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
 
 mod change;
@@ -14,11 +14,14 @@ mod cloudevents;
 mod drill;
 mod embeddings;
 mod error;
+mod fluentbit;
 mod guard;
 mod ingest;
 mod mirror;
 mod page;
 mod read;
+
+pub(crate) use fluentbit::FluentBit;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,6 +81,7 @@ fn router(plane: Arc<Plane>, joins: Arc<Joins>) -> Router {
         .route("/api/v1/events", get(read::events))
         .route("/api/v1/alertmanager", post(ingest::alertmanager))
         .route("/api/v1/observe", post(ingest::observe))
+        .route(fluentbit::PATH, post(fluentbit::receive).put(fluentbit::receive))
         .route("/api/v1/cloudevents", post(cloudevents::receive).layer(Extension(joins)))
         .route(
             "/api/v1/mirror/{*target}",
