@@ -12,6 +12,7 @@ mod demo;
 mod drift_and_alerts;
 mod drill;
 mod embeddings;
+mod fluent_bit;
 mod grpc;
 mod hostile;
 mod llm;

@@ -110,6 +110,7 @@ fn every_example_loads_without_a_warning() {
         names,
         [
             "canary",
+            "fluent-bit",
             "full",
             "json-paths",
             "llm",
@@ -143,6 +144,24 @@ fn the_pages_of_the_protocols_load() {
         assert!(!configurations.is_empty(), "{} has no configuration", page.display());
         assert!(configurations[0].contains(&format!("protocol: {protocol}\n")), "{}", page.display());
         for configuration in configurations {
+            let warnings = super::good(configuration).warnings;
+            assert!(warnings.is_empty(), "{}: {}", page.display(), warnings[0]);
+        }
+    }
+}
+
+/// Every configuration on a page about a source works.
+#[test]
+fn the_pages_of_the_sources_load() {
+    let folder = repository().join("docs/guide/sources");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let page = entry.unwrap().path();
+        let text = std::fs::read_to_string(&page).unwrap();
+        let configurations: Vec<&str> =
+            text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!configurations.is_empty(), "{} has no configuration", page.display());
+        // What begins otherwise is another program's.
+        for configuration in configurations.iter().filter(|one| one.starts_with("admin:")) {
             let warnings = super::good(configuration).warnings;
             assert!(warnings.is_empty(), "{}: {}", page.display(), warnings[0]);
         }

@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn room_is_taken_once_and_given_back() {
         let room = Arc::new(Room::for_frames_of(1 << 20));
-        let whole = 2 * FRAMES << 20;
+        let whole = (2 * FRAMES) << 20;
         let (mut one, mut other) = (Share::of(&room), Share::of(&room));
         assert!(one.grow_to(FREE_BYTES + whole - 10));
         assert!(one.grow_to(FREE_BYTES + 5), "it has that much");
