@@ -5,6 +5,8 @@
 //! was measured. A *sink* takes the inference log out. Neither is ever waited for by a request.
 
 pub mod fluent;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod observation;
 pub mod sinks;
 pub mod sources;

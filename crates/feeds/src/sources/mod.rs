@@ -138,3 +138,9 @@ pub async fn run(kind: SourceKind, context: SourceContext) -> Result<(), SourceE
     });
     ended
 }
+
+/// Reads a message of the forward protocol: its entries and the bytes that they are in.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn forward_message(bytes: &[u8], limit: usize) -> Option<(usize, usize)> {
+    forward::entries_of(bytes, limit)
+}

@@ -62,15 +62,15 @@ pub(crate) fn find(text: &str, detectors: Detectors) -> Vec<Hit> {
     merged(hits)
 }
 
-/// Sorts hits and joins those that overlap.
+/// Sorts hits and joins those that overlap or touch.
 fn merged(mut hits: Vec<Hit>) -> Vec<Hit> {
     hits.sort_unstable_by_key(|hit| hit.start);
     hits.dedup_by(|later, earlier| {
-        let overlap = later.start < earlier.end;
-        if overlap {
+        let touches = later.start <= earlier.end;
+        if touches {
             earlier.end = earlier.end.max(later.end);
         }
-        overlap
+        touches
     });
     hits
 }
@@ -85,8 +85,15 @@ fn emails(bytes: &[u8], hits: &mut Vec<Hit>) {
         let dots = bytes[after..after + domain].iter().rev().take_while(|b| b".-".contains(b)).count();
         let end = after + domain - dots;
         (at, floor) = (after, after);
-        if start < sign && end > after {
-            hits.push(Hit { start, end });
+        if end > after {
+            if start < sign {
+                hits.push(Hit { start, end });
+            } else if let Some(before) = hits.last_mut().filter(|before| before.end == sign) {
+                // `a@b@c`: the first address is the second one's local part.
+                before.end = end;
+            } else {
+                continue;
+            }
             (at, floor) = (end, end);
         }
     }

@@ -332,6 +332,17 @@ mod tests {
         }
     }
 
+    /// Found by fuzzing.
+    #[test]
+    fn addresses_that_touch_are_one_and_what_is_shown_is_shown_again() {
+        let privacy = Privacy::default();
+        for text in ["k to jane.doe@ee.c3@eo now", "a@b@c@d", "a@b.@c", "a@b%40c"] {
+            let once = privacy.text("other", text).into_owned();
+            assert!(!once.contains('@') && !once.contains("%40"), "{once}");
+            assert_eq!(privacy.text("other", &once), once, "{text}");
+        }
+    }
+
     #[test]
     fn plain_hashes_are_of_the_value_and_keyed_ones_of_field_and_key_as_well() {
         let plain = Privacy::default();

@@ -203,3 +203,11 @@ fn note_panic(shared: &Shared, ended: &Result<(), tokio::task::JoinError>) {
         shared.failed("a connection ended in a panic");
     }
 }
+
+/// Reads a message: its entries, and the bytes that they are in.
+#[cfg(feature = "fuzzing")]
+pub(super) fn entries_of(bytes: &[u8], limit: usize) -> Option<(usize, usize)> {
+    let message = message::Message::read(bytes).ok()??;
+    let inflated = message.inflated(limit).ok()?;
+    Some((message.entries(&inflated).count(), inflated.len()))
+}
