@@ -4,9 +4,11 @@
 //! batches and goes on when they were counted, so that what it commits or saves as its position is never ahead of what
 //! was measured. A *sink* takes the inference log out. Neither is ever waited for by a request.
 
+pub mod cloudevents;
 pub mod fluent;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod join;
 mod observation;
 pub mod sinks;
 pub mod sources;

@@ -12,7 +12,6 @@ mod desk;
 mod drill;
 mod exposition;
 mod intake;
-mod join;
 mod llm;
 mod metrics_logs;
 mod metrics_page;

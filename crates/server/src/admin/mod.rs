@@ -35,8 +35,8 @@ use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::join::Joins;
 use crate::plane::Plane;
+use feeds::join::Joins;
 
 /// Bytes of a call's body; over it the caller gets 413.
 const BODY_BYTES: usize = 16 * 1024 * 1024;

@@ -18,13 +18,13 @@ const ENTRY_BYTES: usize = 512;
 
 /// How much may wait, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct JoinLimits {
+pub struct JoinLimits {
     /// Ids that are known at a time, those whose halves have met included.
-    pub(crate) entries: usize,
+    pub entries: usize,
     /// Bytes that they hold.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// How long an id is known after its first half.
-    pub(crate) max_age: Duration,
+    pub max_age: Duration,
 }
 
 impl Default for JoinLimits {
@@ -35,7 +35,7 @@ impl Default for JoinLimits {
 
 /// One of the two events of an inference.
 #[derive(Debug)]
-pub(crate) enum Half {
+pub enum Half {
     /// The request, with all that is known from it; its status is 0.
     Request(Box<Exchange>),
     /// The answer of a request that succeeded.
@@ -58,7 +58,7 @@ impl Half {
 
 /// What became of a half, now or because room or time was over.
 #[derive(Debug)]
-pub(crate) enum Joined {
+pub enum Joined {
     /// To be counted: a whole exchange, or a request whose answer never came (status 0).
     Exchange(Box<Exchange>),
     /// An answer of this model whose request never came.
@@ -69,7 +69,7 @@ pub(crate) enum Joined {
 
 /// Halves that wait for their other half.
 #[derive(Debug, Default)]
-pub(crate) struct Joins {
+pub struct Joins {
     limits: JoinLimits,
     state: Mutex<State>,
 }
@@ -96,14 +96,13 @@ struct Known {
 }
 
 impl Joins {
-    /// Joins with these limits.
-    #[cfg(test)]
-    pub(crate) fn new(limits: JoinLimits) -> Self {
+    /// Nothing waits yet.
+    pub fn new(limits: JoinLimits) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
     /// Takes a half and says what is settled by it.
-    pub(crate) fn add(&self, model: &Arc<str>, id: &str, half: Half, now: Instant) -> Vec<Joined> {
+    pub fn add(&self, model: &Arc<str>, id: &str, half: Half, now: Instant) -> Vec<Joined> {
         let mut state = self.lock();
         let mut settled = Vec::new();
         state.expire(now, self.limits.max_age, &mut settled);
@@ -118,14 +117,14 @@ impl Joins {
     }
 
     /// What has waited too long.
-    pub(crate) fn expire(&self, now: Instant) -> Vec<Joined> {
+    pub fn expire(&self, now: Instant) -> Vec<Joined> {
         let mut settled = Vec::new();
         self.lock().expire(now, self.limits.max_age, &mut settled);
         settled
     }
 
     /// Everything that waits: nothing more will come.
-    pub(crate) fn finish(&self) -> Vec<Joined> {
+    pub fn finish(&self) -> Vec<Joined> {
         let (mut settled, mut state) = (Vec::new(), self.lock());
         while state.drop_oldest(&mut settled) {}
         settled
