@@ -22,6 +22,7 @@ fn spec() -> ModelSpec {
     }
     ModelSpec {
         name: "m".into(),
+        versions: Vec::new(),
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Profile { profile: Arc::new(builder.finish("m", 0)), learn: 100 },
         binning: BINNING,

@@ -14,6 +14,7 @@ const ANSWERS: usize = 200_000;
 fn spec() -> ModelSpec {
     ModelSpec {
         name: "m".into(),
+        versions: Vec::new(),
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Learn { rows: 1_000 },
         binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },

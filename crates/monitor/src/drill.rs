@@ -114,7 +114,8 @@ fn can_draw(bins: &Bins, slot: usize) -> bool {
     let cell = match &value {
         FeatureValue::Number(x) => Cell::Number(*x),
         FeatureValue::Text(text) => Cell::Text(text),
-        FeatureValue::Bool(_) | FeatureValue::Null => Cell::Missing,
+        // Not made here.
+        FeatureValue::Card(_) | FeatureValue::Bool(_) | FeatureValue::Null => Cell::Missing,
     };
     slot_of(bins, cell, &mut String::new()) == slot
 }

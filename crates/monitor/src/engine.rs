@@ -106,13 +106,18 @@ impl Engine {
             return None;
         };
         let model = &mut self.models[at];
-        self.hidden =
-            Hidden::of(&model.decoder.spec().privacy, exchange.tenant.as_deref(), &exchange.request_id);
-        let tenant = Hidden::shown(&self.hidden.tenant, exchange.tenant.as_deref());
+        let privacy = &model.decoder.spec().privacy;
+        self.hidden = Hidden::of(privacy, exchange.tenant.as_deref(), &exchange.request_id);
+        self.hidden.version = model.hidden_version(&exchange.version);
+        let head = Head {
+            version: self.hidden.version.as_ref().unwrap_or(&exchange.version),
+            lane: exchange.lane,
+            tenant: Hidden::shown(&self.hidden.tenant, exchange.tenant.as_deref()),
+            at_ms: exchange.at_ms,
+        };
         let problem =
-            model.observe_exchange(exchange, tenant, &mut self.decoded, &mut self.batch, self.now_ms);
-        let version =
-            if exchange.version.is_empty() { self.models[at].active_name() } else { &exchange.version };
+            model.observe_exchange(exchange, &head, &mut self.decoded, &mut self.batch, self.now_ms);
+        let version = if exchange.version.is_empty() { self.models[at].active_name() } else { head.version };
         Some(Inference {
             at_ms: exchange.at_ms,
             model: &exchange.model,
@@ -152,31 +157,32 @@ impl Engine {
                 model.state.drop_rows("version_limit", 1);
                 return Err(ObserveError::VersionTooLong { bytes: version.len() });
             }
-            Some(version) => Arc::from(version.as_str()),
+            Some(version) => model.hidden_version(version).unwrap_or_else(|| Arc::from(version.as_str())),
             None => Arc::from(model.active_name()),
         };
         let at_ms = record.ts.unwrap_or(self.now_ms);
-        record.fill(&mut self.decoded);
         let privacy = &model.decoder.spec().privacy;
+        record.fill(&mut self.decoded, privacy.spec().detectors.card);
         privacy.apply(&mut self.decoded);
         let (tenant, request_id) =
             (record.tenant.as_deref(), record.request_id.as_deref().unwrap_or_default());
         self.hidden = Hidden::of(privacy, tenant.map(str::as_bytes), request_id.as_bytes());
+        let version = self.hidden.version.insert(version);
         let head = Head {
-            version: &version,
+            version,
             lane: record.lane,
             tenant: Hidden::shown(&self.hidden.tenant, tenant.map(str::as_bytes)),
             at_ms,
         };
         model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
-        if model.state.versions.find(&version).is_none() {
+        if model.state.versions.find(version).is_none() {
             let limit = model.rules.version_limit;
             return Err(ObserveError::VersionLimit { version: version.to_string(), limit });
         }
         Ok(Inference {
             at_ms,
             model: &record.model,
-            version: record.version.as_deref().unwrap_or(self.models[at].active_name()),
+            version: self.hidden.version.as_deref().unwrap_or_default(),
             lane: record.lane,
             tenant: Hidden::shown(&self.hidden.tenant, tenant.map(str::as_bytes)),
             request_id: Hidden::shown(&self.hidden.request_id, Some(request_id.as_bytes()))
@@ -253,9 +259,10 @@ fn shown_name(name: &str) -> String {
     Privacy::default().name(&cut).into_owned()
 }
 
-/// An inference's ids after privacy; `None` where they stay as they came.
+/// An inference's ids and version after privacy; `None` where they stay as they came.
 #[derive(Debug, Default)]
 struct Hidden {
+    version: Option<Arc<str>>,
     tenant: Option<String>,
     request_id: Option<String>,
 }
@@ -265,6 +272,7 @@ impl Hidden {
         Self {
             tenant: tenant.and_then(|tenant| privacy.id("tenant", tenant)),
             request_id: privacy.id("request_id", request_id),
+            version: None,
         }
     }
 

@@ -384,6 +384,7 @@ fn any_row() -> impl Strategy<Value = (Option<FeatureValue>, Option<FeatureValue
 fn cell(value: Option<&FeatureValue>) -> record::Cell<'_> {
     match value {
         Some(FeatureValue::Number(x)) => record::Cell::Number(*x),
+        Some(FeatureValue::Card(x)) => record::Cell::Number(*x as f64),
         Some(FeatureValue::Text(text)) => record::Cell::Text(text),
         Some(FeatureValue::Bool(true)) => record::Cell::Text("true"),
         Some(FeatureValue::Bool(false)) => record::Cell::Text("false"),
@@ -469,4 +470,40 @@ fn a_model_that_nobody_configured_is_named_without_personal_data() {
     assert!(message.contains("sha256-") && !message.contains("alice"), "{message}");
     let message = engine.observe_record(&unknown(&"x".repeat(10_000))).unwrap_err().to_string();
     assert!(message.len() < 300, "{message}");
+}
+
+#[test]
+fn versions_from_outside_are_looked_at_and_configured_ones_stay() {
+    let spec = ModelSpec { versions: vec!["10.2.3.4".into()], ..profiled() };
+    let mut engine = Engine::new(vec![spec]);
+    for (version, stays) in
+        [("v7", true), ("10.2.3.4", true), ("10.2.3.5", false), ("for-jane.doe@example.org", false)]
+    {
+        let mut record = usual(0);
+        record.version = Some(version.to_owned());
+        let seen = engine.observe_record(&record).unwrap().version.to_owned();
+        assert_eq!(seen == version, stays, "{seen}");
+        assert!(stays || (seen.contains("sha256-") && !seen.contains("example.org")), "{seen}");
+        let mut exchange = exchange(r#"{"instances":[{"x":1}]}"#, r#"{"predictions":[1]}"#);
+        exchange.version = version.into();
+        assert_eq!(engine.observe(&exchange).unwrap().version, seen);
+    }
+    let readings = engine.readings(1);
+    let shown = format!("{:?}", readings.models[0]);
+    assert!(shown.contains("10.2.3.4") && !shown.contains("10.2.3.5") && !shown.contains("example.org"));
+}
+
+#[test]
+fn a_card_that_is_too_long_for_a_float_is_hidden_in_a_record() {
+    // One of ten in a row has a right check digit; as an `f64` all of them are the same number.
+    let features: Vec<String> = (0..10).map(|n| format!(r#""x{n}":621234567890123456{n}"#)).collect();
+    let body = format!(r#"{{"model":"m","features":{{{}}}}}"#, features.join(","));
+    let records = Record::parse_many(body.as_bytes(), &record::RecordLimits::default()).unwrap();
+    let mut engine = Engine::new(vec![profiled()]);
+    let shown = |inference: record::Inference<'_>| -> Vec<String> {
+        inference.decoded.features().map(|cell| format!("{:?}", cell.value)).collect()
+    };
+    let seen = shown(engine.observe_record(&records[0]).unwrap());
+    let n_hidden = seen.iter().filter(|value| value.contains("sha256-")).count();
+    assert_eq!(n_hidden, 1, "{seen:?}");
 }

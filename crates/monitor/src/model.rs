@@ -1,5 +1,6 @@
 //! One model: its settings, its decoder, and what it has counted.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use record::{DecodeErrorKind, Decoded, Decoder, Exchange, Pairing};
@@ -80,11 +81,23 @@ impl Model {
         self.active.as_deref().unwrap_or(UNKNOWN_VERSION)
     }
 
-    /// Decodes an exchange and counts its rows; says what kept rows or predictions from being counted.
+    /// A version from outside as it may be shown; `None` when it may stay. What the configuration names stays.
+    pub(crate) fn hidden_version(&self, version: &str) -> Option<Arc<str>> {
+        if self.spec.versions.iter().any(|known| **known == *version) {
+            return None;
+        }
+        match self.decoder.spec().privacy.name(version) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(hidden) => Some(hidden.into()),
+        }
+    }
+
+    /// Decodes an exchange and counts its rows; says what kept rows or predictions from being counted. `head` is the
+    /// exchange's, made unreadable; its version may be empty.
     pub(crate) fn observe_exchange(
         &mut self,
         exchange: &Exchange,
-        tenant: Option<&[u8]>,
+        head: &Head<'_>,
         decoded: &mut Decoded,
         batch: &mut Batch,
         now: i64,
@@ -110,17 +123,16 @@ impl Model {
             self.state.drop_rows(reason, 1);
         }
         let active;
-        let version = if exchange.version.is_empty() {
+        let version = if head.version.is_empty() {
             active = self.active.clone().unwrap_or_else(|| UNKNOWN_VERSION.into());
             &active
         } else {
-            &exchange.version
+            head.version
         };
         if exchange.pairing == Pairing::Noise {
             return problem;
         }
-        let (lane, at_ms) = (exchange.lane, exchange.at_ms);
-        self.observe(&Head { version, lane, tenant, at_ms }, decoded, batch, now);
+        self.observe(&Head { version, ..*head }, decoded, batch, now);
         problem
     }
 

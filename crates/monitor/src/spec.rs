@@ -13,6 +13,8 @@ use crate::profile::Profile;
 pub struct ModelSpec {
     /// The model's name.
     pub name: Arc<str>,
+    /// The versions that the configuration names. Others come in with records, and are looked at for personal data.
+    pub versions: Vec<Arc<str>>,
     /// How its bodies are read. `column_names` is filled from the profile when there is one.
     pub decoder: DecoderSpec,
     /// What its windows are compared with.

@@ -13,6 +13,7 @@ use crate::{
 pub(crate) fn spec(reference: ReferenceSpec) -> ModelSpec {
     ModelSpec {
         name: "m".into(),
+        versions: Vec::new(),
         decoder: DecoderSpec::default(),
         reference,
         binning: BinningRule::EqualWidth { bins: 4, range: RangeRule::MinMax },

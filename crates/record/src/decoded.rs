@@ -1,5 +1,7 @@
 //! The decoded rows of one exchange, in buffers that are reused from exchange to exchange.
 
+use std::fmt::Write as _;
+
 /// A piece of text inside a [`Decoded`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextRange {
@@ -164,6 +166,15 @@ impl Decoded {
         let start = self.text.len() as u32;
         write(&mut self.text);
         TextRange { start, end: self.text.len() as u32 }
+    }
+
+    /// Keeps the digits of a card's number.
+    pub(crate) fn intern_card(&mut self, number: u64) -> TextRange {
+        self.intern_with(|text| {
+            // Writing to a String cannot fail.
+            let written = write!(text, "{number}");
+            debug_assert!(written.is_ok());
+        })
     }
 
     pub(crate) fn note_feature_row(&mut self, row: u32) {

@@ -51,6 +51,7 @@ fn one(
     }
     ModelSpec {
         name: name.into(),
+        versions: model.versions.iter().map(|(version, _)| version.into()).collect(),
         decoder: DecoderSpec { privacy: Arc::clone(privacy), ..decoder(model, &reference) },
         binning: binning(&model.binning, at, context),
         window: window.size,

@@ -7,6 +7,8 @@
 //!
 //! Everything is little-endian. A BYTES element is a length of four bytes and as many bytes, which must be UTF-8.
 
+use std::num::NonZero;
+
 use super::reader::{Number, Scalar};
 use super::sink::Sink;
 use super::{DecodeError, DecodeErrorKind};
@@ -124,10 +126,11 @@ pub(crate) fn number(datatype: Datatype, element: &[u8]) -> Number {
         | Datatype::Bytes => bits as f64,
     };
     let inexact_integer = match datatype {
-        Datatype::Int64 => (bits as i64).unsigned_abs() > EXACT_INTEGER,
-        Datatype::Uint64 => bits > EXACT_INTEGER,
-        _ => false,
+        Datatype::Int64 => (bits as i64).unsigned_abs(),
+        Datatype::Uint64 => bits,
+        _ => 0,
     };
+    let inexact_integer = NonZero::new(inexact_integer).filter(|magnitude| magnitude.get() > EXACT_INTEGER);
     Number { value, inexact_integer }
 }
 

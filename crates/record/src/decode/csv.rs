@@ -9,6 +9,7 @@
 //! missing, everything else is a category. Blank lines don't count; rows of different widths are an error.
 
 use std::borrow::Cow;
+use std::num::NonZero;
 
 use super::flatten::push_index;
 use super::reader::{Number, Scalar};
@@ -90,7 +91,9 @@ fn value(field: &str, sink: &mut Sink<'_>) -> Result<CellValue> {
         Ok(value) => {
             let digits = trimmed.trim_start_matches(['+', '-']);
             let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let inexact_integer = plain && digits.parse().map_or(true, |n: u64| n > EXACT_INTEGER);
+            let magnitude = plain.then(|| digits.parse().unwrap_or(u64::MAX));
+            let inexact_integer =
+                magnitude.filter(|magnitude| *magnitude > EXACT_INTEGER).and_then(NonZero::new);
             sink.value(Scalar::Number(Number { value, inexact_integer }))
         }
         Err(_) => Ok(CellValue::Text(sink.keep_str(trimmed)?)),

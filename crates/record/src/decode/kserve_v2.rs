@@ -244,7 +244,7 @@ fn binary_size(reader: &mut Reader<'_>) -> Result<Option<u64>> {
 /// A number that is whole and not negative.
 fn whole(scalar: &Scalar<'_>) -> Option<u64> {
     match scalar {
-        Scalar::Number(n) if n.value >= 0.0 && n.value.fract() == 0.0 && !n.inexact_integer => {
+        Scalar::Number(n) if n.value >= 0.0 && n.value.fract() == 0.0 && n.inexact_integer.is_none() => {
             Some(n.value as u64)
         }
         _ => None,

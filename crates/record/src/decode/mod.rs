@@ -257,7 +257,7 @@ impl Decoder {
             Side::Features => (&self.features, &mut self.feature_names),
             Side::Predictions => (&self.predictions, &mut self.prediction_names),
         };
-        let mut sink = Sink::new(side, into, names, &self.spec.limits);
+        let mut sink = Sink::new(side, into, names, &self.spec);
         let form = auto::form(protocol, content_type, body)?;
         let by_path = !selector.is_empty();
         match form {

@@ -10,8 +10,10 @@
 //! or `skip_value`.
 
 use std::borrow::Cow;
+use std::num::NonZero;
 
 use super::{DecodeError, DecodeErrorKind};
+use crate::privacy::is_card;
 
 /// Nesting that no setting can exceed: [`Reader::skip_value`] keeps one bit a level in 128, and walkers recurse on a stack that may be small.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -82,8 +84,17 @@ pub(crate) struct Text<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number {
     pub(crate) value: f64,
-    /// An integer above 2^53 in magnitude: neighbours may have become the same number.
-    pub(crate) inexact_integer: bool,
+    /// The magnitude of an integer above 2^53, where neighbours may have become the same `f64`; `u64::MAX` for what is
+    /// over even that. `None` for every other number.
+    pub(crate) inexact_integer: Option<NonZero<u64>>,
+}
+
+impl Number {
+    /// The digits of what reads like a payment card's number and is too long to keep them as an `f64`.
+    pub(crate) fn long_card(self) -> Option<u64> {
+        let magnitude = self.inexact_integer?.get();
+        (self.value > 0.0 && is_card(magnitude)).then_some(magnitude)
+    }
 }
 
 /// A value without parts.
@@ -414,7 +425,8 @@ impl<'a> Reader<'a> {
             }
             _ => self.text.get(start..self.at).and_then(|text| text.parse().ok()).unwrap_or(f64::NAN),
         };
-        Ok(Number { value, inexact_integer: plain && !small })
+        let magnitude = if digits.count <= 19 { digits.value } else { u64::MAX };
+        Ok(Number { value, inexact_integer: NonZero::new(magnitude).filter(|_| plain && !small) })
     }
 
     /// Takes one digit or more.

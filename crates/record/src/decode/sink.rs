@@ -1,8 +1,10 @@
 //! Where decoders put cells: one side of a [`Decoded`], with the limits watched.
 
 use super::names::NameTable;
+#[cfg(doc)]
+use super::reader::Number;
 use super::reader::{Scalar, Text};
-use super::{DecodeError, DecodeErrorKind, DecodeLimits};
+use super::{DecodeError, DecodeErrorKind, DecodeLimits, DecoderSpec};
 use crate::{CellValue, Decoded, TextRange};
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -30,6 +32,8 @@ pub(crate) struct Sink<'d> {
     into: &'d mut Decoded,
     names: &'d mut NameTable,
     limits: &'d DecodeLimits,
+    /// Whether payment cards are looked for, see [`Number::long_card`].
+    cards: bool,
     side: Side,
 }
 
@@ -38,9 +42,10 @@ impl<'d> Sink<'d> {
         side: Side,
         into: &'d mut Decoded,
         names: &'d mut NameTable,
-        limits: &'d DecodeLimits,
+        spec: &'d DecoderSpec,
     ) -> Self {
-        let mut sink = Self { into, names, limits, side };
+        let cards = spec.privacy.spec().detectors.card;
+        let mut sink = Self { into, names, limits: &spec.limits, cards, side };
         sink.restart();
         sink
     }
@@ -67,8 +72,13 @@ impl<'d> Sink<'d> {
     pub(crate) fn value(&mut self, scalar: Scalar<'_>) -> Result<CellValue> {
         match scalar {
             Scalar::Number(number) => {
-                if number.inexact_integer {
+                if number.inexact_integer.is_some() {
                     self.into.count_precision_loss();
+                    if let Some(card) = number.long_card().filter(|_| self.cards) {
+                        // As text, for privacy to find: as an `f64` it would be another number, and no card's.
+                        self.check_text(20)?;
+                        return Ok(CellValue::Text(self.into.intern_card(card)));
+                    }
                 }
                 if number.value.is_finite() {
                     return Ok(CellValue::Number(number.value));

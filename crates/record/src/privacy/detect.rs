@@ -38,8 +38,8 @@ pub(crate) fn suspect(text: &str) -> bool {
             b'.' => dots += 1,
             b':' => colons += 1,
             b'@' | b'%' => return true,
-            // Separators, and the first byte of a no-break space.
-            b' ' | b'-' | b'/' | b'(' | b')' | 0xc2 | 0xa0 => {}
+            // Separators, and the bytes of those that are not ASCII.
+            b' ' | b'-' | b'/' | b'(' | b')' | 0xc2 | 0xa0 | 0xe2 | 0x80 | 0x89..=0x94 | 0xaf => {}
             _ => digits = 0,
         }
     }

@@ -1,19 +1,10 @@
 //! Payment cards and phone numbers: groups of digits with separators between.
 
-use super::Detectors;
 use super::detect::Hit;
+use super::{Detectors, phone};
 
 /// Digits of a card number.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
-
-/// Most digits of a phone number (E.164).
-const PHONE_DIGITS_MAX: usize = 15;
-
-/// Fewest digits of a phone number with its country's code.
-const PHONE_DIGITS_MIN: usize = 7;
-
-/// Groups of a phone number that are looked at.
-const GROUPS_MAX: usize = 8;
 
 /// Shortest word of hexadecimal digits that is taken for a digest or an id: MongoDB's have 24.
 const DIGEST_BYTES_MIN: usize = 24;
@@ -31,9 +22,9 @@ pub(crate) fn find(bytes: &[u8], detectors: Detectors, hits: &mut Vec<Hit>) {
             continue;
         }
         // A `+` says that it is a phone number, whatever its check digit.
-        let is_phone = detectors.phone && start > 0 && bytes[start - 1] == b'+';
+        let is_phone = detectors.phone && phone::plus(bytes, start).is_some();
         let card = if detectors.card && !is_phone { card(bytes, start) } else { None };
-        let hit = card.or_else(|| if detectors.phone { phone(bytes, start) } else { None });
+        let hit = card.or_else(|| if detectors.phone { phone::find(bytes, start) } else { None });
         at = match hit {
             Some(hit) => {
                 hits.push(hit);
@@ -61,17 +52,27 @@ pub(crate) fn is_card(number: u64) -> bool {
 }
 
 /// Digits that stand together from `at` on.
-fn group(bytes: &[u8], at: usize) -> usize {
+pub(super) fn group(bytes: &[u8], at: usize) -> usize {
     bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Bytes of one space, no-break space or dash that stands at `at` with a digit behind.
-fn card_separator(bytes: &[u8], at: usize) -> usize {
-    let width = match bytes.get(at..) {
+/// Bytes of the space or dash that stands at `at`, in the forms that typesetting has for them; 0 when there is none.
+pub(super) fn space_or_dash(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at..) {
         Some([b' ' | b'-', ..]) => 1,
         Some([0xc2, 0xa0, ..]) => 2,
-        _ => return 0,
-    };
+        // Thin and narrow no-break space; hyphens and dashes.
+        Some([0xe2, 0x80, 0x89 | 0x90..=0x94 | 0xaf, ..]) => 3,
+        _ => 0,
+    }
+}
+
+/// Bytes of one space or dash that stands at `at` with a digit behind.
+fn card_separator(bytes: &[u8], at: usize) -> usize {
+    let width = space_or_dash(bytes, at);
+    if width == 0 {
+        return 0;
+    }
     if bytes.get(at + width).is_some_and(u8::is_ascii_digit) { width } else { 0 }
 }
 
@@ -154,134 +155,4 @@ fn luhn(digits: &[u8]) -> bool {
         })
         .sum();
     sum.is_multiple_of(10)
-}
-
-/// Groups of digits as a phone number has them.
-struct Groups {
-    lengths: [usize; GROUPS_MAX],
-    ends: [usize; GROUPS_MAX],
-    count: usize,
-    /// Groups from the first on with one and the same separator between.
-    alike: usize,
-    /// The first separator.
-    separator: u8,
-}
-
-impl Groups {
-    /// Reads groups up to the first that would be one digit or group too much.
-    fn read(bytes: &[u8], start: usize) -> Self {
-        let mut groups =
-            Self { lengths: [0; GROUPS_MAX], ends: [0; GROUPS_MAX], count: 0, alike: 1, separator: 0 };
-        let (mut at, mut digits, mut alike) = (start, 0, true);
-        while groups.count < GROUPS_MAX {
-            let length = group(bytes, at);
-            digits += length;
-            if digits > PHONE_DIGITS_MAX + 2 {
-                break;
-            }
-            at += length;
-            groups.lengths[groups.count] = length;
-            groups.ends[groups.count] = at;
-            groups.count += 1;
-            let width = phone_separator(bytes, at);
-            if width == 0 {
-                break;
-            }
-            if groups.separator == 0 {
-                groups.separator = bytes[at];
-            }
-            alike &= width == 1 && bytes[at] == groups.separator;
-            groups.alike += usize::from(alike);
-            at += width;
-        }
-        groups.alike = groups.alike.min(groups.count);
-        groups
-    }
-
-    fn digits(&self, count: usize) -> usize {
-        self.lengths[..count].iter().sum()
-    }
-
-    fn lengths(&self) -> &[usize] {
-        &self.lengths[..self.count]
-    }
-}
-
-/// Bytes of up to three separators with a digit behind.
-fn phone_separator(bytes: &[u8], at: usize) -> usize {
-    let mut width = 0;
-    for _ in 0..3 {
-        width += match bytes.get(at + width..) {
-            Some([b' ' | b'-' | b'.' | b'/' | b'(' | b')', ..]) => 1,
-            Some([0xc2, 0xa0, ..]) => 2,
-            _ => break,
-        };
-    }
-    if width > 0 && bytes.get(at + width).is_some_and(u8::is_ascii_digit) { width } else { 0 }
-}
-
-/// The phone number whose first group starts at `start`.
-fn phone(bytes: &[u8], start: usize) -> Option<Hit> {
-    let before = |back: usize| start.checked_sub(back).map(|at| bytes[at]);
-    let groups = Groups::read(bytes, start);
-    if before(1) == Some(b'+') && !before(2).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
-        return international(&groups, 0).map(|end| Hit { start: start - 1, end });
-    }
-    let inside = match before(1) {
-        Some(b'-' | b'.' | b'/') => before(2).is_some_and(|byte| byte.is_ascii_alphanumeric()),
-        Some(byte) => byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'+',
-        None => false,
-    };
-    if inside || groups.count < 2 {
-        return None;
-    }
-    let zeros = bytes[start..].iter().take_while(|byte| **byte == b'0').count();
-    if zeros == 2 {
-        return international(&groups, 2).map(|end| Hit { start, end });
-    }
-    let paren = before(1) == Some(b'(') && bytes.get(groups.ends[0]) == Some(&b')');
-    let used = national(&groups, bytes[start], paren)?;
-    let end = groups.ends[used - 1];
-    let goes_on = bytes.get(end).is_some_and(u8::is_ascii_alphabetic);
-    (!goes_on).then_some(Hit { start: start - usize::from(paren), end })
-}
-
-/// The end of the longest number in E.164, after `skip` digits that are not part of it.
-fn international(groups: &Groups, skip: usize) -> Option<usize> {
-    let fits = |count: &usize| {
-        let digits = groups.digits(*count).saturating_sub(skip);
-        (PHONE_DIGITS_MIN..=PHONE_DIGITS_MAX).contains(&digits)
-    };
-    let count = (1..=groups.count).rev().find(fits)?;
-    // One dot and nothing else: a decimal number.
-    let decimal = count == 2 && groups.alike == 2 && groups.separator == b'.';
-    (!decimal).then(|| groups.ends[count - 1])
-}
-
-/// How many groups are a number as it is written inside a country.
-fn national(groups: &Groups, first: u8, paren: bool) -> Option<usize> {
-    let lengths = groups.lengths();
-    if paren && (2..=5).contains(&lengths[0]) {
-        return (2..=groups.count).rev().find(|count| (7..=12).contains(&groups.digits(*count)));
-    }
-    if first == b'0' && lengths[0] >= 2 && !lengths.starts_with(&[2, 2, 4]) {
-        return (2..=groups.count).rev().find(|count| (9..=12).contains(&groups.digits(*count)));
-    }
-    let north_american = match lengths {
-        [3, 3, 4] => matches!(first, b'2'..=b'9'),
-        [1, 3, 3, 4] => first == b'1',
-        _ => false,
-    };
-    if north_american {
-        return Some(groups.count);
-    }
-    let tight = groups.separator == b'-' || groups.separator == b' ';
-    let alike = &lengths[..groups.alike];
-    match alike {
-        [3, 3, 4] if matches!(first, b'2'..=b'9') => Some(3),
-        [1, 3, 3, 4] if first == b'1' => Some(4),
-        [3, 3, 3] | [3 | 2, 4, 4] | [2, 5, 4] if tight => Some(3),
-        [5, 5] if groups.separator == b' ' => Some(2),
-        _ => None,
-    }
 }

@@ -26,6 +26,8 @@ const PREDICTION: &str = "prediction";
 pub enum FeatureValue {
     /// A finite number.
     Number(f64),
+    /// A whole number over 2^53 that reads like a payment card's, to its last digit.
+    Card(u64),
     /// A category.
     Text(String),
     /// A category as well: `true` or `false`.
@@ -101,16 +103,17 @@ impl Record {
 
     /// Writes the record as the only row of `into`, which is cleared first.
     ///
-    /// A single prediction is called `prediction`, several `prediction.NAME`.
-    pub fn fill(&self, into: &mut Decoded) {
+    /// A single prediction is called `prediction`, several `prediction.NAME`. What may be a payment card's number is text,
+    /// for privacy to find, when `cards` are looked for, and a number like others when not.
+    pub fn fill(&self, into: &mut Decoded, cards: bool) {
         into.clear();
         for (name, value) in &self.features {
-            let value = keep(value, into);
+            let value = keep(value, into, cards);
             let name = into.intern(name);
             into.push_feature(0, name, value);
         }
         for (name, value) in &self.prediction {
-            let value = keep(value, into);
+            let value = keep(value, into, cards);
             let name = match self.prediction.len() {
                 1 => into.intern(PREDICTION),
                 _ => into.intern_with(|text| text.extend([PREDICTION, ".", name])),
@@ -161,13 +164,15 @@ impl From<Cell<'_>> for FeatureValue {
     }
 }
 
-fn keep(value: &FeatureValue, into: &mut Decoded) -> CellValue {
+fn keep(value: &FeatureValue, into: &mut Decoded, cards: bool) -> CellValue {
     match value {
         FeatureValue::Number(number) if number.is_finite() => CellValue::Number(*number),
         FeatureValue::Number(_) => {
             into.count_non_finite();
             CellValue::Missing
         }
+        FeatureValue::Card(number) if cards => CellValue::Text(into.intern_card(*number)),
+        FeatureValue::Card(number) => CellValue::Number(*number as f64),
         FeatureValue::Text(text) => CellValue::Text(into.intern(text)),
         FeatureValue::Bool(value) => CellValue::Text(into.intern(if *value { "true" } else { "false" })),
         FeatureValue::Null => CellValue::Missing,

@@ -227,7 +227,7 @@ impl<'a> Parser<'a, '_> {
         let Some(number) = self.number(key)? else {
             return Ok(None);
         };
-        let whole = number.value >= 0.0 && number.value.fract() == 0.0 && !number.inexact_integer;
+        let whole = number.value >= 0.0 && number.value.fract() == 0.0 && number.inexact_integer.is_none();
         match T::try_from(number.value as u64) {
             Ok(integer) if whole => Ok(Some(integer)),
             _ => Err(self.error_at(at, &format!("`{key}` is no whole number in range"))),
@@ -293,7 +293,7 @@ impl<'a> Parser<'a, '_> {
             )));
         }
         match self.take(Reader::scalar)? {
-            Scalar::Number(number) if number.value.is_finite() => Ok(FeatureValue::Number(number.value)),
+            Scalar::Number(number) if number.value.is_finite() => Ok(number_or_card(number)),
             Scalar::Number(_) | Scalar::Null => Ok(FeatureValue::Null),
             Scalar::Bool(value) => Ok(FeatureValue::Bool(value)),
             Scalar::Text(text) if text.raw_len() > self.limits.max_text_bytes => {
@@ -335,6 +335,14 @@ impl<'a> Parser<'a, '_> {
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         RecordError { line, column, problem: problem.to_owned() }
+    }
+}
+
+/// A number. What may be a card's keeps the digits that an `f64` would lose.
+fn number_or_card(number: Number) -> FeatureValue {
+    match number.long_card() {
+        Some(card) => FeatureValue::Card(card),
+        None => FeatureValue::Number(number.value),
     }
 }
 

@@ -124,7 +124,7 @@ fn a_record_fills_one_row() {
     let mut into = Decoded::new();
     let name = into.intern("old");
     into.push_feature(5, name, CellValue::Missing);
-    parse(body).unwrap()[0].fill(&mut into);
+    parse(body).unwrap()[0].fill(&mut into, true);
     assert_eq!((into.feature_rows(), into.prediction_rows()), (1, 1));
     let cells: Vec<_> =
         into.features().chain(into.predictions()).map(|cell| (cell.name, cell.value)).collect();
@@ -139,7 +139,7 @@ fn a_record_fills_one_row() {
             ("prediction.t", Cell::Text("y")),
         ]
     );
-    parse(EXAMPLE).unwrap()[0].fill(&mut into);
+    parse(EXAMPLE).unwrap()[0].fill(&mut into, true);
     assert_eq!(into.predictions().map(|cell| cell.name).collect::<Vec<_>>(), ["prediction"]);
 }
 

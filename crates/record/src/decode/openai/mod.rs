@@ -154,7 +154,7 @@ fn put_count(sink: &mut Sink<'_>, name: &str, count: u64) -> Result<()> {
 }
 
 fn put_value(sink: &mut Sink<'_>, name: &str, value: f64) -> Result<()> {
-    put_number(sink, name, Number { value, inexact_integer: false })
+    put_number(sink, name, Number { value, inexact_integer: None })
 }
 
 fn put_number(sink: &mut Sink<'_>, name: &str, number: Number) -> Result<()> {

@@ -82,5 +82,5 @@ fn detail(reader: &mut Reader<'_>, wanted: &str, into: &mut Option<Number>) -> R
 }
 
 fn sum(a: Number, b: Number) -> Number {
-    Number { value: a.value + b.value, inexact_integer: a.inexact_integer || b.inexact_integer }
+    Number { value: a.value + b.value, inexact_integer: a.inexact_integer.or(b.inexact_integer) }
 }

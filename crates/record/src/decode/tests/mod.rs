@@ -55,6 +55,57 @@ fn nothing_that_is_decoded_shows_personal_data() {
     assert!(seen(&into).matches("sha256-").count() == 2 && !seen(&into).contains("alice"), "{}", seen(&into));
 }
 
+/// As an `f64` these are other numbers, with other check digits.
+#[test]
+fn cards_that_are_too_long_for_a_float_are_hidden_in_every_form() {
+    const CARDS: [u64; 3] = [6_212_345_678_901_234_568, 62_123_456_789_012_347, 9_792_030_000_000_000];
+    fn right(number: u64) -> u64 {
+        (0..10).map(|digit| number / 10 * 10 + digit).find(|number| crate::privacy::is_card(*number)).unwrap()
+    }
+    for card in CARDS.map(right) {
+        let tensor = |datatype: &str| {
+            let head = format!(
+                r#"{{"inputs":[{{"name":"a","shape":[1],"datatype":"{datatype}","parameters":{{"binary_data_size":8}}}}]}}"#
+            );
+            [head.as_bytes(), &card.to_le_bytes()].concat()
+        };
+        let int64 = i64::try_from(card).is_ok().then(|| tensor("INT64"));
+        let bodies: Vec<Vec<u8>> = [
+            Some(format!(r#"{{"a":{card}}}"#).into_bytes()),
+            Some(format!(r#"{{"instances":[[1,{card}]]}}"#).into_bytes()),
+            Some(format!("{{\"a\":{card}}}\n{{\"a\":1}}").into_bytes()),
+            Some(
+                format!(r#"{{"inputs":[{{"name":"a","shape":[1],"datatype":"INT64","data":[{card}]}}]}}"#)
+                    .into_bytes(),
+            ),
+            Some(format!("1,{card},x").into_bytes()),
+            Some(tensor("UINT64")),
+            int64,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        for body in bodies {
+            let (mut decoder, mut into) = (Decoder::default(), Decoded::new());
+            let kind = match body.first() {
+                Some(b'1') => Some("text/csv".into()),
+                _ => body.contains(&b'\n').then(|| "application/jsonlines".into()),
+            };
+            let mut exchange = exchange("/", "", 200, "");
+            exchange.request = Body::complete(body.clone());
+            exchange.request.content_type.clone_from(&kind);
+            decoder.decode(&exchange, &mut into).unwrap();
+            let cells = shown(into.features()).join(", ");
+            let shown = String::from_utf8_lossy(&body);
+            assert_eq!(cells.matches("`sha256-").count(), 1, "{shown}: {cells}");
+            // Without the detector it is the number that it was.
+            plain().decode(&exchange, &mut into).unwrap();
+            let cells = into.features().filter(|cell| cell.value == Cell::Number(card as f64)).count();
+            assert_eq!(cells, 1, "{shown}");
+        }
+    }
+}
+
 fn named(protocol: Protocol, columns: &[&str]) -> DecoderSpec {
     DecoderSpec { column_names: columns.iter().map(ToString::to_string).collect(), ..spec(protocol) }
 }
