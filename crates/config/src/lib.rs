@@ -25,6 +25,7 @@ mod yaml;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use flags::{Flags, from_flags};
 pub use problem::{Problem, Problems, Severity};
@@ -46,6 +47,36 @@ const BYTES_MAX: usize = 1024 * 1024;
 ///
 /// Every problem of the file, by line.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    let (name, text, base_dir) = read(path)?;
+    let mut loaded = parse(&text, &name, base_dir, env)?;
+    loaded.settings.file = Some(path.to_path_buf());
+    Ok(loaded)
+}
+
+/// Reads the privacy rules of a configuration file. What is wrong elsewhere with what is meant, such as a profile that is
+/// not there yet, does not matter.
+///
+/// # Errors
+///
+/// Every problem of the file, when its rules cannot be had.
+pub fn load_privacy(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Arc<record::Privacy>, Problems> {
+    let (name, text, base_dir) = read(path)?;
+    let (settings, problems) = parse_parts(&text, &name, base_dir, env)?;
+    let is_about_it = |problem: &Problem| {
+        problem.severity == Severity::Error && problem.path.split('.').next() == Some("privacy")
+    };
+    let model = settings.as_ref().and_then(|settings| settings.monitor.first());
+    match model {
+        Some(model) if !problems.iter().any(is_about_it) => Ok(Arc::clone(&model.decoder.privacy)),
+        _ => Err(Problems::new(problems)),
+    }
+}
+
+/// The name, text and folder of a configuration file.
+fn read(path: &Path) -> Result<(String, String, &Path), Problems> {
     let name = path.display().to_string();
     let refuse = |line: usize, column: usize, message: String, hint: Option<&str>| {
         let source = Source::new(&name, "");
@@ -63,10 +94,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
         let column = 1 + String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count();
         refuse(line, column, "the file is not UTF-8 text".to_owned(), Some("save it as UTF-8"))
     })?;
-    let base_dir = path.parent().unwrap_or(Path::new(""));
-    let mut loaded = parse(text, &name, base_dir, env)?;
-    loaded.settings.file = Some(path.to_path_buf());
-    Ok(loaded)
+    Ok((name, text.to_owned(), path.parent().unwrap_or(Path::new(""))))
 }
 
 /// Reads a configuration from a text. `name` stands for the file in messages; files that the text names are looked for
@@ -81,6 +109,23 @@ pub fn parse(
     base_dir: &Path,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Problems> {
+    let (settings, mut problems) = parse_parts(text, name, base_dir, env)?;
+    match settings {
+        Some(settings) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+            problem::sort(&mut problems);
+            Ok(Loaded { settings, warnings: problems })
+        }
+        _ => Err(Problems::new(problems)),
+    }
+}
+
+/// What could be made of a text, and what is wrong with it.
+fn parse_parts(
+    text: &str,
+    name: &str,
+    base_dir: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Option<Settings>, Vec<Problem>), Problems> {
     if text.len() > BYTES_MAX {
         let source = Source::new(name, "");
         let message = format!("the configuration is larger than {BYTES_MAX} bytes");
@@ -97,7 +142,7 @@ pub fn parse(
     let mut root = yaml::read_tree(text, &guessed).map_err(Problems::new)?;
     let mut source = Source::new(name, text);
     yaml::mask_tree(&mut root, &mut source);
-    check(root, source, base_dir, env)
+    Ok(check(root, source, base_dir, env))
 }
 
 /// Steps 2 to 5.
@@ -106,7 +151,7 @@ fn check(
     mut source: Source,
     base_dir: &Path,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, Problems> {
+) -> (Option<Settings>, Vec<Problem>) {
     let mut sink = Sink::new(&source);
     yaml::expand(&mut root, env, &mut sink);
     let unexpanded = sink.into_problems();
@@ -141,13 +186,7 @@ fn check(
     problems.extend(unexpanded);
     hidden.iter().for_each(|place| source.mask(place.start, place.end));
     problems.iter_mut().for_each(|problem| source.quote(problem));
-    match settings {
-        Some(settings) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
-            problem::sort(&mut problems);
-            Ok(Loaded { settings, warnings: problems })
-        }
-        _ => Err(Problems::new(problems)),
-    }
+    (settings, problems)
 }
 
 /// The policy of an empty configuration: the default rules, thresholds and links, and no model. For exports without a file.

@@ -7,6 +7,7 @@
 mod columns;
 mod edges;
 mod passes;
+mod personal;
 mod select;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -53,6 +54,12 @@ pub(crate) struct BaselineArgs {
     /// What equal-width bins divide
     #[arg(long, value_enum, default_value = "minmax")]
     pub(crate) range: Range,
+    /// Hash personal data as this configuration's `privacy` says
+    ///
+    /// Names and categories are written as live traffic will show them, and columns of numbers that are hashed are left out.
+    /// Without it the profile holds what the data holds, and a note says where that looks like personal data.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Leave out these columns (comma separated, repeatable)
     #[arg(long, value_name = "COL", value_delimiter = ',')]
     pub(crate) exclude: Vec<String>,
@@ -107,8 +114,22 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
     if !to_stdout && args.output.exists() && !args.force {
         bail!("`{}` exists: name another file, or overwrite it with `--force`", args.output.display());
     }
+    let rules = match &args.config {
+        None => None,
+        Some(file) => match config::load_privacy(file, &|name| std::env::var(name).ok()) {
+            Ok(rules) => Some(rules),
+            Err(problems) => {
+                print_note(problems.to_string().trim_end());
+                return Ok(2);
+            }
+        },
+    };
     let mut notes = Vec::new();
-    let profile = build(args, &mut notes)?;
+    let mut profile = build(args, &mut notes)?;
+    match rules {
+        Some(rules) => profile = personal::hide(profile, &rules, &mut notes)?,
+        None => personal::look(&profile, &mut notes),
+    }
     notes.iter().for_each(|note| print_note(note));
     let text = profile.to_json_pretty();
     if to_stdout {

@@ -190,3 +190,67 @@ fn a_reload_brings_and_ends_places() {
     await_until("all are measured", DEADLINE, || instance.model()["rows"] == 12);
     assert_eq!(in_files(&folder, "prod").len(), 4);
 }
+
+#[test]
+fn headers_that_are_asked_for_are_logged_for_both_lanes_and_no_others() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let logs = "logs: { files: { path: log }, headers: [content-type, x-source, x-user, x-none] }\nprivacy: { fields: [headers.x-user] }\n";
+    let instance = Instance::start(&folder, &models.yaml(COPY_ALL, logs));
+    let mut client = instance.client();
+    let body = json!({ "instances": [{ "amount": 1.0 }] }).to_string();
+    let fields = [
+        ("content-type", "application/json"),
+        ("x-source", "batch of alice.canary@example.org"),
+        ("x-source", "second"),
+        ("x-user", "u-1"),
+        ("x-other", "never"),
+        ("authorization", "Bearer CANARYTOKEN"),
+    ];
+    client.send("POST", "/v1/models/fraud:predict", &fields, body.as_bytes());
+    await_until("all is written", DEADLINE, || log_metric(&instance, "files", "written") == 2.0);
+    for lane in ["prod", "shadow"] {
+        let record = in_files(&folder, lane).remove(0);
+        let headers = record["headers"].as_object().unwrap();
+        assert_eq!(headers.len(), 3, "{record}");
+        assert_eq!(headers["content-type"], "application/json");
+        let source = headers["x-source"].as_str().unwrap();
+        assert!(source.starts_with("batch of sha256-") && source.ends_with(", second"), "{source}");
+        assert!(headers["x-user"].as_str().unwrap().starts_with("sha256-"), "{record}");
+    }
+    // A copy that somebody else's gateway made, and an event of KServe's logger, bring theirs.
+    let mirror = "/api/v1/mirror/fraud/prod/v1/models/fraud:predict";
+    assert_eq!(instance.call("POST", mirror, &fields, body.as_bytes()).status(), 204);
+    let event = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "e-1"),
+        ("ce-type", "org.kubeflow.serving.inference.request"),
+        ("ce-inferenceservicename", "fraud"),
+        ("ce-metadata", r#"{"X-Source":["kserve"],"Authorization":["Bearer CANARYTOKEN"]}"#),
+        ("content-type", "application/json"),
+        ("x-source", "the agent's own"),
+    ];
+    assert_eq!(instance.call("POST", "/api/v1/cloudevents", &event, body.as_bytes()).status(), 200);
+    let (status, log) = instance.terminate();
+    assert!(status.success(), "{log}");
+    let sources: Vec<Value> =
+        in_files(&folder, "prod").iter().map(|record| record["headers"]["x-source"].clone()).collect();
+    assert_eq!(sources.len(), 3, "{sources:?}");
+    assert!(sources.contains(&json!("kserve")) && sources[0] == sources[1], "{sources:?}");
+    let all = [in_files(&folder, "prod"), in_files(&folder, "shadow")].concat();
+    assert!(!json!(all).to_string().contains("CANARYTOKEN") && !json!(all).to_string().contains("never"));
+}
+
+#[test]
+fn compressed_pushes_and_files_hold_the_same_lines() {
+    let loki = Loki::start(&[Answer::Say("500 Internal Server Error")]);
+    let (models, folder) = (Pair::start(), Folder::new());
+    let logs = format!(
+        "{}    compression: gzip\n    tenant_id: ml\n  files: {{ path: log, compression: gzip }}\n",
+        with_loki(&loki, "")
+    );
+    let instance = Instance::start(&folder, &models.yaml("", &logs));
+    ask(&instance, 20);
+    await_until("all is delivered", DEADLINE, || log_metric(&instance, "loki", "written") == 20.0);
+    assert_eq!(loki.taken().len(), 20);
+    assert_eq!(in_files(&folder, "prod").len(), 20, "an open file is plain");
+}

@@ -17,6 +17,7 @@ mod grpc;
 mod hostile;
 mod llm;
 mod logs;
+mod loki;
 mod observe;
 mod offline;
 mod offline_replay;

@@ -8,19 +8,26 @@ use crate::support::fraud::{LEARN, Pair};
 use crate::support::http::Client;
 use crate::support::instance::{FREE_PORTS, Folder, Instance, collect};
 use crate::support::loki::Loki;
-use crate::support::{DEADLINE, await_until, driftline};
+use crate::support::{DEADLINE, await_until, driftline, run};
 
 const EMAIL: &str = "alice.canary@example.org";
 const PHONE: &str = "+4915112345678";
 const CARD: &str = "4111111111111111";
+/// Nineteen digits, of which an `f64` keeps sixteen.
+const LONG_CARD: &str = "6212345678901234569";
 const ADDRESS: &str = "203.0.113.77";
+const TOKEN: &str = "CANARYTOKEN";
+const NAMED_ASCII: &str = "CanaryName";
 const NAMED: &str = "CanaryName Uenicode";
 
 /// What must be found nowhere, in the forms in which it could leak.
 fn planted() -> Vec<String> {
     let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let mut forms: Vec<String> = [EMAIL, PHONE, CARD, ADDRESS, NAMED].map(str::to_owned).into();
+    let mut forms: Vec<String> =
+        [EMAIL, PHONE, CARD, LONG_CARD, ADDRESS, NAMED_ASCII, TOKEN].map(str::to_owned).into();
     forms.extend([EMAIL.replace('@', "%40"), EMAIL.replace('@', "\\u0040"), hex(EMAIL), hex(NAMED)]);
+    // The long card as a float shows it, and the end of a phone number.
+    forms.extend(["62123456789012", "6.21234567890123", "555-2671"].map(str::to_owned));
     forms
 }
 
@@ -37,6 +44,7 @@ fn leaks(what: &str, bytes: &[u8]) -> Vec<String> {
 fn ask(client: &mut Client, n: usize) {
     let body = json!({ "instances": [{
         "amount": n, "email": EMAIL, "note": format!("call {PHONE} or {ADDRESS}"), "card": 4_111_111_111_111_111_u64,
+        "long": LONG_CARD.parse::<u64>().unwrap(), "phone": "(415) 555-2671",
         "person": { "name": NAMED }, EMAIL: 1.0,
     }] });
     let fields = [
@@ -44,6 +52,10 @@ fn ask(client: &mut Client, n: usize) {
         ("x-tenant-id", EMAIL),
         ("x-request-id", &*format!("{EMAIL}-{n}")),
         ("authorization", "Bearer CANARYTOKEN"),
+        ("cookie", "who=CanaryName"),
+        ("x-logged", EMAIL),
+        ("x-logged", "Bearer CANARYTOKEN"),
+        ("x-person", NAMED_ASCII),
         ("x-forwarded-for", ADDRESS),
     ];
     let path = format!("/v1/models/fraud:predict?who={EMAIL}");
@@ -56,7 +68,7 @@ fn ask(client: &mut Client, n: usize) {
 fn everything(privacy: &str) -> Vec<String> {
     let (models, folder, loki) = (Pair::start(), Folder::new(), Loki::start(&[]));
     let more = format!(
-        "{privacy}logs:\n  stdout: true\n  files: {{ path: log }}\n  loki: {{ url: 'http://{}', batch_every: 10ms }}\n",
+        "{privacy}logs:\n  headers: [content-type, x-logged, x-person]\n  stdout: true\n  files: {{ path: log }}\n  loki: {{ url: 'http://{}', batch_every: 10ms }}\n",
         loki.address
     );
     let yaml = models.yaml("shadow: { version: v1, percent: 100 }", &more);
@@ -78,6 +90,15 @@ fn everything(privacy: &str) -> Vec<String> {
         instance.post("/api/v1/observe", &record),
         instance.post("/api/v1/observe", &json!({ "model": "fraud", "features": { "email": [EMAIL] } })),
         instance.call("POST", "/api/v1/cloudevents", &[("ce-id", EMAIL)], EMAIL.as_bytes()),
+        instance.post(
+            "/api/v1/observe",
+            &json!({ "model": "fraud", "version": format!("v-{EMAIL}"), "features": {} }),
+        ),
+        instance.post("/api/v1/observe", &json!({ "model": EMAIL, "features": {} })),
+        instance.call("POST", &format!("/api/v1/mirror/fraud/{EMAIL}/x"), &[], EMAIL.as_bytes()),
+        instance.call("GET", &format!("/api/v1/models/{EMAIL}/drift"), &[], b""),
+        instance.post(&format!("/api/v1/models/{EMAIL}/rollback"), &json!({})),
+        client.send("POST", "/nowhere", &[("x-logged", EMAIL)], EMAIL.as_bytes()),
     ];
     await_until("all is counted", DEADLINE, || {
         instance.model()["rows"].as_u64() >= Some(2 * (LEARN as u64 + 120))
@@ -99,7 +120,10 @@ fn everything(privacy: &str) -> Vec<String> {
         "/api/v1/models/fraud/profile",
         "/api/v1/models/fraud/pairs",
         "/api/v1/models/fraud/drift",
+        "/api/v1/models/fraud/drift?tenant=other",
+        "/api/v1/models/fraud/history?metric=psi&feature=amount",
         "/readyz",
+        "/healthz",
     ];
     for page in pages {
         found.extend(leaks(page, instance.call("GET", page, &[], b"").text().as_bytes()));
@@ -108,6 +132,9 @@ fn everything(privacy: &str) -> Vec<String> {
     found.extend(leaks(drift, tenant.as_bytes()));
     let pushes: Vec<Value> = loki.pushes().into_iter().map(|(_, push)| push).collect();
     found.extend(leaks("loki", Value::from(pushes).to_string().as_bytes()));
+    let admin = format!("http://{}", instance.admin);
+    let status = run(folder.path(), &["status", "--admin", &admin]).expect(0);
+    found.extend(leaks("driftline status", format!("{}{}", status.stdout, status.stderr).as_bytes()));
     let (status, log) = instance.terminate();
     assert!(status.success(), "{log}");
     found.extend(leaks("stderr", log.as_bytes()));
@@ -125,7 +152,7 @@ fn everything(privacy: &str) -> Vec<String> {
     found
 }
 
-const FIELDS: &str = "privacy:\n  fields: [person.*]\n";
+const FIELDS: &str = "privacy:\n  fields: [person.*, headers.x-person]\n";
 
 #[test]
 fn what_was_planted_is_found_nowhere() {

@@ -216,6 +216,7 @@ mod tests {
             status: 0,
             latency_ms: 0.0,
             first_byte_ms: None,
+            headers: Vec::new(),
             path: Bytes::new(),
             request: Body::complete(body),
             response: Body::default(),

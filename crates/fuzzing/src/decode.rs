@@ -120,6 +120,7 @@ fn exchange(data: &[u8]) -> Option<(Exchange, u8)> {
         status: 200,
         latency_ms: 100.0,
         first_byte_ms: Some(10.0),
+        headers: Vec::new(),
         path: Bytes::from_static(
             PATHS.get(usize::from(path) % PATHS.len()).copied().unwrap_or_default().as_bytes(),
         ),

@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shadows,
         tenant_header: None,
         tap: false,
+        log_headers: Vec::new(),
         sticky_header: None,
     };
     let config = GatewayConfig {

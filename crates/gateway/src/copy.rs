@@ -213,6 +213,7 @@ fn observe(
         status: status.unwrap_or(0),
         latency_ms: times.latency.as_secs_f64() * 1e3,
         first_byte_ms: first_byte.map(|at| (at - times.began).as_secs_f64() * 1e3),
+        headers: copy.seen_headers.clone(),
         path: copy.seen_path.clone(),
         request,
         response: answer.map(|mut answer| answer.body.take()).unwrap_or_default(),

@@ -242,6 +242,7 @@ fn see(model: &CompiledModel, headers: &HeaderMap, id: &HeaderValue, path: &Path
         tenant: tenant.map(|value| Bytes::copy_from_slice(value.as_bytes())),
         request_id: Bytes::copy_from_slice(id.as_bytes()),
         path: Bytes::copy_from_slice(path.path().as_bytes()),
+        headers: headers::for_log(&model.route.log_headers, headers),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) request_id: Bytes,
     /// Path without the query, as the client asked.
     pub(crate) path: Bytes,
+    /// Headers for the log.
+    pub(crate) headers: Vec<(Arc<str>, Bytes)>,
 }
 
 /// A request that was drawn for copying, before it is known whether it may be.

@@ -9,6 +9,10 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use crate::refusal::Refusal;
 
 /// The client's address, one value a hop.
@@ -355,6 +359,19 @@ pub(crate) fn strip_credentials(headers: &mut HeaderMap) {
 fn hops_in_via(value: &HeaderValue) -> u32 {
     let ours = |hop: &&[u8]| hop.trim_ascii() == VIA_US.as_bytes();
     u32::try_from(value.as_bytes().split(|&b| b == b',').filter(ours).count()).unwrap_or(u32::MAX)
+}
+
+/// The headers that a log was asked for, in the order of its list; one that was sent several times is one value, as in
+/// all of HTTP. Nothing is copied for an empty list.
+pub fn for_log(wanted: &[(HeaderName, Arc<str>)], headers: &HeaderMap) -> Vec<(Arc<str>, Bytes)> {
+    let mut found = Vec::new();
+    for (name, shown) in wanted {
+        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let Some(first) = values.next() else { continue };
+        let value = values.fold(first.to_vec(), |all, value| [&all, &b", "[..], value].concat());
+        found.push((Arc::clone(shown), Bytes::from(value)));
+    }
+    found
 }
 
 /// A host with an optional port: letters, digits, `.`, `-`, `_`, `~`, `%`, or an IPv6 address in brackets.

@@ -45,6 +45,7 @@ mod worker;
 pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use grpc::status_of_grpc;
+pub use headers::for_log as headers_for_log;
 pub use hooks::{AnswerSession, Ask, ShadowAnswers, ShadowBudget, ShadowHooks, Step, StepFuture};
 pub use metrics::{
     CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS, LaneSnapshot, LatencySnapshot, OVERHEAD_BOUNDS_US,

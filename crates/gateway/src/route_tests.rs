@@ -29,6 +29,7 @@ fn route(name: &str, matches: RouteMatch, split: &[(usize, u32)]) -> ModelRoute 
         shadows: Vec::new(),
         tenant_header: None,
         tap: false,
+        log_headers: Vec::new(),
         sticky_header: Some(HeaderName::from_static("x-user")),
     }
 }

@@ -157,6 +157,7 @@ fn observe(flight: &Flight, pairing: Pairing) {
         status: flight.status.get(),
         latency_ms: flight.latency_ms.get(),
         first_byte_ms: flight.first_byte_ms.get(),
+        headers: seen.headers.clone(),
         path: seen.path.clone(),
         request: request.take(),
         response: response.take(),

@@ -104,6 +104,8 @@ pub struct ModelRoute {
     pub tenant_header: Option<HeaderName>,
     /// Whether exchanges go to the tap at all.
     pub tap: bool,
+    /// Request headers that go to the tap with it, with their names as the log writes them. Nothing is copied for none.
+    pub log_headers: Vec<(HeaderName, Arc<str>)>,
     /// Header whose value keeps a client on one version of the split; without it each request is drawn anew.
     pub sticky_header: Option<HeaderName>,
 }

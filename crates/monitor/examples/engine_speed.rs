@@ -51,6 +51,7 @@ fn exchange(i: usize, tenants: usize, lane: Lane) -> Exchange {
         status: 200,
         latency_ms: 1.0,
         first_byte_ms: None,
+        headers: Vec::new(),
         path: "/v1/models/m:predict".into(),
         request: Body::complete(row),
         response: Body::complete("{\"predictions\":[0.5]}"),

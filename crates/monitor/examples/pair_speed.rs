@@ -41,6 +41,7 @@ fn answer<'a>(lane: Lane, pairing: Pairing, id: &'a [u8], decoded: &'a Decoded) 
         latency_ms: Some(1.0),
         request_bytes: None,
         response_bytes: None,
+        headers: &[],
         pairing,
         decoded,
         problem: None,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use record::{Decoded, Exchange, Inference, Lane, Pairing, Privacy, Record};
+use record::{Decoded, Exchange, Inference, Lane, LoggedHeader, Pairing, Privacy, Record};
 
 use crate::batch::Batch;
 use crate::model::Model;
@@ -109,6 +109,9 @@ impl Engine {
         let privacy = &model.decoder.spec().privacy;
         self.hidden = Hidden::of(privacy, exchange.tenant.as_deref(), &exchange.request_id);
         self.hidden.version = model.hidden_version(&exchange.version);
+        let headers = exchange.headers.iter();
+        self.hidden.headers =
+            headers.map(|(name, value)| (Arc::clone(name), privacy.header(name, value))).collect();
         let head = Head {
             version: self.hidden.version.as_ref().unwrap_or(&exchange.version),
             lane: exchange.lane,
@@ -130,6 +133,7 @@ impl Engine {
             latency_ms: Some(exchange.latency_ms).filter(|ms| ms.is_finite()),
             request_bytes: Some(exchange.request.total_bytes),
             response_bytes: Some(exchange.response.total_bytes),
+            headers: &self.hidden.headers,
             pairing: exchange.pairing,
             decoded: &self.decoded,
             problem,
@@ -191,6 +195,7 @@ impl Engine {
             latency_ms: record.latency_ms,
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
+            headers: &[],
             pairing: Pairing::Unknown,
             decoded: &self.decoded,
             problem: None,
@@ -265,6 +270,7 @@ struct Hidden {
     version: Option<Arc<str>>,
     tenant: Option<String>,
     request_id: Option<String>,
+    headers: Vec<LoggedHeader>,
 }
 
 impl Hidden {
@@ -272,7 +278,7 @@ impl Hidden {
         Self {
             tenant: tenant.and_then(|tenant| privacy.id("tenant", tenant)),
             request_id: privacy.id("request_id", request_id),
-            version: None,
+            ..Self::default()
         }
     }
 

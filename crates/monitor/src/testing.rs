@@ -85,6 +85,7 @@ pub(crate) fn exchange(request: &str, response: &str) -> Exchange {
         status: 200,
         latency_ms: 1.0,
         first_byte_ms: None,
+        headers: Vec::new(),
         path: "/v1/models/m:predict".into(),
         request: Body::complete(request.to_owned()),
         response: Body::complete(response.to_owned()),

@@ -29,6 +29,8 @@ pub struct Exchange {
     pub latency_ms: f64,
     /// From the request's head read to the answer's first body byte, milliseconds; `None` when nobody noted it.
     pub first_byte_ms: Option<f64>,
+    /// The request's headers that the inference log was asked for, unchecked; empty when it was asked for none.
+    pub headers: Vec<(Arc<str>, Bytes)>,
     /// Path of the request, without the query.
     pub path: Bytes,
     /// The request's body.
@@ -37,6 +39,13 @@ pub struct Exchange {
     pub response: Body,
     /// Whether another answer to the same request is to be expected.
     pub pairing: Pairing,
+}
+
+impl Exchange {
+    /// Bytes that its kept headers hold.
+    pub fn header_bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
 }
 
 /// Whether an answer has a partner: another answer to the same request, from the other lane.

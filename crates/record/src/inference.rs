@@ -1,5 +1,7 @@
 //! A decoded inference, borrowed.
 
+use std::sync::Arc;
+
 use crate::{Decoded, Lane, Pairing};
 
 /// One inference as it was counted, for whoever follows the windows: the inference log, the pairs.
@@ -23,6 +25,8 @@ pub struct Inference<'a> {
     pub status: Option<u16>,
     /// Time to the answer's last byte, milliseconds, when known.
     pub latency_ms: Option<f64>,
+    /// The request's headers that are logged.
+    pub headers: &'a [LoggedHeader],
     /// Bytes of the request's body, when known.
     pub request_bytes: Option<u64>,
     /// Bytes of the answer's body, when known.
@@ -34,6 +38,10 @@ pub struct Inference<'a> {
     /// Why rows or predictions are missing: the reason that the drop was counted under.
     pub problem: Option<&'static str>,
 }
+
+/// A request header as the log shows it: its name, and its value after the privacy rules; `None` for a value that is too
+/// long for the log.
+pub type LoggedHeader = (Arc<str>, Option<String>);
 
 /// Sees every inference of the monitor, in order, on the monitor's thread: must return at once.
 pub trait Follower: Send {

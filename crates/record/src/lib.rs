@@ -20,7 +20,7 @@ pub use decode::{
 };
 pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
 pub use exchange::{Body, Exchange, Pairing};
-pub use inference::{Follower, Inference};
+pub use inference::{Follower, Inference, LoggedHeader};
 pub use lane::Lane;
 pub use privacy::{Detectors, Privacy, PrivacyKey, PrivacySpec};
 pub use record::{FeatureValue, LineWriter, Record, RecordDefaults, RecordError, RecordLimits};

@@ -132,7 +132,10 @@ impl Tap for Intake {
 }
 
 fn charge(exchange: &Exchange) -> usize {
-    EXCHANGE_OVERHEAD_BYTES + exchange.request.captured_bytes() + exchange.response.captured_bytes()
+    EXCHANGE_OVERHEAD_BYTES
+        + exchange.header_bytes()
+        + exchange.request.captured_bytes()
+        + exchange.response.captured_bytes()
 }
 
 #[cfg(test)]
@@ -155,6 +158,7 @@ mod tests {
             status: 200,
             latency_ms: 1.0,
             first_byte_ms: None,
+            headers: Vec::new(),
             path: Bytes::new(),
             request: Body::complete(body),
             response: Body::default(),

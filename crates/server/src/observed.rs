@@ -118,6 +118,7 @@ mod tests {
             latency_ms,
             request_bytes: None,
             response_bytes: None,
+            headers: &[],
             pairing: record::Pairing::Unknown,
             decoded,
             problem: None,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::raw::{AnyText, Lane, Named};
-use crate::text::{FileName, Name, SecretText, Size, Span, Url};
+use crate::text::{FileName, HeaderText, Name, SecretText, Size, Span, Url};
 
 /// The inference log: one record for every inference, as for `POST /api/v1/observe`. Off unless a place is named.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -18,6 +18,10 @@ pub(crate) struct Logs {
     /// What is logged.
     #[schemars(length(min = 1, max = 2))]
     pub(crate) lanes: Vec<Lane>,
+    /// Request headers that are logged, such as `content-type`, under `headers` of a record. None by default. Their values go
+    /// through `privacy`, as fields `headers.NAME`. Headers that carry credentials are refused.
+    #[schemars(length(max = 32))]
+    pub(crate) headers: Vec<HeaderText>,
     /// Records that may wait for each place; over it they are dropped and counted. Requests never wait.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) queue: usize,
@@ -38,6 +42,7 @@ impl Default for Logs {
         Self {
             sample: 100.0,
             lanes: vec![Lane::Prod, Lane::Shadow],
+            headers: Vec::new(),
             queue: queue.records,
             queue_bytes: Size(queue.bytes as u64),
             stdout: false,
@@ -57,6 +62,9 @@ pub(crate) struct LogFiles {
     #[serde(default = "default_rotate")]
     #[schemars(extend("x-min" = "64KiB", "x-max" = "1TiB"))]
     pub(crate) rotate_bytes: Size,
+    /// How a file is kept once it is closed: `gzip` makes `….jsonl.gz` of it.
+    #[serde(default)]
+    pub(crate) compression: Compression,
     /// How long files of the prod lane are kept.
     #[serde(default = "default_keep_prod")]
     #[schemars(extend("x-min" = "1h"))]
@@ -69,6 +77,17 @@ pub(crate) struct LogFiles {
     #[serde(default = "default_max_bytes")]
     #[schemars(extend("x-min" = "1MiB"))]
     pub(crate) max_bytes: Size,
+}
+
+/// How bytes are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// As gzip.
+    Gzip,
 }
 
 /// Loki.
@@ -89,6 +108,9 @@ pub(crate) struct Loki {
     pub(crate) token: Option<SecretText>,
     /// File that holds the token. Instead of `token`.
     pub(crate) token_file: Option<FileName>,
+    /// How pushes are compressed on their way.
+    #[serde(default)]
+    pub(crate) compression: Compression,
     /// Labels beside `service_name`, `lane`, `model` and `version`.
     pub(crate) labels: Option<Named<AnyText, Name>>,
     /// Bytes of a push.

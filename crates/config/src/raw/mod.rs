@@ -22,7 +22,7 @@ use crate::text::{Address, FileName, HostText, SecretText, Span};
 pub(crate) use alerts::{Alerts, Rollback, Rule, RuleWhen};
 pub(crate) use limits::Limits;
 pub(crate) use llm::{Budget, CacheScope, EmbeddingCache, ShadowMode};
-pub(crate) use logs::{LogFiles, Logs, Loki};
+pub(crate) use logs::{Compression, LogFiles, Logs, Loki};
 pub(crate) use model::{
     Baseline, Binning, BinningRange, BinningType, Model, OneOrMore, Prediction, Route, SampleBy, Shadow,
     Tenant, Version, default_learn,

@@ -1,16 +1,41 @@
 //! The inference log: where it goes, with which credentials.
 
+use std::sync::Arc;
+
 use feeds::sinks::{FilesSpec, LogFilter, LogSpec, LokiSpec, QueueLimits, SinkKind};
 
-use crate::raw::{Lane, LogFiles, Logs, Loki, Named};
+use crate::raw::{Compression, Lane, LogFiles, Logs, Loki, Named};
 use crate::resolve::{Context, files, secrets};
 use crate::yaml::Cursor;
 
 /// Labels that the sink sets itself.
 const OWN_LABELS: [&str; 4] = ["lane", "model", "version", "service_name"];
 
+/// What names of headers have in them that carry credentials: `authorization`, `proxy-authorization`, `cookie`,
+/// `set-cookie`, `x-api-key`, `x-amz-security-token`, `x-goog-iap-jwt-assertion`, `x-amz-signature` and the like.
+const CREDENTIALS: [&str; 17] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "api-key",
+    "api_key",
+    "apikey",
+    "access-key",
+    "credential",
+    "session",
+    "signature",
+    "jwt",
+    "assertion",
+    "client-cert",
+    "private-key",
+];
+
 /// The log as configured.
 pub(crate) fn resolve(logs: &Logs, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> LogSpec {
+    check_headers(logs, &at.key("headers"), context);
     let mut sinks = Vec::new();
     if logs.stdout {
         sinks.push(SinkKind::Stdout);
@@ -32,10 +57,31 @@ pub(crate) fn resolve(logs: &Logs, at: &Cursor<'_>, context: &mut Context<'_, '_
     }
 }
 
+/// The headers that exchanges have to bring for the log; none when there is no place for it.
+pub(crate) fn headers(logs: &Logs) -> Vec<(http::HeaderName, Arc<str>)> {
+    if !logs.stdout && logs.files.is_none() && logs.loki.is_none() {
+        return Vec::new();
+    }
+    logs.headers.iter().map(|header| (header.0.clone(), header.0.as_str().into())).collect()
+}
+
+fn check_headers(logs: &Logs, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    for (index, header) in logs.headers.iter().enumerate() {
+        let (name, at) = (header.0.as_str(), at.item(index));
+        if CREDENTIALS.iter().any(|word| name.contains(word)) {
+            let message = format!("`{name}` carries credentials: it is never logged");
+            context.sink.error(&at, message).hint("take it out of `headers`");
+        } else if logs.headers[..index].contains(header) {
+            context.sink.error(&at, format!("`{name}` is named twice"));
+        }
+    }
+}
+
 fn files_sink(raw: &LogFiles, context: &Context<'_, '_>) -> FilesSpec {
     FilesSpec {
         folder: files::located(&raw.path, context),
         rotate_bytes: raw.rotate_bytes.0,
+        gzip: raw.compression == Compression::Gzip,
         keep_prod: raw.keep_prod.0,
         keep_shadow: raw.keep_shadow.0,
         max_bytes: raw.max_bytes.0,
@@ -78,6 +124,7 @@ fn loki(raw: &Loki, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> LokiSpec 
         basic_auth,
         bearer,
         labels,
+        gzip: raw.compression == Compression::Gzip,
         batch_bytes: usize::try_from(raw.batch_bytes.0).unwrap_or(usize::MAX),
         batch_every: raw.batch_every.0,
         timeout: raw.timeout.0,

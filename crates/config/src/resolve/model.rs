@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway::{ModelRoute, SampleBy, Shadow, Upstream, Version};
 
 use crate::raw::{self, File, Model, OneOrMore, ShadowMode, ShadowRole, Tenant};
-use crate::resolve::{Context, files, llm, routes};
+use crate::resolve::{Context, files, llm, logs, routes};
 use crate::settings::{ModelSettings, ShadowSettings};
 use crate::suggest::did_you_mean_or_list;
 use crate::text::Name;
@@ -74,6 +74,7 @@ fn one(
             Tenant::Detail(detail) => Some(detail.header.0.clone()),
         },
         tap: true,
+        log_headers: logs::headers(&file.logs),
         sticky_header: model.sticky.as_ref().map(|header| header.0.clone()),
     }
 }

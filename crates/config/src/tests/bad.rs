@@ -250,3 +250,30 @@ fn more_problems_than_anyone_reads_are_counted() {
     assert_eq!(problems.n_errors(), 251);
     assert!(problems.to_string().ends_with("and 151 more problems"));
 }
+
+#[test]
+fn headers_that_carry_credentials_are_never_logged() {
+    for name in [
+        "authorization",
+        "Authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "api-key",
+        "x-amz-security-token",
+        "x-goog-iap-jwt-assertion",
+        "x-auth-request-email",
+        "x-csrf-token",
+        "x-session-id",
+        "x-forwarded-client-cert",
+        "x-hub-signature-256",
+        "x-client-secret",
+    ] {
+        let said = said(&format!("logs: {{ stdout: true, headers: [content-type, {name}] }}\n{}", with("")));
+        let expected = format!("error: logs.headers[1]: `{}` carries credentials", name.to_lowercase());
+        assert!(said.starts_with(&expected), "{said}");
+    }
+    let twice = said(&format!("logs: {{ stdout: true, headers: [x-a, X-A] }}\n{}", with("")));
+    assert!(twice.starts_with("error: logs.headers[1]: `x-a` is named twice"), "{twice}");
+}

@@ -323,3 +323,17 @@ fn noise_is_copied_to_the_version_that_answers() {
         assert_eq!((policy.shadow.as_deref(), policy.shadow_percent), (Some("v2"), 5.0), "the candidate's");
     }
 }
+
+#[test]
+fn headers_of_the_log_go_with_the_routes_and_only_when_there_is_a_log() {
+    let headers = |logs: &str| {
+        let loaded = good(&format!("{SMALLEST}\nlogs: {logs}\n"));
+        let headers = loaded.settings.routes[0].log_headers.iter();
+        headers.map(|(name, shown)| format!("{name} {shown}")).collect::<Vec<_>>()
+    };
+    let list = "headers: [Content-Type, x-request-source]";
+    let expected = ["content-type content-type", "x-request-source x-request-source"];
+    assert_eq!(headers(&format!("{{ stdout: true, {list} }}")), expected);
+    assert_eq!(headers(&format!("{{ {list} }}")), Vec::<String>::new());
+    assert_eq!(headers("{ stdout: true }"), Vec::<String>::new());
+}

@@ -26,6 +26,8 @@ pub(super) fn open(paths: &[PathBuf], exclude: &[String], notes: &mut Vec<String
     if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
         bail!("`-`: standard input can be named once");
     }
+    // Notes go to a terminal or a build's log.
+    let privacy = record::Privacy::default();
     let mut files = Vec::with_capacity(paths.len());
     // Name, seen as numbers, seen as text.
     let mut merged: Vec<(String, bool, bool)> = Vec::new();
@@ -44,7 +46,8 @@ pub(super) fn open(paths: &[PathBuf], exclude: &[String], notes: &mut Vec<String
                 *texts |= !column.kind.is_numeric() && column.kind != ColumnKind::Empty;
             }
             if let Some(oddity) = &column.oddity {
-                let (column, value, line) = (&column.name, &oddity.value, oddity.line);
+                let (value, line) = (privacy.name(&oddity.value), oddity.line);
+                let column = privacy.name(&column.name);
                 notes.push(format!(
                     "`{name}`: column `{column}` is text because of values like `{value}` in line {line}"
                 ));

@@ -114,3 +114,46 @@ fn what_makes_no_profile_is_refused() {
     assert!(refusal(&[&path], &["--binning", "quantile", "--range", "iqr"]).starts_with("`--range` divides"));
     assert!(Cli::try_parse_from(["baseline", "f.csv", "-o", "x", "--bins", "300"]).is_err());
 }
+
+const PERSONAL: &str = "amount,mail,card,id,note\n\
+    1,alice@example.org,4111111111111111,7,call +4915112345678\n\
+    2,bob@example.org,4012888888881881,8,-\n\
+    3,bob@example.org,4012888888881881,9,-\n";
+
+#[test]
+fn a_profile_is_written_as_live_traffic_will_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = file(&folder, "f.csv", PERSONAL);
+    // The profile that it names is the one that is being made.
+    let rules = "models: { m: { baseline: made-later.json } }\nprivacy: { fields: [id], key: 9f1c3f7e5b8d4a2f6c0e1d3b5a79886f }\n";
+    let rules = file(&folder, "driftline.yaml", rules);
+    let made = profile(&[&data], &["--config", rules.to_str().unwrap()]);
+    let text = made.to_json_pretty();
+    for plain in ["alice", "bob@", "4111111111111111", "4012888888881881", "15112345678"] {
+        assert!(!text.contains(plain), "{plain}: {text}");
+    }
+    let names: Vec<&str> = made.features.iter().map(|feature| feature.name.as_str()).collect();
+    assert_eq!(names, ["amount", "mail", "note"], "numbers that are hashed are left out");
+    let loaded = config::load_privacy(&rules, &|_| None).unwrap();
+    assert_eq!(made.clone().hidden(&loaded), made, "hashed once is hashed");
+    assert!(text.contains(&*loaded.text("mail", "BOB@example.org")), "{text}");
+}
+
+#[test]
+fn personal_data_in_a_profile_is_told_and_bad_rules_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = file(&folder, "f.csv", PERSONAL);
+    let mut notes = Vec::new();
+    super::personal::look(&profile(&[&data], &[]), &mut notes);
+    let told: Vec<&str> = notes.iter().filter_map(|note| note.split(" like ").next()).collect();
+    let expected = [
+        "column `mail`: 2 of 2 categories look",
+        "column `card`: its numbers or its name look",
+        "column `note`: 1 of 2 categories look",
+    ];
+    assert_eq!(told, expected);
+    let rules = file(&folder, "bad.yaml", "models: { m: {} }\nprivacy: { key: short }\n");
+    let args = args(&[&data], Path::new("-"), &["--config", rules.to_str().unwrap()]);
+    let mut out = Vec::new();
+    assert_eq!((run(&args, &mut out).unwrap(), out), (2, Vec::new()));
+}

@@ -65,6 +65,7 @@ fn serve(stream: TcpStream, script: &Mutex<Vec<Answer>>, seen: &Mutex<Vec<(Answe
     let mut stream = stream;
     loop {
         let (mut length, mut line, mut first) = (0, String::new(), String::new());
+        let mut gzip = false;
         loop {
             line.clear();
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -76,6 +77,7 @@ fn serve(stream: TcpStream, script: &Mutex<Vec<Answer>>, seen: &Mutex<Vec<(Answe
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap();
             }
+            gzip |= line.eq_ignore_ascii_case("content-encoding: gzip\r\n");
             if line == "\r\n" {
                 break;
             }
@@ -84,6 +86,11 @@ fn serve(stream: TcpStream, script: &Mutex<Vec<Answer>>, seen: &Mutex<Vec<(Answe
         let mut body = vec![0; length];
         if reader.read_exact(&mut body).is_err() {
             return;
+        }
+        if gzip {
+            let mut inflated = Vec::new();
+            flate2::read::GzDecoder::new(&*body).read_to_end(&mut inflated).unwrap();
+            body = inflated;
         }
         let answer = {
             let mut script = script.lock().unwrap();

@@ -54,15 +54,28 @@ pub(crate) fn holds_for(what: &str, time: Duration, mut condition: impl FnMut() 
 /// The path of a program that some tests need. `None`, with a note, when it is not installed; with
 /// `DRIFTLINE_REQUIRE_SERVERS=1` that is a failure.
 pub(crate) fn require(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());
+    let found = find(program);
     if found.is_none() {
         let required = std::env::var("DRIFTLINE_REQUIRE_SERVERS").is_ok_and(|value| value == "1");
         assert!(!required, "`{program}` is not installed and DRIFTLINE_REQUIRE_SERVERS=1");
         eprintln!("skipped: `{program}` is not installed");
     }
     found
+}
+
+/// The path of a program that no package registry has: a test that needs it is skipped without it, in CI as well.
+pub(crate) fn if_installed(program: &str) -> Option<PathBuf> {
+    let found = find(program);
+    if found.is_none() {
+        eprintln!("skipped: `{program}` is not installed, and no registry has it");
+    }
+    found
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// The repository's root.

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use record::Lane;
 
-use crate::sinks::{BatchRule, SinkContext, Taken};
+use crate::sinks::{BatchRule, SinkContext, Taken, archive};
 
 /// Lines written with one call.
 const BATCH: BatchRule = BatchRule { records: 1_000, bytes: 1024 * 1024, age: Duration::from_millis(200) };
@@ -31,7 +31,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// What our files' names begin and end with.
 const PREFIX: &str = "inference-";
-const SUFFIX: &str = ".jsonl";
+pub(super) const SUFFIX: &str = ".jsonl";
 
 /// Files as a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct FilesSpec {
     pub folder: PathBuf,
     /// A file that has reached this many bytes is closed and another begun.
     pub rotate_bytes: u64,
+    /// Whether files are compressed once they are closed.
+    pub gzip: bool,
     /// How long files of the prod lane are kept after their last line.
     pub keep_prod: Duration,
     /// The same of the shadow lane.
@@ -51,6 +53,8 @@ pub struct FilesSpec {
 pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) {
     let mut lanes = [Open::new(Lane::Prod), Open::new(Lane::Shadow)];
     let mut swept_ms = i64::MIN;
+    let mut closed = Vec::new();
+    let mut packing = None;
     loop {
         // What was taken when the time is over goes back into the queue.
         let taken = tokio::time::timeout(IDLE, context.take(&BATCH)).await;
@@ -58,6 +62,7 @@ pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) {
         lanes.iter_mut().for_each(|open| open.close_if_old(now));
         if now.saturating_sub(swept_ms) >= SWEEP_EVERY_MS {
             sweep(spec, now);
+            closed.extend(if spec.gzip { archive::left_over(&spec.folder, now) } else { Vec::new() });
             swept_ms = now;
         }
         let batch = match taken {
@@ -72,8 +77,16 @@ pub(super) async fn run(spec: &FilesSpec, context: &SinkContext) {
         for (open, batch) in lanes.iter_mut().zip(by_lane) {
             write(spec, context, open, batch).await;
         }
+        closed.extend(lanes.iter_mut().flat_map(|open| std::mem::take(&mut open.closed)));
+        archive::pack(spec.gzip, &mut closed, &mut packing);
     }
     lanes.iter_mut().for_each(Open::close);
+    closed.extend(lanes.iter_mut().flat_map(|open| std::mem::take(&mut open.closed)));
+    if let Some(packing) = packing {
+        // What is begun is finished, within the time that the end has.
+        drop(packing.await);
+    }
+    archive::pack(spec.gzip, &mut closed, &mut None);
 }
 
 /// Writes lines of one lane; tries until it succeeds or the sink is ended.
@@ -105,14 +118,16 @@ async fn write(spec: &FilesSpec, context: &SinkContext, open: &mut Open, batch: 
 #[derive(Debug)]
 struct Open {
     lane: Lane,
-    file: Option<File>,
+    file: Option<(PathBuf, File)>,
+    /// Files that are not written to any more and have not been compressed.
+    closed: Vec<PathBuf>,
     bytes: u64,
     day: i64,
 }
 
 impl Open {
     fn new(lane: Lane) -> Self {
-        Self { lane, file: None, bytes: 0, day: 0 }
+        Self { lane, file: None, closed: Vec::new(), bytes: 0, day: 0 }
     }
 
     /// Closes a file of an earlier day.
@@ -127,8 +142,8 @@ impl Open {
         if self.bytes >= spec.rotate_bytes {
             self.close();
         }
-        let file = match &mut self.file {
-            Some(file) => file,
+        let (_, file) = match &mut self.file {
+            Some(open) => open,
             None => {
                 let file = create(&spec.folder, self.lane, now_ms)?;
                 (self.bytes, self.day) = (0, now_ms.div_euclid(DAY_MS));
@@ -151,16 +166,16 @@ impl Open {
     }
 
     fn close(&mut self) {
-        if let Some(file) = self.file.take()
-            && let Err(error) = file.sync_all()
-        {
-            tracing::warn!(%error, "a file of the inference log could not be synced");
+        let Some((path, file)) = self.file.take() else { return };
+        match file.sync_all() {
+            Ok(()) => self.closed.push(path),
+            Err(error) => tracing::warn!(%error, "a file of the inference log could not be synced"),
         }
     }
 }
 
 /// A file of a name that there is not yet, in a folder that is made when it is not there.
-fn create(folder: &Path, lane: Lane, now_ms: i64) -> io::Result<File> {
+fn create(folder: &Path, lane: Lane, now_ms: i64) -> io::Result<(PathBuf, File)> {
     std::fs::create_dir_all(folder)?;
     let time = jiff::Timestamp::from_millisecond(now_ms)
         .unwrap_or_default()
@@ -170,9 +185,11 @@ fn create(folder: &Path, lane: Lane, now_ms: i64) -> io::Result<File> {
     options.append(true).create_new(true).mode(0o600);
     for turn in 0..1000 {
         let path = folder.join(format!("{PREFIX}{}-{time}-{turn}{SUFFIX}", lane.as_str()));
-        match options.open(path) {
+        match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            opened => return opened,
+            // An earlier file of this name has been compressed. It got its new name before the old one was free.
+            Ok(_) if archive::packed(&path).exists() => std::fs::remove_file(&path)?,
+            opened => return opened.map(|file| (path, file)),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "a thousand files of one millisecond"))
@@ -210,9 +227,10 @@ fn sweep(spec: &FilesSpec, now_ms: i64) {
     }
 }
 
-/// The lane of one of our files; `None` of any other.
-fn lane_of(name: &str) -> Option<Lane> {
-    let rest = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+/// The lane of one of our files, compressed or not; `None` of any other.
+pub(super) fn lane_of(name: &str) -> Option<Lane> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let rest = rest.strip_suffix(archive::SUFFIX_GZ).unwrap_or(rest).strip_suffix(SUFFIX)?;
     match rest.split_once('-')?.0 {
         "prod" => Some(Lane::Prod),
         "shadow" => Some(Lane::Shadow),
@@ -230,6 +248,7 @@ mod tests {
         FilesSpec {
             folder: folder.join("log"),
             rotate_bytes: 30,
+            gzip: false,
             keep_prod: Duration::from_secs(90 * 86_400),
             keep_shadow: Duration::from_secs(30 * 86_400),
             max_bytes: 1 << 30,
@@ -301,6 +320,41 @@ mod tests {
         // 30 bytes would be left of those young enough: the oldest of them goes as well.
         let expected = ["inference-prod-c-0.jsonl", "inference-shadow-b-0.jsonl", "somebody-elses.jsonl"];
         assert_eq!(left, expected);
+    }
+
+    #[tokio::test]
+    async fn closed_files_are_compressed_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = FilesSpec { gzip: true, ..spec(folder.path()) };
+        let mut expected = Vec::new();
+        for turn in 0..5 {
+            let (context, orders) = context();
+            let line = format!("{{\"p\":\"{turn} {}\"}}", "x".repeat(40));
+            context.queue.try_push(line_of(Lane::Prod, &line));
+            expected.push(format!("{line}\n"));
+            orders.send_replace(SinkOrder::Finish);
+            run(&spec, &context).await;
+        }
+        let names = || -> Vec<String> {
+            let entries = std::fs::read_dir(&spec.folder).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        while !names().iter().all(|name| name.ends_with(".jsonl.gz")) {
+            tokio::task::yield_now().await;
+        }
+        let mut found = Vec::new();
+        for name in names() {
+            let mut text = String::new();
+            let file = File::open(spec.folder.join(&name)).unwrap();
+            io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+            assert_eq!(lane_of(&name), Some(Lane::Prod), "{name}");
+            found.push(text);
+        }
+        found.sort();
+        assert_eq!(found, expected);
     }
 
     #[tokio::test]

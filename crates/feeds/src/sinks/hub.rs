@@ -153,6 +153,7 @@ mod tests {
             latency_ms: Some(1.5),
             request_bytes: None,
             response_bytes: None,
+            headers: &[],
             decoded,
             problem: None,
             pairing: record::Pairing::default(),

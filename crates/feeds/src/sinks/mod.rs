@@ -5,6 +5,7 @@
 //! works off its [`SinkQueue`] on a thread of its own ([`Logs`]), as a loop around [`SinkContext::take`], and says of
 //! every line what became of it. So `offered = written + dropped + queued`, always.
 
+mod archive;
 mod context;
 mod files;
 mod hub;

@@ -88,6 +88,7 @@ fn document(body: &[u8], at_ms: i64, defaults: &RecordDefaults) -> Result<Observ
         status: 200,
         latency_ms: f64::NAN,
         first_byte_ms: None,
+        headers: Vec::new(),
         path: Bytes::new(),
         request: json(),
         response: json(),

@@ -47,6 +47,7 @@ pub(crate) fn route(name: &str, prod: SocketAddr) -> ModelRoute {
         shadows: Vec::new(),
         tenant_header: Some("x-tenant".parse().unwrap()),
         tap: true,
+        log_headers: Vec::new(),
         sticky_header: None,
     }
 }

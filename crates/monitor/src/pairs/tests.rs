@@ -48,6 +48,7 @@ fn answer<'a>(version: &'a str, id: &'a str, decoded: &'a Decoded) -> Inference<
         latency_ms: None,
         request_bytes: None,
         response_bytes: None,
+        headers: &[],
         pairing: Pairing::Unknown,
         decoded,
         problem: None,

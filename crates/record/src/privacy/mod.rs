@@ -34,6 +34,9 @@ const DIGITS: usize = 32;
 /// Times that a text is looked at again after something in it was replaced.
 const PASSES_MAX: usize = 8;
 
+/// Longest value of a header that is shown.
+const HEADER_BYTES_MAX: usize = 1024;
+
 /// Numbers below this are no card's.
 const CARD_MIN: f64 = 1e12;
 
@@ -174,6 +177,19 @@ impl Privacy {
         }
     }
 
+    /// A request header's value as it may be shown; `None` when it is too long to be shown. Its field is `headers.NAME`,
+    /// the name in lower case. What looks like a credential is hashed whatever the rules say.
+    pub fn header(&self, name: &str, value: &[u8]) -> Option<String> {
+        if value.len() > HEADER_BYTES_MAX {
+            return None;
+        }
+        let (field, text) = (format!("headers.{name}"), String::from_utf8_lossy(value));
+        if is_credential(&text) {
+            return Some(self.hash(&field, &text));
+        }
+        Some(self.text(&field, &text).into_owned())
+    }
+
     /// Rewrites what was decoded.
     pub fn apply(&self, decoded: &mut Decoded) {
         let detectors = self.spec.detectors;
@@ -266,6 +282,20 @@ fn is_hashed(text: &str) -> bool {
     digits.is_some_and(|digits| {
         digits.len() == DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
+}
+
+/// `Bearer …`, `Basic …` and JSON web tokens, wherever they stand: a header that came twice is one value.
+fn is_credential(value: &str) -> bool {
+    let mut words =
+        value.split([' ', ',', ';', '=', '"', '\'', '\t']).filter(|word| !word.is_empty()).peekable();
+    while let Some(word) = words.next() {
+        let is_scheme = ["bearer", "basic", "digest"].iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
+        let is_token = word.starts_with("eyJ") && word.bytes().filter(|byte| *byte == b'.').count() >= 2;
+        if is_token || (is_scheme && words.peek().is_some()) {
+            return true;
+        }
+    }
+    false
 }
 
 fn normalised(value: &str) -> String {
@@ -399,6 +429,27 @@ mod tests {
         };
         assert!(found(&Privacy::default()));
         assert!(!found(&keyed(7, &[])));
+    }
+
+    #[test]
+    fn headers_are_fields_and_credentials_are_never_shown() {
+        let privacy = keyed(1, &["headers.x-user"]);
+        let shown = |name: &str, value: &str| privacy.header(name, value.as_bytes());
+        assert_eq!(shown("x-source", "batch").as_deref(), Some("batch"));
+        for (name, value) in [
+            ("x-user", "anybody"),
+            ("x-source", "alice@example.org"),
+            ("x-custom", "Bearer abcdef"),
+            ("x-custom", "basic dXNlcjpwYXNz"),
+            ("x-custom", "first, Bearer abcdef"),
+            ("x-custom", "token=\"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.\""),
+            ("x-custom", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."),
+        ] {
+            assert!(is_hashed(&shown(name, value).unwrap()), "{name}: {value}");
+        }
+        assert_eq!(shown("x-source", &"x".repeat(HEADER_BYTES_MAX + 1)), None);
+        assert_eq!(privacy.header("x-source", b"\xff").as_deref(), Some("\u{fffd}"));
+        assert!(is_hashed(&Privacy::off().header("x", b"Bearer abcdef").unwrap()), "whatever the rules");
     }
 
     #[test]

@@ -94,6 +94,19 @@ impl LineWriter {
                 json(out, &bytes);
             }
         }
+        if !inference.headers.is_empty() {
+            key(out, "headers");
+            for (index, (name, value)) in inference.headers.iter().enumerate() {
+                out.push(if index == 0 { b'{' } else { b',' });
+                string(out, name);
+                out.push(b':');
+                match value {
+                    Some(value) => string(out, value),
+                    None => out.extend_from_slice(b"null"),
+                }
+            }
+            out.push(b'}');
+        }
         if let Some(problem) = inference.problem {
             key(out, "problem");
             string(out, problem);
@@ -262,6 +275,7 @@ mod tests {
             status: 200,
             latency_ms: 12.5,
             first_byte_ms: None,
+            headers: Vec::new(),
             path: Bytes::new(),
             request: Body { total_bytes: 812, ..Body::default() },
             response: Body { total_bytes: 96, ..Body::default() },
@@ -280,6 +294,7 @@ mod tests {
             latency_ms: Some(exchange.latency_ms),
             request_bytes: Some(exchange.request.total_bytes),
             response_bytes: Some(exchange.response.total_bytes),
+            headers: &[],
             decoded,
             problem: None,
             pairing: exchange.pairing,
@@ -307,6 +322,17 @@ mod tests {
 
     fn check(found: &[String], expected: &[&str]) {
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn headers_stand_behind_the_rest() {
+        let (decoded, exchange) = (Decoded::new(), exchange());
+        let headers = [("content-type".into(), Some("a\"b".to_owned())), ("x-long".into(), None)];
+        let line = lines(&Inference { headers: &headers, ..of(&exchange, &decoded) }).remove(0);
+        assert!(
+            line.ends_with(r#""response_bytes":96,"headers":{"content-type":"a\"b","x-long":null}}"#),
+            "{line}"
+        );
     }
 
     #[test]

@@ -100,6 +100,11 @@ fn half(event: &Event, plane: &Plane, model: &Model<'_>, headers: &HeaderMap, at
     if let Some(name) = &model.route.tenant_header {
         exchange.tenant = event.logged_header(name.as_str()).or(exchange.tenant);
     }
+    // The message's own headers are the agent's.
+    let wanted = model.route.log_headers.iter();
+    exchange.headers = wanted
+        .filter_map(|(name, shown)| Some((Arc::clone(shown), event.logged_header(name.as_str())?)))
+        .collect();
     Half::Request(Box::new(exchange))
 }
 

@@ -32,9 +32,10 @@ impl ApiError {
     }
 }
 
-/// A name from outside, cut to what a message can bear.
+/// A name from outside as a message may show it: cut, and without personal data.
 pub(crate) fn shown(name: &str) -> String {
-    name.chars().take(80).collect()
+    let cut: String = name.chars().take(80).collect();
+    record::Privacy::default().name(&cut).into_owned()
 }
 
 impl IntoResponse for ApiError {
@@ -58,7 +59,13 @@ impl From<ControlError> for ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "journal")
             }
         };
-        Self::new(status, code, error.to_string())
+        let message = match &error {
+            ControlError::UnknownModel { model, known } => {
+                ControlError::UnknownModel { model: shown(model), known: known.clone() }.to_string()
+            }
+            other => other.to_string(),
+        };
+        Self::new(status, code, message)
     }
 }
 

@@ -151,6 +151,7 @@ impl<'a> Model<'a> {
             // Until an answer comes.
             latency_ms: f64::NAN,
             first_byte_ms: None,
+            headers: gateway::headers_for_log(&self.route.log_headers, headers),
             path,
             request,
             response: Body::default(),

@@ -42,6 +42,7 @@ fn answer(version: &str) -> Exchange {
         status: 200,
         latency_ms: 1.0,
         first_byte_ms: None,
+        headers: Vec::new(),
         path: "/v1/completions".into(),
         request: Body::complete(r#"{"prompt":"x"}"#),
         response: Body::complete(answer),

@@ -109,6 +109,7 @@ mod tests {
             status,
             latency_ms: 1.0,
             first_byte_ms: None,
+            headers: Vec::new(),
             path: "/v1/chat/completions".into(),
             request: Body::complete(request.to_owned()),
             response: Body::complete(response.to_owned()),

@@ -161,6 +161,7 @@ fn exchange(path: &str, request: &str, status: u16, response: &str) -> Exchange 
         status,
         latency_ms: 1.0,
         first_byte_ms: None,
+        headers: Vec::new(),
         path: path.to_owned().into(),
         request: Body::complete(request.to_owned()),
         response: Body::complete(response.to_owned()),
