@@ -390,7 +390,15 @@ mod tests {
     #[test]
     fn addresses_that_touch_are_one_and_what_is_shown_is_shown_again() {
         let privacy = Privacy::default();
-        for text in ["k to jane.doe@ee.c3@eo now", "a@b@c@d", "a@b.@c", "a@b%40c"] {
+        for text in [
+            "k to jane.doe@ee.c3@eo now",
+            "a@b@c@d",
+            "a@b.@c",
+            "a@b%40c",
+            "::fff:f1.2.3.4",
+            "::fff:f1.2.3.4 203.0.113.7",
+            "::fff:1.2.3.4@b",
+        ] {
             let once = privacy.text("other", text).into_owned();
             assert!(!once.contains('@') && !once.contains("%40"), "{once}");
             assert_eq!(privacy.text("other", &once), once, "{text}");
