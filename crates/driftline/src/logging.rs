@@ -17,6 +17,8 @@ pub(crate) enum LogFormat {
 
 /// Starts logging. `default` is the filter when `RUST_LOG` says nothing.
 pub(crate) fn start(format: LogFormat, default: &str) {
+    // Every try of a call to a bucket; what comes of them, the source says.
+    let default = format!("{default},object_store=error");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

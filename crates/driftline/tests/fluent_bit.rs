@@ -37,7 +37,7 @@ fn records() -> impl Iterator<Item = Value> {
 }
 
 /// As `format: json` writes a record: `date` first, what is not ASCII escaped.
-fn dated(record: &Value) -> String {
+pub(crate) fn dated(record: &Value) -> String {
     let text = record.to_string().replace('ö', "\\u00f6");
     format!("{{\"date\":{SECONDS}.123,{}", &text[1..])
 }
@@ -77,7 +77,7 @@ fn pack_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// `[[EventTime, {}], record]`.
-fn entry(record: &Value) -> Vec<u8> {
+pub(crate) fn entry(record: &Value) -> Vec<u8> {
     let mut out = vec![0x92, 0x92, 0xd7, 0x00];
     out.extend(SECONDS.to_be_bytes());
     out.extend(123_000_000_u32.to_be_bytes());
@@ -95,7 +95,7 @@ fn plain_entry(record: &Value) -> Vec<u8> {
 }
 
 /// `[tag, [entry, …], {"chunk": id, "size": n, "fluent_signal": 0}]`.
-fn forwarded(entries: &[Vec<u8>], chunk: &str) -> Vec<u8> {
+pub(crate) fn forwarded(entries: &[Vec<u8>], chunk: &str) -> Vec<u8> {
     let mut out = vec![0x93];
     pack_text("pred.app", &mut out);
     out.push(0xdc);
@@ -117,7 +117,7 @@ fn observe(folder: &Folder, rest: &str) -> Instance {
 }
 
 /// Posted as Fluent Bit's `http` output does.
-fn post(instance: &Instance, content_type: &str, more: &[(&str, &str)], body: &[u8]) -> Message {
+pub(crate) fn post(instance: &Instance, content_type: &str, more: &[(&str, &str)], body: &[u8]) -> Message {
     let fields = [("content-type", content_type), ("user-agent", "Fluent-Bit"), ("fluent-tag", "pred.app")];
     instance.call("POST", RECEIVER, &[&fields[..], more].concat(), body)
 }
@@ -238,7 +238,7 @@ fn the_token_comes_as_a_header_or_as_a_password() {
 }
 
 /// Where the source listens, from its log.
-fn forward_address(instance: &Instance) -> SocketAddr {
+pub(crate) fn forward_address(instance: &Instance) -> SocketAddr {
     await_some("the source listens", DEADLINE, || {
         let log = instance.log();
         let line = log.lines().find(|line| line.contains("takes the forward protocol"))?;
@@ -247,7 +247,7 @@ fn forward_address(instance: &Instance) -> SocketAddr {
 }
 
 /// Sends a chunk and waits for its acknowledgement.
-fn send_chunk(stream: &mut TcpStream, chunk: &str, message: &[u8]) {
+pub(crate) fn send_chunk(stream: &mut TcpStream, chunk: &str, message: &[u8]) {
     stream.write_all(message).unwrap();
     let mut expected = vec![0x81];
     pack_text("ack", &mut expected);
@@ -257,7 +257,7 @@ fn send_chunk(stream: &mut TcpStream, chunk: &str, message: &[u8]) {
     assert_eq!(answer, expected);
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream

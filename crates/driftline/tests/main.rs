@@ -5,9 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+mod all_sources;
 mod canary;
 mod contract_metrics;
 mod control;
+mod data_capture;
 mod demo;
 mod drift_and_alerts;
 mod drill;
@@ -30,4 +32,5 @@ mod reload;
 mod restart;
 mod shadow_isolation;
 mod support;
+mod tail;
 mod wrk;

@@ -19,7 +19,7 @@ pub use decode::decode;
 pub type Invariant = fn(&[u8]);
 
 /// Every target by name: the folder of its corpus.
-pub const TARGETS: [(&str, Invariant); 13] = [
+pub const TARGETS: [(&str, Invariant); 15] = [
     ("decode_auto", |data| decode(record::Protocol::Auto, data)),
     ("decode_kserve_v1", |data| decode(record::Protocol::KserveV1, data)),
     ("decode_kserve_v2", |data| decode(record::Protocol::KserveV2, data)),
@@ -31,6 +31,8 @@ pub const TARGETS: [(&str, Invariant); 13] = [
     ("records", records),
     ("fluent", fluent),
     ("forward", forward),
+    ("data_capture", feeds::fuzzing::capture),
+    ("lines", feeds::fuzzing::split),
     ("privacy", privacy),
     ("config", config),
 ];

@@ -30,7 +30,7 @@ pub(crate) use model::{
 pub(crate) use named::{AnyText, Headers, Named, Names, Rules, SourceNames};
 pub(crate) use pairs::{Pairs, PairsDetail, ShadowRole};
 pub(crate) use privacy::{Detector, Privacy};
-pub(crate) use sources::{Format, Forward, Lane, Source};
+pub(crate) use sources::{DataCapture, Format, Forward, Lane, Source, Start, Tail};
 
 /// Driftline's configuration, `driftline.yaml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -9,6 +9,7 @@ mod measure;
 mod model;
 mod policy;
 mod privacy;
+mod readers;
 mod routes;
 mod secrets;
 mod sources;

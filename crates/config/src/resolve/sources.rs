@@ -7,7 +7,7 @@ use feeds::sources::{Format, ForwardSpec, SharedKey, SourceKind, SourceSpec, Std
 use record::RecordDefaults;
 
 use crate::raw::{self, File, Forward, Source};
-use crate::resolve::{Context, secrets};
+use crate::resolve::{Context, readers, secrets};
 use crate::suggest::did_you_mean_or_list;
 use crate::text::Name;
 use crate::yaml::Cursor;
@@ -25,6 +25,7 @@ pub(crate) fn resolve(file: &File, at: &Cursor<'_>, context: &mut Context<'_, '_
         context.sink.error(&at.key(&second.name), message);
     }
     check_listeners(&sources, at, context);
+    readers::check_own_logs(&sources, file, at, context);
     sources
 }
 
@@ -51,10 +52,9 @@ fn one(
     let mut kinds = kinds(source, at, context);
     if kinds.len() != 1 {
         let message = "a source is of exactly one kind";
-        context
-            .sink
-            .error(at, message)
-            .hint("give it one of the keys `stdin`, `forward`: docs/configuration.md");
+        context.sink.error(at, message).hint(
+            "give it one of the keys `stdin`, `tail`, `forward`, `data_capture`: docs/configuration.md",
+        );
         return None;
     }
     Some(SourceSpec { name: name.into(), defaults: defaults(source, file, at, context), kind: kinds.pop()? })
@@ -65,7 +65,12 @@ fn kinds(source: &Source, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec
     let stdin = source.stdin.as_ref().map(|raw| SourceKind::Stdin(StdinSpec { format: raw.format.into() }));
     let forward =
         source.forward.as_ref().map(|raw| SourceKind::Forward(forward(raw, &at.key("forward"), context)));
-    [stdin, forward].into_iter().flatten().collect()
+    let tail = source.tail.as_ref().map(|raw| SourceKind::Tail(readers::tail(raw, &at.key("tail"), context)));
+    let capture = source
+        .data_capture
+        .as_ref()
+        .map(|raw| SourceKind::DataCapture(readers::capture(raw, &at.key("data_capture"), context)));
+    [stdin, forward, tail, capture].into_iter().flatten().collect()
 }
 
 fn forward(raw: &Forward, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> ForwardSpec {

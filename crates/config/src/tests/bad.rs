@@ -277,3 +277,23 @@ fn headers_that_carry_credentials_are_never_logged() {
     let twice = said(&format!("logs: {{ stdout: true, headers: [x-a, X-A] }}\n{}", with("")));
     assert!(twice.starts_with("error: logs.headers[1]: `x-a` is named twice"), "{twice}");
 }
+
+#[test]
+fn sources_that_read_what_others_have_written() {
+    let source = |keys: &str| format!("sources: {{ one: {{ {keys} }} }}\n");
+    let capture = |keys: &str| source(&format!("data_capture: {{ {keys} }}"));
+    snapshot!(all(&[
+        top("no pattern", &source("tail: { paths: [a.log, 'b/***'] }")),
+        top("no path", &source("tail: { paths: [] }")),
+        top(
+            "its own log",
+            &format!("{}logs: {{ files: {{ path: ./log }} }}", source("tail: { paths: ['log/**/*'] }"))
+        ),
+        top("neither bucket nor folder", &capture("poll: 1m")),
+        top("bucket and folder", &capture("s3: 's3://bucket/x', folder: x")),
+        top("no bucket", &capture("s3: 'https://bucket.s3.amazonaws.com/x'")),
+        top("a folder with dots", &capture("folder: ../captures")),
+        top("an endpoint in the open", &capture("s3: 's3://bucket', endpoint: 'http://minio:9000'")),
+        top("two kinds", &source("stdin: {}, tail: { paths: [a] }")),
+    ]));
+}

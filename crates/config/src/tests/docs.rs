@@ -110,6 +110,7 @@ fn every_example_loads_without_a_warning() {
         names,
         [
             "canary",
+            "data-capture",
             "fluent-bit",
             "full",
             "json-paths",
@@ -119,6 +120,7 @@ fn every_example_loads_without_a_warning() {
             "observe",
             "pairs",
             "profile",
+            "tail",
             "tenants",
             "tls"
         ]

@@ -11,6 +11,7 @@ pub(crate) mod model;
 pub(crate) mod prometheus;
 pub(crate) mod rogue;
 pub(crate) mod rows;
+pub(crate) mod s3;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -8,8 +8,9 @@ use crate::Observation;
 /// Longest line; a longer one is skipped and counted.
 pub(crate) const LINE_BYTES: usize = 1 << 20;
 
-/// Observations handed over at a time.
+/// Observations handed over at a time, and bytes that they were read from.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Lines on their way to the observer.
 #[derive(Debug)]
@@ -17,12 +18,13 @@ pub(crate) struct Lines<'a> {
     format: Format,
     context: &'a SourceContext,
     batch: Vec<Observation>,
+    bytes: usize,
     complaint: Complaint,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(format: Format, context: &'a SourceContext) -> Self {
-        Self { format, context, batch: Vec::new(), complaint: Complaint::default() }
+        Self { format, context, batch: Vec::new(), bytes: 0, complaint: Complaint::default() }
     }
 
     /// Takes one line, without its line break. What can't be read is counted, and said now and then.
@@ -33,9 +35,18 @@ impl<'a> Lines<'a> {
             return;
         }
         match self.format.read(line, (self.context.clock)(), self.context) {
-            Ok(observations) => self.batch.extend(observations),
+            Ok(observations) => {
+                self.batch.extend(observations);
+                self.bytes += line.len();
+            }
             Err(refused) => self.refuse(&refused),
         }
+    }
+
+    /// Takes what somebody else has read from so many bytes.
+    pub(crate) fn add(&mut self, observation: Observation, bytes: usize) {
+        self.batch.push(observation);
+        self.bytes += bytes;
     }
 
     /// Counts a line that could not be taken.
@@ -48,7 +59,7 @@ impl<'a> Lines<'a> {
 
     /// Whether it is time to hand the batch over.
     pub(crate) fn is_full(&self) -> bool {
-        self.batch.len() >= BATCH
+        self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
 
     /// Hands over what was taken; ready when it was counted.
@@ -57,6 +68,7 @@ impl<'a> Lines<'a> {
     /// The process is ending.
     pub(crate) async fn flush(&mut self) -> Result<(), SourceError> {
         let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
         let counted = self.context.count(batch).await?;
         if let Some((_, message)) = counted.rejected.first() {
             self.complaint.say(self.context, message);
@@ -79,6 +91,15 @@ pub(crate) struct Complaint {
 
 impl Complaint {
     pub(crate) fn say(&mut self, context: &SourceContext, message: &str) {
+        self.tell(context, "something was not counted", message);
+    }
+
+    /// Says what cannot be read and is tried again.
+    pub(crate) fn say_unreadable(&mut self, context: &SourceContext, message: &str) {
+        self.tell(context, "something cannot be read; it is tried again", message);
+    }
+
+    fn tell(&mut self, context: &SourceContext, what: &str, message: &str) {
         let now = std::time::Instant::now();
         if self.last.is_some_and(|last| now.duration_since(last).as_secs() < 60) {
             self.kept_back += 1;
@@ -86,7 +107,7 @@ impl Complaint {
         }
         tracing::warn!(
             source = %context.name, also_since_the_last = self.kept_back,
-            "something was not counted: {message}"
+            "{what}: {message}"
         );
         (self.last, self.kept_back) = (Some(now), 0);
     }

@@ -4,11 +4,15 @@
 //! counted: only then it commits an offset or saves a position. So a crash repeats at most the batch under way and loses
 //! none (at least once), and a busy monitor slows sources down instead of losing what they bring.
 
+mod capture;
 mod counters;
 mod format;
 mod forward;
 mod lines;
+mod positions;
+mod split;
 mod stdin;
+mod tail;
 #[cfg(test)]
 mod testing;
 
@@ -20,10 +24,12 @@ use tokio::sync::watch;
 
 use crate::{Counted, Observation, Observer, ObserverGone};
 
+pub use capture::{BucketSpec, CapturePlace, CaptureSpec};
 pub use counters::{Reject, SourceCounters, SourceState, SourceStatus};
 pub use format::{Format, Refused};
 pub use forward::{ForwardSpec, SharedKey};
 pub use stdin::StdinSpec;
+pub use tail::TailSpec;
 
 /// A source as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +49,10 @@ pub enum SourceKind {
     Stdin(StdinSpec),
     /// Fluent Bit's forward protocol.
     Forward(ForwardSpec),
+    /// Files of JSON lines.
+    Tail(TailSpec),
+    /// Data that SageMaker captured.
+    DataCapture(CaptureSpec),
 }
 
 impl SourceKind {
@@ -51,6 +61,8 @@ impl SourceKind {
         match self {
             Self::Stdin(_) => "stdin",
             Self::Forward(_) => "forward",
+            Self::Tail(_) => "tail",
+            Self::DataCapture(_) => "data_capture",
         }
     }
 }
@@ -131,6 +143,8 @@ pub async fn run(kind: SourceKind, context: SourceContext) -> Result<(), SourceE
     let ended = match kind {
         SourceKind::Stdin(spec) => stdin::run(&spec, &context).await,
         SourceKind::Forward(spec) => forward::run(&spec, &context).await,
+        SourceKind::Tail(spec) => tail::run(&spec, &context).await,
+        SourceKind::DataCapture(spec) => capture::run(&spec, &context).await,
     };
     context.counters.set_state(match &ended {
         Err(SourceError::Failed { .. }) => SourceState::Failed,
@@ -143,4 +157,11 @@ pub async fn run(kind: SourceKind, context: SourceContext) -> Result<(), SourceE
 #[cfg(feature = "fuzzing")]
 pub(crate) fn forward_message(bytes: &[u8], limit: usize) -> Option<(usize, usize)> {
     forward::entries_of(bytes, limit)
+}
+
+/// What the fuzz targets call.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed {
+    pub(crate) use super::capture::{Setting, read_line};
+    pub(crate) use super::split::{Piece, Place, Splitter};
 }
