@@ -245,7 +245,10 @@ fn tail(folder: &Folder, flights: &[Value]) -> Option<Brought> {
 
 fn tail_json(folder: &Folder, flights: &[Value]) -> Option<Brought> {
     // A document says no tenant, so every tenant has a source of its own.
-    let paths = "    features: [$.in.hour, $.in.distance, $.in.temp, $.in.delay, $.in.carrier]\n    prediction: $.out.score\n";
+    let paths = "    features:
+      paths: { hour: $.in.hour, distance: $.in.distance, temp: $.in.temp, delay: $.in.delay, carrier: $.in.carrier }
+    prediction: { score: $.out.score }
+";
     let sources: String = flights
         .iter()
         .map(tenant)

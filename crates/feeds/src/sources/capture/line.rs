@@ -116,6 +116,7 @@ pub(crate) fn read(line: &[u8], setting: &Setting<'_>) -> Result<Exchange, Refus
         status,
         latency_ms: f64::NAN,
         first_byte_ms: None,
+        headers: Vec::new(),
         path: Bytes::from_static(PATH),
         request: body(request, "endpointInput")?,
         response,
