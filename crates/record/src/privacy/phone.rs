@@ -44,7 +44,7 @@ struct Groups {
 }
 
 impl Groups {
-    /// Reads groups up to the first that would be one digit or group too much.
+    /// Reads groups up to the first that would be one digit or group too much, or begins a word.
     fn read(bytes: &[u8], start: usize) -> Self {
         let mut groups = Self {
             digits: [0; SEEN_MAX],
@@ -56,6 +56,10 @@ impl Groups {
         let (mut at, mut seen) = (start, 0);
         while groups.count < GROUPS_MAX {
             let length = group(bytes, at);
+            // `… 2nd`: a word's, not the number's.
+            if groups.count > 0 && goes_on(bytes, at + length) {
+                break;
+            }
             let Some(room) = groups.digits.get_mut(seen..seen + length) else { break };
             room.iter_mut().zip(&bytes[at..]).for_each(|(digit, byte)| *digit = byte - b'0');
             (at, seen) = (at + length, seen + length);

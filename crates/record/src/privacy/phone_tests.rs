@@ -222,6 +222,10 @@ fn what_follows_a_number_does_not_hide_it() {
         "call 415 555 2671 2 times",
         "415 555 2671;415 555 2672",
         "2 of 415-555-2671",
+        "0049 151 2671 4567 0A",
+        "0151 2671 4567 2nd floor",
+        "(0151) 2671 4567 2nd floor",
+        "415-555-2671 2nd floor",
     ] {
         let shown = privacy.text("f", text);
         assert!(shown.contains("sha256-") && !shown.contains("2671") && !shown.contains("4567"), "{shown}");
