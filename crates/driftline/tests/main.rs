@@ -17,6 +17,7 @@ mod embeddings;
 mod fluent_bit;
 mod grpc;
 mod hostile;
+mod kafka;
 mod llm;
 mod logs;
 mod loki;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::fraud::{LEARN, Pair};
 use crate::support::http::Client;
 use crate::support::instance::{FREE_PORTS, Folder, Instance, collect};
+use crate::support::kafka::Broker;
 use crate::support::loki::Loki;
 use crate::support::{DEADLINE, await_until, driftline, run};
 
@@ -67,9 +68,18 @@ fn ask(client: &mut Client, n: usize) {
 /// Everything an instance shows, writes and keeps while and after it served personal data.
 fn everything(privacy: &str) -> Vec<String> {
     let (models, folder, loki) = (Pair::start(), Folder::new(), Loki::start(&[]));
+    let broker = Broker::start();
+    let kafka = broker.as_ref().map(|broker| {
+        broker.topic("log", 1);
+        format!(
+            "  kafka: {{ brokers: ['{}'], topic: log, key: tenant, batch_every: 10ms }}\n",
+            broker.address()
+        )
+    });
     let more = format!(
-        "{privacy}logs:\n  headers: [content-type, x-logged, x-person]\n  stdout: true\n  files: {{ path: log }}\n  loki: {{ url: 'http://{}', batch_every: 10ms }}\n",
-        loki.address
+        "{privacy}logs:\n  headers: [content-type, x-logged, x-person]\n  stdout: true\n  files: {{ path: log }}\n  loki: {{ url: 'http://{}', batch_every: 10ms }}\n{}",
+        loki.address,
+        kafka.unwrap_or_default()
     );
     let yaml = models.yaml("shadow: { version: v1, percent: 100 }", &more);
     folder.write("driftline.yaml", &format!("{FREE_PORTS}{yaml}"));
@@ -135,6 +145,10 @@ fn everything(privacy: &str) -> Vec<String> {
     let admin = format!("http://{}", instance.admin);
     let status = run(folder.path(), &["status", "--admin", &admin]).expect(0);
     found.extend(leaks("driftline status", format!("{}{}", status.stdout, status.stderr).as_bytes()));
+    for (key, value) in broker.iter().flat_map(|broker| broker.stored("log")) {
+        found.extend(leaks("kafka", value.as_bytes()));
+        found.extend(leaks("kafka key", key.unwrap_or_default().as_bytes()));
+    }
     let (status, log) = instance.terminate();
     assert!(status.success(), "{log}");
     found.extend(leaks("stderr", log.as_bytes()));
@@ -169,7 +183,8 @@ fn nor_with_a_key() {
 #[test]
 fn the_search_finds_what_is_there() {
     let found = everything("privacy: { detectors: [] }\n");
-    for place in ["loki", "stdout", "log/", "profile", "drift", "snapshot", "/metrics"] {
+    let kafka = if crate::support::require("noida-db").is_some() { "kafka key" } else { "loki" };
+    for place in ["loki", kafka, "stdout", "log/", "profile", "drift", "snapshot", "/metrics"] {
         assert!(found.iter().any(|leak| leak.contains(place)), "{place}: {found:?}");
     }
 }

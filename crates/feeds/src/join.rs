@@ -50,7 +50,7 @@ pub enum Half {
 impl Half {
     fn bytes(&self) -> usize {
         match self {
-            Self::Request(exchange) => exchange.request.captured_bytes(),
+            Self::Request(exchange) => exchange.request.captured_bytes() + exchange.header_bytes(),
             Self::Answer { body, .. } => body.captured_bytes(),
         }
     }

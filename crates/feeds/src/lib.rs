@@ -9,6 +9,7 @@ pub mod fluent;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod join;
+pub mod kafka;
 mod observation;
 pub mod sinks;
 pub mod sources;

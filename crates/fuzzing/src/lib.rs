@@ -4,6 +4,7 @@
 //! call them with bytes that they make up; a test here calls them with the corpora that the targets found, so that every
 //! build checks again what once led somewhere. No part of the program depends on this crate.
 
+mod cloudevents;
 mod decode;
 
 use std::path::Path;
@@ -13,13 +14,14 @@ use feeds::fluent::{Events, MediaType, Reading, inflate};
 use feeds::sources::Format;
 use record::{Privacy, PrivacyKey, PrivacySpec, Record, RecordDefaults, RecordLimits};
 
+pub use cloudevents::cloudevents;
 pub use decode::decode;
 
 /// What a target calls.
 pub type Invariant = fn(&[u8]);
 
 /// Every target by name: the folder of its corpus.
-pub const TARGETS: [(&str, Invariant); 15] = [
+pub const TARGETS: [(&str, Invariant); 16] = [
     ("decode_auto", |data| decode(record::Protocol::Auto, data)),
     ("decode_kserve_v1", |data| decode(record::Protocol::KserveV1, data)),
     ("decode_kserve_v2", |data| decode(record::Protocol::KserveV2, data)),
@@ -29,6 +31,7 @@ pub const TARGETS: [(&str, Invariant); 15] = [
     ("decode_openai", |data| decode(record::Protocol::Openai, data)),
     ("decode_json", |data| decode(record::Protocol::Json, data)),
     ("records", records),
+    ("cloudevents", cloudevents),
     ("fluent", fluent),
     ("forward", forward),
     ("data_capture", feeds::fuzzing::capture),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::raw::{AnyText, Lane, Named};
+use crate::raw::{AnyText, KafkaLog, Lane, Named};
 use crate::text::{FileName, HeaderText, Name, SecretText, Size, Span, Url};
 
 /// The inference log: one record for every inference, as for `POST /api/v1/observe`. Off unless a place is named.
@@ -34,6 +34,8 @@ pub(crate) struct Logs {
     pub(crate) files: Option<LogFiles>,
     /// Push to Loki.
     pub(crate) loki: Option<Loki>,
+    /// A topic of Kafka.
+    pub(crate) kafka: Option<KafkaLog>,
 }
 
 impl Default for Logs {
@@ -48,6 +50,7 @@ impl Default for Logs {
             stdout: false,
             files: None,
             loki: None,
+            kafka: None,
         }
     }
 }

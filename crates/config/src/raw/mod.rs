@@ -5,6 +5,7 @@
 //! `resolve`.
 
 mod alerts;
+mod kafka;
 mod limits;
 mod llm;
 mod logs;
@@ -20,6 +21,10 @@ use serde::Deserialize;
 use crate::text::{Address, FileName, HostText, SecretText, Span};
 
 pub(crate) use alerts::{Alerts, Rollback, Rule, RuleWhen};
+pub(crate) use kafka::{
+    KafkaCompression, KafkaField, KafkaFormat, KafkaLog, KafkaLogKey, KafkaMechanism, KafkaSasl, KafkaSource,
+    KafkaStart, KafkaTls,
+};
 pub(crate) use limits::Limits;
 pub(crate) use llm::{Budget, CacheScope, EmbeddingCache, ShadowMode};
 pub(crate) use logs::{Compression, LogFiles, Logs, Loki};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::raw::KafkaSource;
 use crate::raw::named::{AnyText, Named};
 use crate::text::{Address, FileName, Name, SecretText, Size, Span, Url};
 
@@ -29,6 +30,8 @@ pub(crate) struct Source {
     pub(crate) tail: Option<Tail>,
     /// Data that SageMaker captured at an endpoint, in a bucket or a folder.
     pub(crate) data_capture: Option<DataCapture>,
+    /// Topics of Kafka.
+    pub(crate) kafka: Option<KafkaSource>,
 }
 
 /// A lane.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use feeds::sinks::{FilesSpec, LogFilter, LogSpec, LokiSpec, QueueLimits, SinkKind};
 
 use crate::raw::{Compression, Lane, LogFiles, Logs, Loki, Named};
-use crate::resolve::{Context, files, secrets};
+use crate::resolve::{Context, files, kafka, secrets};
 use crate::yaml::Cursor;
 
 /// Labels that the sink sets itself.
@@ -45,6 +45,9 @@ pub(crate) fn resolve(logs: &Logs, at: &Cursor<'_>, context: &mut Context<'_, '_
     }
     if let Some(raw) = &logs.loki {
         sinks.push(SinkKind::Loki(Box::new(loki(raw, &at.key("loki"), context))));
+    }
+    if let Some(raw) = &logs.kafka {
+        sinks.push(SinkKind::Kafka(Box::new(kafka::log(raw, &at.key("kafka"), context))));
     }
     let has = |lane: Lane| {
         logs.lanes.iter().any(|one| std::mem::discriminant(one) == std::mem::discriminant(&lane))

@@ -3,6 +3,7 @@
 //! Each part reports at its own place and goes on, so that one run shows everything.
 
 mod files;
+mod kafka;
 mod llm;
 mod logs;
 mod measure;

@@ -7,7 +7,7 @@ use feeds::sources::{Format, ForwardSpec, SharedKey, SourceKind, SourceSpec, Std
 use record::RecordDefaults;
 
 use crate::raw::{self, File, Forward, Source};
-use crate::resolve::{Context, readers, secrets};
+use crate::resolve::{Context, kafka, readers, secrets};
 use crate::suggest::did_you_mean_or_list;
 use crate::text::Name;
 use crate::yaml::Cursor;
@@ -53,7 +53,7 @@ fn one(
     if kinds.len() != 1 {
         let message = "a source is of exactly one kind";
         context.sink.error(at, message).hint(
-            "give it one of the keys `stdin`, `tail`, `forward`, `data_capture`: docs/configuration.md",
+            "give it one of the keys `stdin`, `tail`, `forward`, `data_capture`, `kafka`: docs/configuration.md",
         );
         return None;
     }
@@ -70,7 +70,11 @@ fn kinds(source: &Source, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec
         .data_capture
         .as_ref()
         .map(|raw| SourceKind::DataCapture(readers::capture(raw, &at.key("data_capture"), context)));
-    [stdin, forward, tail, capture].into_iter().flatten().collect()
+    let kafka = source
+        .kafka
+        .as_ref()
+        .map(|raw| SourceKind::Kafka(Box::new(kafka::source(raw, &at.key("kafka"), context))));
+    [stdin, forward, tail, capture, kafka].into_iter().flatten().collect()
 }
 
 fn forward(raw: &Forward, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> ForwardSpec {

@@ -114,6 +114,7 @@ fn every_example_loads_without_a_warning() {
             "fluent-bit",
             "full",
             "json-paths",
+            "kafka",
             "llm",
             "logs",
             "minimal",

@@ -4,6 +4,7 @@ pub(crate) mod fraud;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod instance;
+pub(crate) mod kafka;
 pub(crate) mod llm;
 pub(crate) mod load;
 pub(crate) mod loki;

@@ -9,6 +9,7 @@ mod archive;
 mod context;
 mod files;
 mod hub;
+mod kafka;
 mod line;
 mod loki;
 mod queue;
@@ -20,6 +21,7 @@ mod testing;
 pub use context::{BatchRule, SinkContext, SinkOrder};
 pub use files::FilesSpec;
 pub use hub::{LogFilter, LogFollower};
+pub use kafka::{Compression, KafkaKey, KafkaSinkSpec};
 pub use line::{LogLine, LogStream};
 pub use loki::LokiSpec;
 pub use queue::{LogDrop, QueueLimits, SinkQueue, SinkStatus, Taken};
@@ -34,6 +36,8 @@ pub enum SinkKind {
     Files(FilesSpec),
     /// Push to Loki.
     Loki(Box<LokiSpec>),
+    /// A topic of Kafka.
+    Kafka(Box<KafkaSinkSpec>),
 }
 
 impl SinkKind {
@@ -43,6 +47,7 @@ impl SinkKind {
             Self::Stdout => "stdout",
             Self::Files(_) => "files",
             Self::Loki(_) => "loki",
+            Self::Kafka(_) => "kafka",
         }
     }
 }
@@ -70,5 +75,6 @@ pub async fn run(kind: SinkKind, context: SinkContext) -> Result<(), SinkError> 
             Ok(())
         }
         SinkKind::Loki(spec) => loki::run(&spec, &context).await,
+        SinkKind::Kafka(spec) => kafka::run(&spec, &context).await,
     }
 }

@@ -8,6 +8,7 @@ mod capture;
 mod counters;
 mod format;
 mod forward;
+mod kafka;
 mod lines;
 mod positions;
 mod split;
@@ -28,6 +29,7 @@ pub use capture::{BucketSpec, CapturePlace, CaptureSpec};
 pub use counters::{Reject, SourceCounters, SourceState, SourceStatus};
 pub use format::{Format, Refused};
 pub use forward::{ForwardSpec, SharedKey};
+pub use kafka::{Field, KafkaFormat, KafkaSourceSpec, Start};
 pub use stdin::StdinSpec;
 pub use tail::TailSpec;
 
@@ -53,6 +55,8 @@ pub enum SourceKind {
     Tail(TailSpec),
     /// Data that SageMaker captured.
     DataCapture(CaptureSpec),
+    /// Topics of Kafka.
+    Kafka(Box<KafkaSourceSpec>),
 }
 
 impl SourceKind {
@@ -63,6 +67,7 @@ impl SourceKind {
             Self::Forward(_) => "forward",
             Self::Tail(_) => "tail",
             Self::DataCapture(_) => "data_capture",
+            Self::Kafka(_) => "kafka",
         }
     }
 }
@@ -145,6 +150,7 @@ pub async fn run(kind: SourceKind, context: SourceContext) -> Result<(), SourceE
         SourceKind::Forward(spec) => forward::run(&spec, &context).await,
         SourceKind::Tail(spec) => tail::run(&spec, &context).await,
         SourceKind::DataCapture(spec) => capture::run(&spec, &context).await,
+        SourceKind::Kafka(spec) => kafka::run(&spec, &context).await,
     };
     context.counters.set_state(match &ended {
         Err(SourceError::Failed { .. }) => SourceState::Failed,
