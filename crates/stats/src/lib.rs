@@ -12,7 +12,8 @@
 //! 4. [`distances`] and [`psi_and_js`] compare two counts as everyone shows them (shares floored at [`FLOOR`]);
 //!    [`jeffreys`] holds the smoothed forms that decisions rest on; [`sampling`] says what chance alone produces.
 //! 5. [`two_sample`] compares raw samples: Kolmogorov-Smirnov, Wasserstein, chi-square.
-//! 6. [`agreement`] and [`correlation`] compare two answers to the same questions.
+//! 6. [`detect`] finds drift sooner than any window does, with a stated rate of false alarms.
+//! 7. [`agreement`] and [`correlation`] compare two answers to the same questions.
 //!
 //! Too little data is never "fine": such functions return `None`, which callers show as insufficient data.
 //! No function panics, whatever the numbers; none returns NaN for finite input.
@@ -52,6 +53,7 @@
 pub mod agreement;
 pub mod bins;
 pub mod correlation;
+pub mod detect;
 pub mod distance;
 pub mod homogeneity;
 pub mod jeffreys;

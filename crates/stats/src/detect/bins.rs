@@ -1,0 +1,262 @@
+//! The detector's bins: finer in the tails than those for showing, with a bin of its own for what was never seen.
+
+use std::collections::HashSet;
+
+use super::dictionary::Layout;
+use crate::bins::{BinsError, CategoricalBins, NumericBins};
+use crate::quantile::quantile;
+
+/// Quantiles at which edges lie: 14 bins. For 5 % of heavy-tailed contamination these carry nine times the information
+/// of deciles, and as much for a shift.
+const LEVELS: [f64; 13] = [0.005, 0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975, 0.995];
+
+/// A tail bin needs about this many reference rows.
+const MIN_TAIL_ROWS: f64 = 10.0;
+
+/// Below this many rows only quartiles are cut.
+const FEW_ROWS: usize = 200;
+
+/// A value that holds this share of the reference gets a bin of its own.
+const ATOM: f64 = 0.05;
+
+/// Numbers with at most this many different values get one bin a value.
+const FEW_VALUES: usize = 20;
+
+/// Most categories with a bin of their own.
+pub const MAX_KEPT_CATEGORIES: usize = 50;
+
+/// A category needs this many reference rows for a bin of its own, and this share.
+const MIN_CATEGORY_ROWS: u64 = 5;
+const MIN_CATEGORY_SHARE: f64 = 0.001;
+
+/// Frozen bins of one feature of the detector. Slots: the ordered bins, values or kept categories; for categories
+/// `other` (rare in the reference); for values and categories `unseen` (never in the reference); `missing`, always last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DetectorBins {
+    /// Ordered bins.
+    Ordered(NumericBins),
+    /// One ordered bin for each of few values, ascending.
+    Values(Vec<f64>),
+    /// Kept categories.
+    Categories {
+        /// The kept categories and `other`.
+        kept: CategoricalBins,
+        /// The rare ones that make up `other`.
+        rare: HashSet<String>,
+    },
+}
+
+// === impl DetectorBins ===
+
+impl DetectorBins {
+    /// Bins of a numeric feature from the ascending finite numbers of its reference.
+    ///
+    /// # Errors
+    ///
+    /// [`BinsError::NoFiniteValues`], [`BinsError::NotFinite`], [`BinsError::NotSorted`].
+    pub fn numeric(sorted_finite: &[f64]) -> Result<Self, BinsError> {
+        check(sorted_finite)?;
+        let atom = (ATOM * sorted_finite.len() as f64).ceil() as usize;
+        let runs = || sorted_finite.chunk_by(|a, b| a == b);
+        let (mut n_values, mut atoms) = (0, Vec::new());
+        for run in runs() {
+            n_values += 1;
+            if run.len() >= atom {
+                atoms.push(run[0]);
+            }
+        }
+        match n_values {
+            1 => {
+                let value = sorted_finite[0] + 0.0;
+                NumericBins::from_edges(value, value, Vec::new()).map(Self::Ordered)
+            }
+            few if few <= FEW_VALUES => Ok(Self::Values(runs().map(|run| run[0] + 0.0).collect())),
+            _ => {
+                let edges = tail_edges(sorted_finite, atoms.into_iter());
+                NumericBins::from_quantile_edges(edges).map(Self::Ordered)
+            }
+        }
+    }
+
+    /// Bins of a categorical feature from how often each category stands in the reference.
+    ///
+    /// # Errors
+    ///
+    /// None that such counts can cause; the type is that of [`CategoricalBins::fit`].
+    pub fn categorical<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Result<Self, BinsError> {
+        let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+        let rows: u64 = counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
+        let enough = MIN_CATEGORY_ROWS.max((MIN_CATEGORY_SHARE * rows as f64).ceil() as u64);
+        let frequent = counts.iter().copied().filter(|(_, count)| *count >= enough);
+        let kept = CategoricalBins::fit(frequent, MAX_KEPT_CATEGORIES)?;
+        let is_rare = |name: &&str| kept.index(name) == kept.other();
+        let rare = counts.iter().map(|(name, _)| *name).filter(is_rare).map(str::to_owned).collect();
+        Ok(Self::Categories { kept, rare })
+    }
+
+    /// The slot of a number; NaN is missing. Of a categorical feature: missing.
+    #[must_use]
+    #[inline]
+    pub fn number(&self, x: f64) -> usize {
+        match self {
+            Self::Ordered(bins) => bins.index(x).unwrap_or(bins.len()),
+            Self::Values(_) if x.is_nan() => self.missing(),
+            // Few values: counting those below is quicker than a search.
+            Self::Values(values) => {
+                let at = values.iter().map(|value| usize::from(*value < x)).sum::<usize>();
+                if values.get(at).is_some_and(|value| *value == x) { at } else { values.len() }
+            }
+            Self::Categories { .. } => self.missing(),
+        }
+    }
+
+    /// The slot of a category. Of a numeric feature: missing. Does not allocate.
+    #[must_use]
+    #[inline]
+    pub fn text(&self, text: &str) -> usize {
+        match self {
+            Self::Categories { kept, rare } => {
+                let at = kept.index(text);
+                if at < kept.other() || rare.contains(text) { at } else { kept.other() + 1 }
+            }
+            _ => self.missing(),
+        }
+    }
+
+    /// The slot of missing values, the last.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        match self {
+            Self::Ordered(bins) => bins.len(),
+            Self::Values(values) => values.len() + 1,
+            Self::Categories { kept, .. } => kept.len() + 1,
+        }
+    }
+
+    /// Number of slots.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.missing() + 1
+    }
+
+    /// Which of the slots are in order.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        let ordered = match self {
+            Self::Ordered(bins) => bins.len(),
+            Self::Values(values) => values.len(),
+            Self::Categories { .. } => 0,
+        };
+        Layout { ordered, slots: self.slots() }
+    }
+
+    /// A name per slot.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        let mut labels = match self {
+            Self::Ordered(bins) => bins.labels(),
+            Self::Values(values) => values.iter().map(f64::to_string).collect(),
+            Self::Categories { kept, .. } => kept.labels(),
+        };
+        if !matches!(self, Self::Ordered(_)) {
+            labels.push("unseen".to_owned());
+        }
+        labels.push("missing".to_owned());
+        labels
+    }
+}
+
+/// Edges of the tail bins of ascending finite numbers, with a bin of its own for every atom. Tail levels that too few
+/// rows stand behind are left out.
+#[must_use]
+pub fn tail_edges(sorted_finite: &[f64], atoms: impl Iterator<Item = f64>) -> Vec<f64> {
+    let m = sorted_finite.len();
+    let quartiles = [0.25, 0.5, 0.75];
+    let levels: &[f64] = if m < FEW_ROWS { &quartiles } else { &LEVELS };
+    let stands = |q: &&f64| m < FEW_ROWS || m as f64 * q.min(1.0 - **q) >= MIN_TAIL_ROWS - 1e-9;
+    let mut edges: Vec<f64> =
+        levels.iter().filter(stands).filter_map(|q| quantile(sorted_finite, *q)).map(|e| e + 0.0).collect();
+    for atom in atoms {
+        let next = (atom + 0.0).next_up();
+        edges.push(atom + 0.0);
+        if next.is_finite() {
+            edges.push(next);
+        }
+    }
+    edges.sort_unstable_by(f64::total_cmp);
+    edges.dedup();
+    edges
+}
+
+fn check(sorted: &[f64]) -> Result<(), BinsError> {
+    if sorted.is_empty() {
+        return Err(BinsError::NoFiniteValues);
+    }
+    if let Some(index) = sorted.iter().position(|value| !value.is_finite()) {
+        return Err(BinsError::NotFinite { index, value: sorted[index] });
+    }
+    match sorted.windows(2).position(|pair| pair[0] > pair[1]) {
+        Some(before) => Err(BinsError::NotSorted { index: before + 1 }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize) -> Vec<f64> {
+        (0..n).map(|i| i as f64 * 0.5).collect()
+    }
+
+    #[test]
+    fn tails_are_cut_as_finely_as_the_rows_allow() {
+        for (m, bins) in [(5_000, 14), (2_000, 14), (1_999, 12), (400, 12), (399, 10), (200, 10), (199, 4)] {
+            let fitted = DetectorBins::numeric(&numbers(m)).unwrap();
+            assert_eq!(fitted.layout(), Layout { ordered: bins, slots: bins + 1 }, "{m} rows");
+        }
+        let fitted = DetectorBins::numeric(&numbers(1_001)).unwrap();
+        assert_eq!((fitted.number(0.0), fitted.number(f64::INFINITY), fitted.number(f64::NAN)), (0, 11, 12));
+        let edges = tail_edges(&numbers(2_001), std::iter::empty());
+        assert_eq!((edges[0], edges[6]), (5.0, 500.0), "type 7 quantiles");
+    }
+
+    #[test]
+    fn an_atom_has_a_bin_of_its_own() {
+        let mut values = vec![0.0; 100];
+        values.extend((1..=900).map(|i| f64::from(i) * 0.1));
+        let bins = DetectorBins::numeric(&values).unwrap();
+        let zero = bins.number(0.0);
+        assert_eq!(bins.number(-0.0), zero);
+        assert_eq!((bins.number(-1e-300), bins.number(1e-300)), (zero - 1, zero + 1));
+    }
+
+    #[test]
+    fn few_values_are_told_from_others() {
+        let bins = DetectorBins::numeric(&[1.0, 1.0, 2.0, 4.0]).unwrap();
+        let slots = [1.0, 2.0, 4.0, 3.0, 9.0, f64::NAN].map(|x| bins.number(x));
+        assert_eq!(slots, [0, 1, 2, 3, 3, 4]);
+        assert_eq!(bins.labels(), ["1", "2", "4", "unseen", "missing"]);
+        let constant = DetectorBins::numeric(&[7.0; 300]).unwrap();
+        assert_eq!([6.0, 7.0, 8.0].map(|x| constant.number(x)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn rare_categories_are_known_and_new_ones_are_not() {
+        let bins = DetectorBins::categorical([("b", 60), ("a", 40), ("rare", 4)]).unwrap();
+        assert_eq!(["a", "b", "rare", "new"].map(|c| bins.text(c)), [0, 1, 2, 3]);
+        assert_eq!(bins.labels(), ["a", "b", "other", "unseen", "missing"]);
+        let many: Vec<(String, u64)> = (0..80).map(|i| (format!("c{i:02}"), 1_000 - i)).collect();
+        let bins = DetectorBins::categorical(many.iter().map(|(name, n)| (&**name, *n))).unwrap();
+        assert_eq!(bins.slots(), MAX_KEPT_CATEGORIES + 3);
+        assert_eq!(bins.text("c79"), MAX_KEPT_CATEGORIES, "known, but pooled");
+    }
+
+    #[test]
+    fn nonsense_makes_no_bins() {
+        assert_eq!(DetectorBins::numeric(&[]), Err(BinsError::NoFiniteValues));
+        assert!(matches!(DetectorBins::numeric(&[2.0, 1.0]), Err(BinsError::NotSorted { index: 1 })));
+        assert!(matches!(DetectorBins::numeric(&[f64::NAN]), Err(BinsError::NotFinite { .. })));
+        assert_eq!(DetectorBins::categorical([]).unwrap().slots(), 3, "all missing");
+    }
+}
