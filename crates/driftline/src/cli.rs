@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::baseline::BaselineArgs;
 use crate::compare::CompareArgs;
 use crate::demo::DemoArgs;
+use crate::detect::DetectArgs;
 use crate::drill::DrillArgs;
 use crate::logging::LogFormat;
 use crate::replay::ReplayArgs;
@@ -48,6 +49,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  driftline compare --reference train.parquet --current today.csv\n  driftline compare --reference profile.json --current today.jsonl --format json --fail-on 'psi>0.2'"
     )]
     Compare(CompareArgs),
+    /// Watch rows on standard input: drift is found as soon as there is evidence, with a stated rate of false alarms
+    #[command(
+        after_help = "Examples:\n  driftline detect --reference train.csv --arl 100000 < today.csv\n  tail -f requests.jsonl | driftline detect --reference train.parquet --exclude id,label"
+    )]
+    Detect(DetectArgs),
     /// Build a reference profile from data files
     #[command(
         after_help = "Example:\n  driftline baseline train.parquet -o fraud-baseline.json --name fraud --exclude id,label"

@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use crate::report;
 
 pub(crate) use rule::FailOn;
-pub(crate) use source::show_progress;
+pub(crate) use source::{profile_bytes, show_progress};
 
 /// Output of `compare`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

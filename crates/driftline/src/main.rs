@@ -8,6 +8,7 @@ mod cli;
 mod compare;
 mod control_commands;
 mod demo;
+mod detect;
 mod drill;
 mod export;
 mod http_client;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Observe(args) => observe::run(args, cli.log_format),
         Command::Demo(args) => demo::run(args),
         Command::Compare(args) => output::with_stdout(|out| compare::run(args, out)),
+        Command::Detect(args) => output::with_stdout(|out| detect::run(args, out)),
         Command::Baseline(args) => output::with_stdout(|out| baseline::run(args, out)),
         Command::Replay(args) => replay::run(args),
         Command::Drill(args) => drill::run(args),

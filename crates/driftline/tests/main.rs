@@ -11,6 +11,7 @@ mod contract_metrics;
 mod control;
 mod data_capture;
 mod demo;
+mod detect;
 mod drift_and_alerts;
 mod drill;
 mod embeddings;

@@ -9,7 +9,7 @@ use crate::support::instance::Folder;
 use crate::support::{driftline, finish, repository, require, run};
 
 /// The flights' three phases as files of their own, without the columns that are no features.
-fn flights() -> Folder {
+pub(crate) fn flights() -> Folder {
     let folder = Folder::new();
     let text = std::fs::read_to_string(repository().join("testdata/flights.csv")).unwrap();
     let mut lines = text.lines();
@@ -251,10 +251,11 @@ fn the_schema_is_a_schema() {
     assert_eq!(schema["additionalProperties"], false);
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "run",
     "demo",
     "compare",
+    "detect",
     "baseline",
     "replay",
     "drill",

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use stats::{Bins, BinsError, CategoricalBins, Distances, NumericBins};
 
 use super::rule::FailOn;
-use super::sample::{Numbers, Sample};
+use super::sample::{Numbers, Sample, decisive_counts};
 use super::source::{Kind, Source};
 use super::{Binning, CompareArgs};
 use crate::report::{FeatureKind, FeatureReport, Report, Slot};
@@ -46,6 +46,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
         let feature = measure(args, pair, &mut reference, &mut current)?;
         report.features.push(feature);
     }
+    name_significant(&mut report.features);
     judge(args.fail_on.as_ref(), &mut report);
     Ok(report)
 }
@@ -180,7 +181,13 @@ fn measure(
         bail!("{}: a side has no rows", about());
     };
     let values = Values::of(left.as_ref(), right.as_ref());
-    Ok(describe(pair, &bins, [&before, &after], &distances, &values))
+    let decisive = left.as_ref().zip(right.as_ref()).and_then(|(left, right)| decisive_counts(left, right));
+    let size = match &decisive {
+        Some([before, after]) => stats::detect::measure(before, after, 1.0),
+        // Of a profile there are only the bins it was made with.
+        None => stats::detect::measure(&before, &after, 1.0),
+    };
+    Ok(FeatureReport { size, ..describe(pair, &bins, [&before, &after], &distances, &values) })
 }
 
 /// The sample of a data file; `None` for a profile.
@@ -261,10 +268,21 @@ fn describe(
         missing_reference: missing(before, m),
         missing_current: missing(after, n),
         psi_critical: stats::psi_critical(distances.bins, n, m, ALPHA),
+        size: None,
+        significant: false,
         enough_rows: m > ROWS_ENOUGH && n > ROWS_ENOUGH,
         drifted: false,
         histogram,
     }
+}
+
+/// Marks the features whose difference is more than chance, so that one in a hundred of the marked ones is expected to be
+/// marked by mistake (Benjamini and Hochberg), however many features there are.
+fn name_significant(features: &mut [FeatureReport]) {
+    let p_values: Vec<f64> =
+        features.iter().map(|feature| feature.size.map_or(f64::NAN, |size| size.p_value)).collect();
+    let rejected = stats::benjamini_hochberg(&p_values, ALPHA);
+    features.iter_mut().zip(rejected).for_each(|(feature, rejected)| feature.significant = rejected);
 }
 
 /// Which features drifted, and whether the comparison failed.

@@ -11,10 +11,12 @@ type Metric = fn(&FeatureReport) -> Option<f64>;
 type Operator = fn(f64, f64) -> bool;
 
 /// The numbers of a feature a condition can name.
-const METRICS: [(&str, Metric); 8] = [
+const METRICS: [(&str, Metric); 10] = [
     ("psi", |f| Some(f.psi)),
     ("js_divergence", |f| Some(f.js_divergence)),
     ("js_distance", |f| Some(f.js_distance)),
+    ("psi_debiased", |f| f.size.map(|size| size.debiased)),
+    ("p_value", |f| f.size.map(|size| size.p_value)),
     ("ks", |f| f.ks),
     ("ks_p_value", |f| f.ks_p_value),
     ("wasserstein", |f| f.wasserstein),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use monitor::profile::slot_of;
 use record::Cell;
 use stats::Bins;
+use stats::detect::DetectorBins;
 use tabular::{Column, format_number};
 
 /// One column of one data file.
@@ -97,7 +98,46 @@ impl Sample {
     }
 }
 
+/// Counts of both sides in the bins that decisions rest on: finer in the tails, cut from the reference. `None` for samples
+/// of different kinds, or a reference without a value.
+pub(super) fn decisive_counts(reference: &Sample, current: &Sample) -> Option<[Vec<u64>; 2]> {
+    match (reference, current) {
+        (Sample::Numbers(a), Sample::Numbers(b)) => {
+            let bins = DetectorBins::numeric(a.finite()).ok()?;
+            Some([a, b].map(|numbers| numbers.count_decisive(&bins)))
+        }
+        (Sample::Texts(a), Sample::Texts(b)) => {
+            let bins = DetectorBins::categorical(a.counts.iter().map(|(text, n)| (&**text, *n))).ok()?;
+            Some([a, b].map(|texts| {
+                let mut counts = vec![0; bins.slots()];
+                texts.counts.iter().for_each(|(text, n)| counts[bins.text(text)] += n);
+                counts[bins.missing()] += texts.missing;
+                counts
+            }))
+        }
+        _ => None,
+    }
+}
+
 impl Numbers {
+    fn count_decisive(&self, bins: &DetectorBins) -> Vec<u64> {
+        let mut counts = match bins {
+            DetectorBins::Ordered(ordered) => self.count_sorted(ordered.inner_edges()),
+            DetectorBins::Values(values) => {
+                let of = |value: &f64| {
+                    let below = self.sorted.partition_point(|x| x < value);
+                    (self.sorted.partition_point(|x| x <= value) - below) as u64
+                };
+                let known: Vec<u64> = values.iter().map(of).collect();
+                let unseen = self.sorted.len() as u64 - known.iter().sum::<u64>();
+                known.into_iter().chain([unseen]).collect()
+            }
+            DetectorBins::Categories { .. } => vec![0; bins.slots() - 1],
+        };
+        counts.push(self.missing);
+        counts
+    }
+
     /// The finite ones, ascending.
     pub(super) fn finite(&self) -> &[f64] {
         let start = self.sorted.partition_point(|value| *value == f64::NEG_INFINITY);

@@ -84,7 +84,7 @@ fn kind(kind: ColumnKind) -> Kind {
 }
 
 /// The content of a file that says it is a profile; `None` if it does not.
-fn profile_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn profile_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     // Errors of opening are left to `Table`, which explains them. A pipe must not be read twice.
     let Ok(mut file) = File::open(path) else { return Ok(None) };
     let metadata = file.metadata()?;

@@ -11,6 +11,7 @@ struct Document<'a> {
     rows: Rows,
     features: Vec<Feature<'a>>,
     drifted: Vec<&'a str>,
+    significant: Vec<&'a str>,
     only_in_reference: &'a [String],
     only_in_current: &'a [String],
 }
@@ -36,6 +37,11 @@ struct Feature<'a> {
     missing_current: f64,
     drifted: bool,
     psi_critical: Option<f64>,
+    psi_debiased: Option<f64>,
+    psi_debiased_critical: Option<f64>,
+    p_value: Option<f64>,
+    severity: Option<&'static str>,
+    significant: bool,
 }
 
 /// Writes the document and a line end. Features come in the reference's order.
@@ -53,11 +59,18 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         missing_current: f.missing_current,
         drifted: f.drifted,
         psi_critical: f.psi_critical,
+        psi_debiased: f.size.map(|size| size.debiased),
+        // Debiasing takes the same from both: one exceeds the other when the PSI exceeds its critical value.
+        psi_debiased_critical: f.size.map(|size| (size.critical - size.noise).max(0.0)),
+        p_value: f.size.map(|size| size.p_value),
+        severity: f.size.map(|size| size.severity().as_str()),
+        significant: f.significant,
     });
     let document = Document {
         rows: Rows { reference: report.rows_reference, current: report.rows_current },
         features: features.collect(),
         drifted: report.features.iter().filter(|f| f.drifted).map(|f| f.feature.as_str()).collect(),
+        significant: report.features.iter().filter(|f| f.significant).map(|f| f.feature.as_str()).collect(),
         only_in_reference: &report.only_in_reference,
         only_in_current: &report.only_in_current,
     };

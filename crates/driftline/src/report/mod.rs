@@ -5,6 +5,8 @@ pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod table;
 
+use stats::detect::Size;
+
 /// How a feature was compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FeatureKind {
@@ -45,6 +47,10 @@ pub(crate) struct FeatureReport {
     pub(crate) missing_current: f64,
     /// The PSI that chance alone exceeds in 1 % of comparisons of this many rows.
     pub(crate) psi_critical: Option<f64>,
+    /// What decisions beyond the fixed threshold rest on: smoothed shares in bins that are finer in the tails.
+    pub(crate) size: Option<Size>,
+    /// More than chance, with the number of features taken into account: false discovery rate 1 %.
+    pub(crate) significant: bool,
     /// Both sides have more than 100 rows.
     pub(crate) enough_rows: bool,
     pub(crate) drifted: bool,
@@ -139,7 +145,7 @@ impl Report {
     /// What the verdicts mean.
     pub(crate) fn legend(&self) -> String {
         format!(
-            "drifted: {} and more than 100 rows on both sides; moved: PSI above the critical value, which chance alone exceeds in 1 % of comparisons of this size; steady: below it",
+            "drifted: {} and more than 100 rows on both sides; moved: PSI above the critical value, which chance alone exceeds in 1 % of comparisons of this size; steady: below it; debiased: PSI without what chance adds, in bins finer in the tails; *: more than chance, at a false discovery rate of 1 % over all features",
             self.rule
         )
     }
@@ -205,6 +211,15 @@ pub(crate) mod tests {
             missing_reference: 0.0,
             missing_current: 0.05,
             psi_critical: Some(0.1),
+            size: Some(Size {
+                psi,
+                noise: 0.02,
+                debiased: psi * 0.8,
+                critical: 0.1,
+                p_value: 0.002,
+                rows: 1_000,
+            }),
+            significant: psi > 0.2,
             enough_rows: true,
             drifted: psi > 0.2,
             histogram: vec![slot("< 1", 600, 400), slot(">= 1", 400, 550), slot("missing", 0, 50)],

@@ -6,8 +6,19 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::{Report, optional, p_value, percent, statistic};
 
-const HEADER: [&str; 9] =
-    ["feature", "type", "PSI", "JS", "KS", "p", "missing ref→cur", "critical PSI", "verdict"];
+const HEADER: [&str; 11] = [
+    "feature",
+    "type",
+    "PSI",
+    "JS",
+    "KS",
+    "p",
+    "missing ref→cur",
+    "critical PSI",
+    "debiased",
+    "p (PSI)",
+    "verdict",
+];
 
 /// Writes a table, the largest PSI first, and a footer that explains it.
 pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -25,10 +36,12 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             p_value(f.ks_p_value),
             format!("{} → {}", percent(f.missing_reference), percent(f.missing_current)),
             optional(f.psi_critical),
+            optional(f.size.map(|size| size.debiased)),
+            format!("{}{}", p_value(f.size.map(|size| size.p_value)), if f.significant { " *" } else { "" }),
             f.verdict().as_str().to_owned(),
         ]);
     }
-    for column in table.column_iter_mut().skip(2).take(6) {
+    for column in table.column_iter_mut().skip(2).take(8) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for line in table.lines() {

@@ -97,8 +97,18 @@ pub struct Suspect {
     pub direction: Direction,
     /// Evidence over the rows it gathered in: an e-value.
     pub e_value: f64,
-    /// The size of the change since [`Alarm::start`], by the rows that are still remembered.
+    /// Debiased PSI: of the rows since [`Alarm::start`] where those are enough, else of the change that explains them best.
+    pub psi: f64,
+    /// The size by the rows since [`Alarm::start`] that are still remembered; `None` for fewer than 100.
     pub size: Option<Size>,
+}
+
+impl Suspect {
+    /// A word for [`Self::psi`].
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        severity(self.psi)
+    }
 }
 
 /// The distribution is not the reference's any more.

@@ -20,6 +20,9 @@ const SLICE_CHANGE: f64 = 0.05;
 /// A change below this debiased PSI in every feature is a notice.
 const NOTICE: f64 = 0.005;
 
+/// From so many rows on a size is measured; below, chance alone adds more than there is to measure.
+const MEASURED_ROWS: u64 = 100;
+
 /// Listed features whose debiased PSI stays below `CALM` over two windows of so many rows have recovered: this many find
 /// such a PSI nine times in ten.
 const CALM: f64 = 0.02;
@@ -321,7 +324,7 @@ impl Detector {
         let since = self.recent.counts(&self.plan, alarm.start);
         let mut reported = vec![0.0; listed.len()];
         for suspect in &alarm.suspects {
-            reported[suspect.feature] = suspect.size.map_or(0.0, |size| size.debiased);
+            reported[suspect.feature] = suspect.psi;
         }
         self.drift = Some(Drift {
             start: alarm.start,
@@ -355,12 +358,9 @@ impl Detector {
         let rows = (self.rows() - self.reset_at).max(1) as f64;
         let mut suspects: Vec<(Suspect, u64)> = Vec::new();
         for (feature, evidence) in self.evidence.iter().enumerate().filter(|(at, _)| listed[*at]) {
-            if let Some((alternative, start)) = evidence.leading() {
-                let e_value = evidence.sum / rows;
-                suspects.push((
-                    Suspect { feature, direction: Direction(alternative), e_value, size: None },
-                    start,
-                ));
+            if let Some((alternative, start, psi)) = evidence.leading() {
+                let (direction, e_value) = (Direction(alternative), evidence.sum / rows);
+                suspects.push((Suspect { feature, direction, e_value, psi, size: None }, start));
             }
         }
         let weighed = |suspect: &Suspect| self.plan.shares[suspect.feature] * suspect.e_value;
@@ -369,9 +369,12 @@ impl Detector {
         let counts = self.recent.counts(&self.plan, start);
         let suspects: Vec<Suspect> = suspects
             .into_iter()
-            .map(|(suspect, _)| Suspect { size: self.size_of(&counts, suspect.feature), ..suspect })
+            .map(|(suspect, _)| {
+                let size = self.size_of(&counts, suspect.feature).filter(|size| size.rows >= MEASURED_ROWS);
+                Suspect { size, psi: size.map_or(suspect.psi, |size| size.debiased), ..suspect }
+            })
             .collect();
-        let small = |suspect: &Suspect| suspect.size.is_none_or(|size| size.debiased < NOTICE);
+        let small = |suspect: &Suspect| suspect.psi < NOTICE;
         let notice = suspects.iter().all(small);
         Alarm { row: self.rows() - 1, start, evidence_ratio, notice, suspects }
     }
@@ -426,7 +429,7 @@ impl Detector {
         let drift = self.drift.as_mut()?;
         for suspect in &alarm.suspects {
             drift.listed[suspect.feature] = true;
-            drift.reported[suspect.feature] = suspect.size.map_or(0.0, |size| size.debiased);
+            drift.reported[suspect.feature] = suspect.psi;
             self.evidence[suspect.feature].reset(row);
         }
         drift.calm_windows = 0;

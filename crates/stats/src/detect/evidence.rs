@@ -31,6 +31,8 @@ pub(crate) struct Table {
     /// Number of alternatives, padded to a multiple of [`LANES`].
     width: usize,
     weights: Vec<f64>,
+    /// PSI of each alternative against the reference.
+    sizes: Vec<f64>,
     /// By slot, then by alternative: the tempered logarithm of the shrunk ratio.
     logs: Vec<f64>,
     /// Its exponential.
@@ -71,6 +73,8 @@ impl Table {
     pub(crate) fn with_dead_zone(p: &[f64], layout: Layout, tau: f64, dead_zone: f64) -> Self {
         let dictionary = Dictionary::new(p, layout);
         let width = dictionary.weights.len().next_multiple_of(LANES);
+        let size = |ratios: &Vec<f64>| p.iter().zip(ratios).map(|(p, l)| p * (l - 1.0) * l.ln()).sum();
+        let sizes = dictionary.ratios.iter().map(size).collect();
         let mut logs = vec![0.0; width * p.len()];
         for (k, ratios) in dictionary.ratios.iter().enumerate() {
             let second: f64 = p.iter().zip(ratios).map(|(p, ratio)| p * ratio * ratio).sum();
@@ -84,7 +88,7 @@ impl Table {
         weights.resize(width, 0.0);
         let lifts = logs.iter().map(|log| log.exp()).collect();
         let ordered = layout.ordered > 0;
-        Self { alternatives: dictionary.alternatives, ordered, dead_zone, width, weights, logs, lifts }
+        Self { alternatives: dictionary.alternatives, ordered, dead_zone, width, weights, sizes, logs, lifts }
     }
 
     /// [`kappa`] at this mean number of rows a slice.
@@ -207,8 +211,9 @@ impl Evidence {
         total
     }
 
-    /// The change that most of the evidence is for, its strengths taken together, and the row from which on it holds.
-    pub(crate) fn leading(&self) -> Option<(Alternative, u64)> {
+    /// The change that most of the evidence is for, its strengths taken together, the row from which on it holds, and its
+    /// PSI at the strength that explains best.
+    pub(crate) fn leading(&self) -> Option<(Alternative, u64, f64)> {
         let weighed = |k: usize| self.r[k] * self.table.weights[k];
         let alternatives = &self.table.alternatives;
         let together = |k: usize| -> f64 {
@@ -220,7 +225,7 @@ impl Evidence {
         let most = (0..sums.len()).max_by(|a, b| sums[*a].total_cmp(&sums[*b]))?;
         let alike = (0..sums.len()).filter(|k| alternatives[*k] == alternatives[most]);
         let at = alike.max_by(|a, b| weighed(*a).total_cmp(&weighed(*b)))?;
-        Some((alternatives[at], self.start[at] as u64))
+        Some((alternatives[at], self.start[at] as u64, self.table.sizes[at]))
     }
 }
 

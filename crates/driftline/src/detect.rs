@@ -1,0 +1,108 @@
+//! `driftline detect`: the sequential detector over standard input.
+//!
+//! Two forms. With `--reference` it reads rows (CSV or JSON lines, as they come in) and prints a line for every alarm.
+//! With `--blocks` it reads blocks of numbers, reference and stream one after the other, and answers with the row of the
+//! first alarm: what a benchmark wants.
+
+mod blocks;
+mod print;
+mod reference;
+mod stream;
+mod watch;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+/// How alarms are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlarmFormat {
+    /// A sentence a line.
+    Text,
+    /// A JSON document a line.
+    Json,
+}
+
+/// Arguments of `driftline detect`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DetectArgs {
+    /// What is normal: a CSV, Parquet or JSON lines file in the order in which its rows came in, or a profile
+    #[arg(long, value_name = "FILE", required_unless_present = "blocks")]
+    pub(crate) reference: Option<PathBuf>,
+    /// Wanted mean number of rows between false alarms
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000.0, value_parser = parse_arl)]
+    pub(crate) arl: f64,
+    /// Differences below this many standard deviations are nobody's concern
+    #[arg(long, value_name = "SD", default_value_t = 0.05, value_parser = parse_effect)]
+    pub(crate) min_effect: f64,
+    /// Take the proven threshold: fewer false alarms than wanted, and later true ones
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// The reference's rows are in no order: do not measure how much they resemble their neighbours
+    #[arg(long)]
+    pub(crate) unordered: bool,
+    /// Leave out these columns (comma separated, repeatable)
+    #[arg(long, value_name = "COL", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Also write the evidence after every row to this CSV file, as a share of what an alarm needs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// How to print alarms
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: AlarmFormat,
+    /// Read blocks `DRIFT1 m d n arl0 kinds`, then m reference and n stream lines of d numbers; print for each the row of
+    /// the first alarm, from 0, or -1
+    #[arg(long, conflicts_with_all = ["reference", "arl", "exclude", "format", "min_effect", "unordered", "trace"])]
+    pub(crate) blocks: bool,
+}
+
+fn parse_arl(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rows) if (100.0..=1e12).contains(&rows) => Ok(rows),
+        _ => Err("use a number of rows from 100 to 1e12".to_owned()),
+    }
+}
+
+fn parse_effect(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(effect) if (0.0..=1.0).contains(&effect) => Ok(effect),
+        _ => Err("use a number from 0 to 1".to_owned()),
+    }
+}
+
+/// Reads standard input to its end. Returns the exit code: 1 if `--reference` was given and there was an alarm.
+///
+/// # Errors
+/// When the reference or standard input cannot be read, or `out` cannot be written.
+pub(crate) fn run(args: &DetectArgs, out: &mut dyn Write) -> Result<u8> {
+    let mut input = io::stdin().lock();
+    if args.blocks {
+        blocks::run(&mut input, args.strict, out)?;
+        return Ok(0);
+    }
+    let Some(path) = &args.reference else { bail!("`--reference` is missing") };
+    let columns = reference::read(path, &args.exclude)?;
+    let mut watch = watch::Watch::new(columns, !args.unordered, args.min_effect)?;
+    watch.notes().iter().for_each(|note| crate::compare::print_note(note));
+    let settings =
+        stats::detect::Settings { arl0: args.arl, strict: args.strict, ..stats::detect::Settings::default() };
+    let mut trace = match &args.trace {
+        Some(path) => Some(BufWriter::new(
+            File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?,
+        )),
+        None => None,
+    };
+    let mut output = stream::Output {
+        format: args.format,
+        out,
+        trace: trace.as_mut().map(|trace| trace as &mut dyn Write),
+    };
+    let alarms = stream::run(&mut watch, settings, &mut input, &mut output)?;
+    if let Some(trace) = &mut trace {
+        trace.flush().context("cannot write the trace")?;
+    }
+    Ok(u8::from(alarms > 0))
+}

@@ -1,0 +1,135 @@
+//! The reference of `detect`: the columns of a data file in memory, or the bins and counts of a profile.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use monitor::profile::{FeatureProfile, Profile};
+use tabular::{Column, ReadAs, Table, Want};
+
+use crate::compare::profile_bytes;
+
+/// Values that a reference may have: 1.6 GB of numbers.
+const VALUES_MAX: u64 = 200_000_000;
+
+/// A column with a category for every fourth row can only be an identifier or a time.
+const IDENTIFIER_CATEGORIES: usize = 100;
+
+/// Stands for a missing text.
+pub(super) const MISSING: u32 = u32::MAX;
+
+/// Texts as codes.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// One a row; [`MISSING`] for none.
+    pub(super) codes: Vec<u32>,
+    /// By code.
+    pub(super) names: Vec<String>,
+    known: HashMap<String, u32>,
+}
+
+impl Texts {
+    pub(super) fn push(&mut self, text: Option<&str>) {
+        let Some(text) = text else { return self.codes.push(MISSING) };
+        let code = match self.known.get(text) {
+            Some(code) => *code,
+            None => {
+                let code = self.names.len() as u32;
+                self.names.push(text.to_owned());
+                self.known.insert(text.to_owned(), code);
+                code
+            }
+        };
+        self.codes.push(code);
+    }
+
+    /// How often each text is there, by code.
+    pub(super) fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.names.len()];
+        for code in self.codes.iter().filter(|code| **code != MISSING) {
+            counts[*code as usize] += 1;
+        }
+        counts
+    }
+}
+
+/// What is known of a feature.
+#[derive(Debug)]
+pub(super) enum Known {
+    Numbers(Vec<f64>),
+    Texts(Texts),
+    Profile(Box<FeatureProfile>),
+}
+
+/// A feature of the reference.
+#[derive(Debug)]
+pub(super) struct ReferenceColumn {
+    pub(super) name: String,
+    pub(super) known: Known,
+}
+
+/// The features of a reference file, those in `exclude` left out.
+pub(super) fn read(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
+    let name = path.display().to_string();
+    let columns = match profile_bytes(path).with_context(|| format!("cannot read `{name}`"))? {
+        Some(bytes) => {
+            let profile = Profile::from_json(&bytes).with_context(|| format!("`{name}`"))?;
+            let chosen = profile.features.into_iter().filter(|feature| !exclude.contains(&feature.name));
+            let column = |feature: FeatureProfile| ReferenceColumn {
+                name: feature.name.clone(),
+                known: Known::Profile(Box::new(feature)),
+            };
+            chosen.map(column).collect()
+        }
+        None => read_data(path, exclude)?,
+    };
+    if columns.is_empty() {
+        bail!("`{name}` has no column to watch");
+    }
+    Ok(columns)
+}
+
+fn read_data(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
+    let mut table = Table::open(path)?;
+    let schema = table.schema()?.clone();
+    if let Some(unknown) = exclude.iter().find(|name| schema.position(name).is_none()) {
+        bail!("`--exclude {unknown}`: `{}` has no such column", table.name());
+    }
+    let chosen = schema.columns.iter().enumerate().filter(|(_, column)| !exclude.contains(&column.name));
+    let (wants, mut columns): (Vec<Want>, Vec<ReferenceColumn>) = chosen
+        .map(|(at, column)| {
+            let numeric = column.kind.is_numeric();
+            let known = if numeric { Known::Numbers(Vec::new()) } else { Known::Texts(Texts::default()) };
+            (
+                Want { column: at, read_as: ReadAs::Declared },
+                ReferenceColumn { name: column.name.clone(), known },
+            )
+        })
+        .unzip();
+    if schema.n_rows.saturating_mul(wants.len() as u64) > VALUES_MAX {
+        bail!(
+            "`{}` has {} rows: too many to keep; make a profile with `driftline baseline` and give that",
+            table.name(),
+            schema.n_rows
+        );
+    }
+    let mut scan = table.scan(&wants)?;
+    while let Some(batch) = scan.next_batch()? {
+        for (column, values) in columns.iter_mut().zip(batch.columns()) {
+            match (&mut column.known, values) {
+                (Known::Numbers(numbers), Column::Numbers(values)) => numbers.extend_from_slice(values),
+                (Known::Texts(texts), Column::Text(values)) => {
+                    values.iter().for_each(|text| texts.push(text))
+                }
+                // A scan delivers every column as the schema declares it.
+                _ => bail!("column `{}` changed its type while it was read", column.name),
+            }
+        }
+    }
+    Ok(columns)
+}
+
+/// Whether a text column is an identifier or a time: every new row would be news.
+pub(super) fn is_identifier(texts: &Texts) -> bool {
+    texts.names.len() > IDENTIFIER_CATEGORIES && texts.names.len() * 4 > texts.codes.len()
+}
