@@ -84,7 +84,7 @@ impl Joint {
         if rows < 200 || columns.iter().any(|column| column.len() != rows) {
             return Err(JointError::Rows);
         }
-        let fits = |row: usize| if dependent { row < rows / 2 } else { row % 2 == 0 };
+        let fits = |row: usize| if dependent { row < rows / 2 } else { row.is_multiple_of(2) };
         let fit_rows: Vec<usize> = (0..rows).filter(|row| fits(*row)).collect();
         let mut joint = Self::prepare(columns, &fit_rows);
         if joint.width < 2 {

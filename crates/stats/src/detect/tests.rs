@@ -401,7 +401,7 @@ proptest! {
         let mut detector = Detector::new(plan, Settings { arl0: f64::MAX, ..Settings::default() });
         for _ in 0..rows {
             detector.push(&[slot % slots]);
-            if rows % 3 == 0 { detector.close(); }
+            if rows.is_multiple_of(3) { detector.close(); }
         }
         detector.close();
         prop_assert!(detector.evidence_ratio().is_finite());
