@@ -119,7 +119,7 @@ fn read_data(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
             match (&mut column.known, values) {
                 (Known::Numbers(numbers), Column::Numbers(values)) => numbers.extend_from_slice(values),
                 (Known::Texts(texts), Column::Text(values)) => {
-                    values.iter().for_each(|text| texts.push(text))
+                    values.iter().for_each(|text| texts.push(text));
                 }
                 // A scan delivers every column as the schema declares it.
                 _ => bail!("column `{}` changed its type while it was read", column.name),
