@@ -37,6 +37,7 @@ pub use latency::{LatencyHorizon, LatencyReading};
 pub use policy::{Condition, ModelPolicy, Policy, RollbackMode, Rule, Severity};
 pub use prometheus::rules_yaml;
 pub use store::{
-    DATABASE_FILE, Event, EventKind, HistoryPoint, HistoryQuery, HistoryReader, HistoryWrite, Metric,
-    SERIES_MAX, Series, Store,
+    DATABASE_FILE, Event, EventKind, GRID_ROWS_MAX, GRID_STEPS_MAX, Grid, GridBy, GridQuery, GridRow,
+    HistoryPoint, HistoryQuery, HistoryReader, HistoryWrite, Metric, SERIES_MAX, Series, Store,
+    TrafficReading,
 };

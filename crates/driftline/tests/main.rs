@@ -9,6 +9,7 @@ mod all_sources;
 mod canary;
 mod contract_metrics;
 mod control;
+mod dashboard;
 mod data_capture;
 mod demo;
 mod detect;

@@ -161,6 +161,9 @@ impl App {
     }
 }
 
+/// Calls that may wait for the history at one time.
+const HISTORY_READERS: usize = 64;
+
 /// How long series are kept.
 pub(crate) fn keep_history_ms(settings: &Settings) -> i64 {
     i64::try_from(settings.store.keep_history.as_millis()).unwrap_or(i64::MAX)
@@ -225,11 +228,13 @@ fn build(
         embeddings,
         buyer: Buyer::default(),
         latency: ArcSwap::default(),
+        rates: crate::rates::Rates::default(),
         control_beat: Heartbeat::default(),
         started_ms: now_ms(),
         history_errors: AtomicU64::new(0),
         history_dropped: AtomicU64::new(0),
         history: Mutex::new(history),
+        history_readers: tokio::sync::Semaphore::new(HISTORY_READERS),
         reload: ReloadState {
             last_ok: AtomicBool::new(true),
             last_ok_ms: AtomicI64::new(now_ms()),

@@ -54,7 +54,9 @@ async fn step(plane: &Arc<Plane>, latencies: &mut Latencies) {
     let now = now_ms();
     let horizon_ms = plane.settings().policy.latency_horizon_ms;
     let drilled = plane.drill.latency_overlay();
-    let readings = latencies.read(&plane.traffic(), &drilled, horizon_ms, now);
+    let traffic = plane.traffic();
+    plane.rates.sample(&traffic, now);
+    let readings = latencies.read(&traffic, &drilled, horizon_ms, now);
     let readings = Arc::new(readings);
     plane.latency.store(Arc::clone(&readings));
     let step = plane.desk.controller().step(now, &plane.monitor.readings(), &readings);
@@ -83,7 +85,7 @@ fn write_history(plane: &Plane, now: i64) {
     let readings = plane.monitor.readings();
     let latency = plane.latency.load_full();
     let mut controller = plane.desk.controller();
-    let written = controller.store_mut().record_readings(&readings, &latency);
+    let written = controller.store_mut().record_readings(&readings, &latency, &plane.rates.read());
     let outcome = written.and_then(|write| {
         plane.history_dropped.fetch_add(write.dropped, Ordering::Relaxed);
         controller.store_mut().prune_history(now)

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use config::Settings;
-use control::{Decision, HistoryQuery, HistoryReader, LatencyReading, StoreError};
+use control::{Decision, Grid, GridQuery, HistoryQuery, HistoryReader, LatencyReading, StoreError};
 use feeds::sinks::Logs;
 use gateway::{Gateway, GatewaySnapshot};
 use record::Lane;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::admin::FluentBit;
@@ -20,6 +21,7 @@ use crate::intake::Intake;
 use crate::llm::{Buyer, Embeddings, Ledger};
 use crate::monitor_loop::MonitorHandle;
 use crate::observed::Observed;
+use crate::rates::Rates;
 use crate::routing::Routing;
 use crate::sources::Sources;
 
@@ -48,6 +50,8 @@ pub(crate) struct Plane {
     pub(crate) buyer: Buyer,
     /// Latencies of the last horizon, as the rules saw them.
     pub(crate) latency: ArcSwap<Vec<LatencyReading>>,
+    /// Traffic of the last minute.
+    pub(crate) rates: Rates,
     pub(crate) control_beat: Heartbeat,
     pub(crate) started_ms: i64,
     pub(crate) history_errors: AtomicU64,
@@ -55,6 +59,8 @@ pub(crate) struct Plane {
     pub(crate) history_dropped: AtomicU64,
     /// Reads beside the writer, so that a long range never holds the rules up.
     pub(crate) history: Mutex<Option<HistoryReader>>,
+    /// Calls that may wait for the history at one time.
+    pub(crate) history_readers: Semaphore,
     pub(crate) reload: ReloadState,
     pub(crate) stopping: AtomicBool,
 }
@@ -77,6 +83,22 @@ impl Plane {
             Some(reader) => reader.history(query),
             None => self.desk.controller().store().history(query),
         }
+    }
+
+    /// Series of the stored history side by side.
+    pub(crate) fn grid(&self, query: &GridQuery) -> Result<Grid, StoreError> {
+        match &*self.history.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(reader) => reader.grid(query),
+            None => self.desk.controller().store().grid(query),
+        }
+    }
+
+    /// Whether a model's traffic goes through this instance, so that it can be moved here. An unknown model's might.
+    pub(crate) fn moves_traffic(&self, model: &str) -> bool {
+        let settings = self.settings();
+        let route = settings.routes.iter().find(|route| *route.name == *model);
+        let only_measured = route.is_some_and(|route| route.versions.is_empty());
+        !only_measured && self.gateway.local_addr().is_some()
     }
 
     /// Carries a decision out on a task of its own: a caller who hangs up half-way must not stop a change half-way.

@@ -94,14 +94,19 @@ pub(crate) fn status(plane: &Plane) -> Value {
         "listen": plane.gateway.local_addr().map(|address| address.to_string()),
         "ready": problems.is_empty(),
         "problems": problems,
-        "configuration": {
-            "file": plane.config_file.as_ref().map(|file| file.display().to_string()),
-            "last_reload_ok": plane.reload.last_ok.load(Ordering::Relaxed),
-            "message": plane.reload.message.load().as_str(),
-        },
+        "configuration": configuration(plane),
         "drill_enabled": settings.drill.enabled,
         "sources": source_views(plane).iter().map(source).collect::<Vec<_>>(),
         "models": models,
+    })
+}
+
+/// The configuration's file, and whether its last reading went well.
+pub(crate) fn configuration(plane: &Plane) -> Value {
+    json!({
+        "file": plane.config_file.as_ref().map(|file| file.display().to_string()),
+        "last_reload_ok": plane.reload.last_ok.load(Ordering::Relaxed),
+        "message": plane.reload.message.load().as_str(),
     })
 }
 
@@ -133,7 +138,7 @@ fn source(view: &SourceView) -> Value {
 }
 
 /// A model's shadows: what each does, and how large its share is now.
-fn shadows(plane: &Plane, model: &config::ModelSettings) -> Vec<Value> {
+pub(crate) fn shadows(plane: &Plane, model: &config::ModelSettings) -> Vec<Value> {
     let changed = plane.routing.standing(&model.name).and_then(|standing| standing.shadow_percent);
     let accounts = plane.ledger.accounts(now_ms());
     let budget = |version: &Option<Arc<str>>| {

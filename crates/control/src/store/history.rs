@@ -4,6 +4,7 @@
 //! up anything. The number of series has a bound; the total over tenants comes first, so that it is the last to suffer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use monitor::{Readings, ReferenceKind};
 use record::Lane;
@@ -19,7 +20,7 @@ use crate::latency::LatencyReading;
 pub const SERIES_MAX: usize = 20_000;
 
 /// Distance of points, milliseconds.
-const RAW_STEP_MS: i64 = 15_000;
+pub(super) const RAW_STEP_MS: i64 = 15_000;
 /// How long points are kept as they are, milliseconds.
 const RAW_KEEP_MS: i64 = 48 * 3_600_000;
 /// Distance of means, milliseconds.
@@ -43,11 +44,22 @@ pub enum Metric {
     P95Ms,
     /// Requests in the window.
     Requests,
+    /// Requests per second over the last minute.
+    RequestsPerSecond,
+    /// Share of them that ended in an error of the server or without an answer, 0 to 1.
+    ErrorRate,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Psi, Self::JsDivergence, Self::P95Ms, Self::Requests];
+    pub const ALL: [Self; 6] = [
+        Self::Psi,
+        Self::JsDivergence,
+        Self::P95Ms,
+        Self::Requests,
+        Self::RequestsPerSecond,
+        Self::ErrorRate,
+    ];
 
     /// As it is stored and asked for.
     pub const fn as_str(self) -> &'static str {
@@ -56,7 +68,19 @@ impl Metric {
             Self::JsDivergence => "js_divergence",
             Self::P95Ms => "p95_ms",
             Self::Requests => "requests",
+            Self::RequestsPerSecond => "requests_per_second",
+            Self::ErrorRate => "error_rate",
         }
+    }
+
+    /// Whether a step of a grid shows the mean; of the others it shows the highest value.
+    pub(super) const fn is_mean(self) -> bool {
+        matches!(self, Self::Requests | Self::RequestsPerSecond | Self::ErrorRate)
+    }
+
+    /// Whether versions add up; of the others the worst counts.
+    const fn adds_up(self) -> bool {
+        matches!(self, Self::Requests | Self::RequestsPerSecond)
     }
 
     /// The metric of that name.
@@ -78,8 +102,23 @@ pub struct Series {
     pub lane: Lane,
     /// The tenant, `all` for the total.
     pub tenant: String,
-    /// The feature; empty for latency and requests.
+    /// The feature; empty for latency, requests and traffic.
     pub feature: String,
+}
+
+/// Traffic of one version and lane over the last minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficReading {
+    /// The model.
+    pub model: Arc<str>,
+    /// The version.
+    pub version: Arc<str>,
+    /// Prod or shadow.
+    pub lane: Lane,
+    /// Requests per second.
+    pub per_second: f64,
+    /// Share that ended in an error of the server or without an answer, 0 to 1.
+    pub error_rate: f64,
 }
 
 /// One value of a series.
@@ -155,20 +194,27 @@ impl SeriesIndex {
 }
 
 /// The points of one set of readings, the totals over tenants first.
-fn points(readings: &Readings, latency: &[LatencyReading]) -> Vec<HistoryPoint> {
+fn points(readings: &Readings, latency: &[LatencyReading], traffic: &[TrafficReading]) -> Vec<HistoryPoint> {
     let mut out = Vec::new();
+    let mut push = |metric, model: &str, version: &str, lane, value| {
+        let series = Series {
+            model: model.to_owned(),
+            metric,
+            version: version.to_owned(),
+            lane,
+            tenant: TENANT_ALL.to_owned(),
+            feature: String::new(),
+        };
+        out.push(HistoryPoint { series, value });
+    };
     for reading in latency {
         if let Some(value) = reading.p95_ms {
-            let series = Series {
-                model: reading.model.to_string(),
-                metric: Metric::P95Ms,
-                version: reading.version.to_string(),
-                lane: reading.lane,
-                tenant: TENANT_ALL.to_owned(),
-                feature: String::new(),
-            };
-            out.push(HistoryPoint { series, value });
+            push(Metric::P95Ms, &reading.model, &reading.version, reading.lane, value);
         }
+    }
+    for one in traffic {
+        push(Metric::RequestsPerSecond, &one.model, &one.version, one.lane, one.per_second);
+        push(Metric::ErrorRate, &one.model, &one.version, one.lane, one.error_rate);
     }
     for totals in [true, false] {
         for model in &readings.models {
@@ -210,8 +256,9 @@ impl Store {
         &mut self,
         readings: &Readings,
         latency: &[LatencyReading],
+        traffic: &[TrafficReading],
     ) -> Result<HistoryWrite, StoreError> {
-        self.write_history(readings.at_ms, &points(readings, latency))
+        self.write_history(readings.at_ms, &points(readings, latency, traffic))
     }
 
     /// Writes one batch of points, all at `at_ms` (rounded down to 15 seconds).
@@ -273,6 +320,10 @@ pub struct HistoryReader {
 impl HistoryReader {
     pub(super) const fn over(conn: Connection) -> Self {
         Self { conn }
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.conn
     }
 
     /// As [`Store::history`].
@@ -373,7 +424,7 @@ fn read(conn: &Connection, query: &HistoryQuery) -> rusqlite::Result<Vec<(i64, f
     // A point more than the span divided by the step can come from where the steps are cut.
     let least = query.step_ms.max(span / (POINTS_MAX - 1) + 1).max(RAW_STEP_MS);
     let step = least.saturating_add(RAW_STEP_MS - 1) / RAW_STEP_MS * RAW_STEP_MS;
-    let combine = if query.metric == Metric::Requests { "sum" } else { "max" };
+    let combine = if query.metric.adds_up() { "sum" } else { "max" };
     let sql = format!(
         "WITH matching AS (
              SELECT id FROM series WHERE model = ?1 AND metric = ?2 AND feature = ?3 AND tenant = ?4 AND lane = ?5
@@ -419,6 +470,16 @@ mod tests {
         }
     }
 
+    fn traffic() -> TrafficReading {
+        TrafficReading {
+            model: Arc::from("fraud"),
+            version: Arc::from("v2"),
+            lane: Lane::Prod,
+            per_second: 20.0,
+            error_rate: 0.25,
+        }
+    }
+
     fn psi_points(version: &str, value: f64) -> Vec<HistoryPoint> {
         vec![HistoryPoint { series: series(version, Metric::Psi, "amount"), value }]
     }
@@ -440,12 +501,15 @@ mod tests {
     #[test]
     fn readings_come_back_as_series() {
         let mut store = Store::in_memory().expect("opens");
-        let done =
-            store.record_readings(&drift(30_000, "v2", 0.4), &[latency("v2", Some(120.0))]).expect("writes");
-        assert_eq!(done, HistoryWrite { written: 4, dropped: 0 });
+        let done = store
+            .record_readings(&drift(30_000, "v2", 0.4), &[latency("v2", Some(120.0))], &[traffic()])
+            .expect("writes");
+        assert_eq!(done, HistoryWrite { written: 6, dropped: 0 });
         assert_eq!(store.history(&query(0, 60_000, 15_000)).expect("reads"), [(30_000, 0.4)]);
         let p95 = HistoryQuery { metric: Metric::P95Ms, feature: String::new(), ..query(0, 60_000, 1) };
         assert_eq!(store.history(&p95).expect("reads"), [(30_000, 120.0)]);
+        let errors = HistoryQuery { metric: Metric::ErrorRate, ..p95 };
+        assert_eq!(store.history(&errors).expect("reads"), [(30_000, 0.25)]);
         let other = HistoryQuery { version: Some("v1".to_owned()), ..query(0, 60_000, 1) };
         assert_eq!(store.history(&other).expect("reads"), []);
     }

@@ -4,6 +4,7 @@
 //! writes; readers of the history may open their own. A folder belongs to one process at a time.
 
 pub(crate) mod audit;
+mod grid;
 mod history;
 pub(crate) mod journal;
 mod lock;
@@ -17,7 +18,10 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 pub(crate) use audit::NewEvent;
 pub use audit::{Event, EventKind};
-pub use history::{HistoryPoint, HistoryQuery, HistoryReader, HistoryWrite, Metric, SERIES_MAX, Series};
+pub use grid::{GRID_ROWS_MAX, GRID_STEPS_MAX, Grid, GridBy, GridQuery, GridRow};
+pub use history::{
+    HistoryPoint, HistoryQuery, HistoryReader, HistoryWrite, Metric, SERIES_MAX, Series, TrafficReading,
+};
 pub(crate) use state::{ModelRow, WebhookRow, WebhookState};
 
 use crate::error::StoreError;

@@ -1,5 +1,6 @@
 //! What the tests stand on: the real program, model servers, an HTTP client, a reader for metrics.
 
+pub(crate) mod browser;
 pub(crate) mod fraud;
 pub(crate) mod grpc;
 pub(crate) mod http;

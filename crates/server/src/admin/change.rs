@@ -76,10 +76,7 @@ pub(super) async fn promote(
 
 /// A model whose traffic goes elsewhere has nothing that could be moved here; to say otherwise would be a lie.
 fn check_forwards(plane: &Plane, model: &str) -> Result<(), ApiError> {
-    let settings = plane.settings();
-    let route = settings.routes.iter().find(|route| *route.name == *model);
-    let only_measured = route.is_some_and(|route| route.versions.is_empty());
-    if only_measured || plane.gateway.local_addr().is_none() {
+    if !plane.moves_traffic(model) {
         let message = format!("no traffic of `{model}` goes through this instance: it is only measured here");
         return Err(ApiError::new(axum::http::StatusCode::CONFLICT, "only_measured", message));
     }
@@ -135,6 +132,11 @@ pub(super) async fn auto_rollback(
     check_forwards(&plane, &model)?;
     plane.desk.controller().set_auto_rollback(&model, wanted.enabled, &caller.0, now_ms())?;
     Ok(Json(json!({ "model": model, "enabled": wanted.enabled })))
+}
+
+/// Changes nothing: whoever gets this far may change something.
+pub(super) async fn token(Extension(caller): Extension<Actor>) -> Json<Value> {
+    Json(json!({ "actor": caller.0 }))
 }
 
 pub(super) async fn reload(

@@ -3,12 +3,15 @@
 //! - `GET /healthz` -- 200 while the process can answer
 //! - `GET /readyz` -- 200 when every loop runs and traffic is taken, 503 with the reasons otherwise
 //! - `GET /metrics` -- Prometheus text or OpenMetrics
-//! - `GET /` -- a page with what runs and where to look
-//! - `GET /api/v1/status`, `/alerts`, `/events`, `/models/{m}/drift`, `/models/{m}/pairs`, `/models/{m}/history`, `/models/{m}/profile`
+//! - `GET /`, `/ui/...` -- the dashboard
+//! - `GET /api/v1/status`, `/overview`, `/stream`, `/alerts`, `/events`
+//! - `GET /api/v1/models/{m}/drift`, `/tenants`, `/traffic`, `/pairs`, `/history`, `/grid`, `/profile`
+//! - `POST /api/v1/token` -- says whether the token is the right one
 //! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/embeddings`, `/drill` (and `GET` for its progress)
 //! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/fluentbit`, `/reload`
 //! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
 
+mod assets;
 mod change;
 mod cloudevents;
 mod drill;
@@ -16,10 +19,12 @@ mod embeddings;
 mod error;
 mod fluentbit;
 mod guard;
+mod history;
 mod ingest;
+mod live;
 mod mirror;
-mod page;
 mod read;
+mod tenants;
 
 pub(crate) use fluentbit::FluentBit;
 
@@ -41,12 +46,22 @@ use feeds::join::Joins;
 /// Bytes of a call's body; over it the caller gets 413.
 const BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// What a page from here may do: load our own files, talk to us, nothing else. No script or style inside of markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Serves until `stop` turns true.
 pub(crate) async fn serve(plane: Arc<Plane>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let joins = Arc::new(Joins::default());
     let sweeper = tokio::spawn(cloudevents::sweep(Arc::clone(&plane), Arc::clone(&joins)));
-    let service =
-        router(Arc::clone(&plane), Arc::clone(&joins)).into_make_service_with_connect_info::<SocketAddr>();
+    let feed = Arc::new(live::Feed::new(stop.clone()));
+    let fed = Arc::clone(&plane);
+    let feeder = tokio::spawn({
+        let feed = Arc::clone(&feed);
+        async move { feed.run(&fed).await }
+    });
+    let service = router(Arc::clone(&plane), Arc::clone(&joins), feed)
+        .into_make_service_with_connect_info::<SocketAddr>();
     let stopped = async move {
         // A closed channel means that the process is ending as well.
         drop(stop.wait_for(|stop| *stop).await);
@@ -55,14 +70,18 @@ pub(crate) async fn serve(plane: Arc<Plane>, listener: TcpListener, mut stop: wa
         tracing::error!(%error, "the admin listener has ended");
     }
     sweeper.abort();
+    feeder.abort();
     cloudevents::settle(&plane.intake, joins.finish());
 }
 
-fn router(plane: Arc<Plane>, joins: Arc<Joins>) -> Router {
+fn router(plane: Arc<Plane>, joins: Arc<Joins>, feed: Arc<live::Feed>) -> Router {
     let models = Router::new()
         .route("/drift", get(read::drift))
         .route("/pairs", get(read::pairs))
-        .route("/history", get(read::history))
+        .route("/history", get(history::history))
+        .route("/grid", get(history::grid))
+        .route("/tenants", get(tenants::tenants))
+        .route("/traffic", get(tenants::traffic))
         .route("/profile", get(read::profile))
         .route("/rollback", post(change::rollback))
         .route("/promote", post(change::promote))
@@ -71,12 +90,15 @@ fn router(plane: Arc<Plane>, joins: Arc<Joins>) -> Router {
         .route("/auto-rollback", post(change::auto_rollback))
         .route("/drill", get(drill::progress).post(drill::start));
     Router::new()
-        .route("/", get(page::overview))
-        .route("/style.css", get(page::style))
+        .route("/", get(assets::index))
+        .route("/ui/{*path}", get(assets::file))
         .route("/healthz", get(read::healthz))
         .route("/readyz", get(read::readyz))
         .route("/metrics", get(read::metrics))
         .route("/api/v1/status", get(read::status))
+        .route("/api/v1/overview", get(live::overview))
+        .route("/api/v1/stream", get(live::stream).layer(Extension(feed)))
+        .route("/api/v1/token", post(change::token))
         .route("/api/v1/alerts", get(read::alerts))
         .route("/api/v1/events", get(read::events))
         .route("/api/v1/alertmanager", post(ingest::alertmanager))
@@ -112,14 +134,15 @@ async fn wrong_method() -> error::ApiError {
 async fn secure_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let fixed = [
-        (header::CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // The dashboard's files say themselves how they may be kept.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

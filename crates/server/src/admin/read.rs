@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use control::{HistoryQuery, Metric};
 use monitor::{FeatureHistogram, FeatureReading, ModelReadings, WindowReadings};
 use record::Lane;
 use serde::Deserialize;
@@ -21,6 +20,9 @@ use crate::status;
 
 /// Most events a call returns.
 const EVENTS_MAX: usize = 1_000;
+
+/// Bytes after which a call returns no further events: `before` asks for them.
+const EVENTS_BYTES: usize = 768 * 1024;
 
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
@@ -65,8 +67,17 @@ pub(super) async fn events(
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let events = plane.desk.controller().events(query.limit.clamp(1, EVENTS_MAX), query.before)?;
-    let events: Vec<Value> = events.iter().map(status::event).collect();
-    Ok(Json(json!({ "events": events })))
+    let mut room = EVENTS_BYTES;
+    let mut shown: Vec<Value> = Vec::new();
+    for event in events.iter().map(status::event) {
+        let size = event.to_string().len();
+        if size > room && !shown.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(size);
+        shown.push(event);
+    }
+    Ok(Json(json!({ "events": shown })))
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,9 +88,18 @@ pub(super) struct DriftQuery {
     version: Option<String>,
     #[serde(default)]
     lane: Lane,
+    /// Only this one.
+    feature: Option<String>,
+    /// Whether histograms come along.
+    #[serde(default = "yes")]
+    histograms: bool,
 }
 
-fn all() -> String {
+fn yes() -> bool {
+    true
+}
+
+pub(super) fn all() -> String {
     "all".to_owned()
 }
 
@@ -109,8 +129,9 @@ pub(super) async fn drift(
         tenant: query.tenant.clone(),
         reply,
     };
-    let histograms = plane.monitor.ask(ask).await?.unwrap_or_default();
-    Ok(Json(full_drift(of_model, window, &histograms, readings.at_ms)))
+    let histograms =
+        if query.histograms { plane.monitor.ask(ask).await?.unwrap_or_default() } else { Vec::new() };
+    Ok(Json(full_drift(of_model, window, &histograms, query.feature.as_deref(), readings.at_ms)))
 }
 
 /// Pairs shown of a prediction when the caller does not say how many.
@@ -149,7 +170,7 @@ pub(super) async fn pairs(
 
 /// The version to show when none is named: the active one, on the shadow lane the first that gets copies. Of a model that
 /// is only measured, the one that served last.
-fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
+pub(super) fn default_version(plane: &Plane, model: &str, lane: Lane) -> String {
     if let Some(version) = plane.measured_version(model, lane) {
         return version.to_string();
     }
@@ -176,11 +197,13 @@ fn full_drift(
     model: &ModelReadings,
     window: &WindowReadings,
     histograms: &[FeatureHistogram],
+    only: Option<&str>,
     at_ms: i64,
 ) -> Value {
     let features: Vec<Value> = window
         .features
         .iter()
+        .filter(|reading| only.is_none_or(|only| *reading.feature == *only))
         .map(|reading| {
             let histogram =
                 histograms.iter().find(|h| h.feature == reading.feature && h.reference == reading.reference);
@@ -212,103 +235,6 @@ fn feature(reading: &FeatureReading, histogram: Option<&FeatureHistogram>) -> Va
             "psi_contributions": h.contributions,
         })),
     })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HistoryParams {
-    #[serde(default = "psi")]
-    metric: String,
-    #[serde(default)]
-    feature: String,
-    #[serde(default = "all")]
-    tenant: String,
-    #[serde(default)]
-    lane: Lane,
-    version: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    step: Option<String>,
-}
-
-fn psi() -> String {
-    "psi".to_owned()
-}
-
-/// How far back a history goes when `from` is not given.
-const HISTORY_DEFAULT_MS: i64 = 3_600_000;
-
-/// Distance of its points when `step` is not given.
-const HISTORY_STEP_MS: i64 = 15_000;
-
-pub(super) async fn history(
-    State(plane): State<Arc<Plane>>,
-    Path(model): Path<String>,
-    Query(query): Query<HistoryParams>,
-) -> Result<Json<Value>, ApiError> {
-    if !plane.settings().models.iter().any(|m| *m.name == *model) {
-        return Err(ApiError::unknown_model(&model));
-    }
-    let now = crate::clock::now_ms();
-    let to = query.to.as_deref().map_or(Ok(now), |text| instant("to", text))?;
-    let from = query.from.as_deref().map_or(Ok(to - HISTORY_DEFAULT_MS), |text| instant("from", text))?;
-    let step_ms = query.step.as_deref().map_or(Ok(None), |text| duration(text).map(Some))?;
-    if from >= to {
-        return Err(ApiError::bad_request("bad_range", "`from` must be before `to`"));
-    }
-    let metric = Metric::parse(&query.metric).ok_or_else(|| {
-        let known: Vec<&str> = Metric::ALL.iter().map(|metric| metric.as_str()).collect();
-        ApiError::bad_request("bad_metric", format!("`metric` must be one of {}", known.join(", ")))
-    })?;
-    let wanted = HistoryQuery {
-        model: model.clone(),
-        metric,
-        feature: query.feature.clone(),
-        tenant: query.tenant.clone(),
-        lane: query.lane,
-        version: query.version.clone(),
-        from_ms: from,
-        to_ms: to,
-        step_ms: step_ms.unwrap_or(HISTORY_STEP_MS),
-    };
-    let points = plane.history(&wanted)?;
-    let points: Vec<Value> = points.iter().map(|(at, value)| json!([rfc3339(*at), value])).collect();
-    Ok(Json(json!({
-        "model": model, "metric": metric, "feature": query.feature, "tenant": query.tenant, "lane": query.lane,
-        "version": query.version, "from": rfc3339(from), "to": rfc3339(to), "points": points,
-    })))
-}
-
-/// RFC 3339 or unix seconds.
-fn instant(key: &str, text: &str) -> Result<i64, ApiError> {
-    if let Ok(seconds) = text.parse::<f64>()
-        && seconds.is_finite()
-    {
-        return Ok((seconds * 1000.0) as i64);
-    }
-    text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).map_err(|_| {
-        ApiError::bad_request(
-            "bad_time",
-            format!("`{key}` must be RFC 3339 or unix seconds, not `{}`", shown(text)),
-        )
-    })
-}
-
-/// `15s`, `5m` or plain seconds.
-fn duration(text: &str) -> Result<i64, ApiError> {
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Ok(i64::from(seconds) * 1000);
-    }
-    text.parse::<jiff::SignedDuration>()
-        .ok()
-        .map(|step| step.as_millis() as i64)
-        .filter(|step| *step > 0)
-        .ok_or_else(|| {
-            ApiError::bad_request(
-                "bad_step",
-                format!("`step` must be a duration such as `15s`, not `{}`", shown(text)),
-            )
-        })
 }
 
 pub(super) async fn profile(

@@ -37,7 +37,7 @@ fn child() {
         controller.applied(id, now).expect("is pending");
         println!("\nack applied {id}");
         controller.step(now, &drift(now, "v2", 0.4), &[latency("v2", Some(9.0))]);
-        controller.store_mut().record_readings(&drift(now, "v2", 0.4), &[]).expect("is written");
+        controller.store_mut().record_readings(&drift(now, "v2", 0.4), &[], &[]).expect("is written");
         controller.confirmed(id, now).expect("is pending");
         println!("\nack confirmed {id}");
     }

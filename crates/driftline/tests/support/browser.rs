@@ -1,0 +1,298 @@
+//! A real browser: Chromium without a window, driven over its DevTools protocol as a person would drive it.
+//!
+//! The protocol is JSON over a WebSocket; what the tests need of it fits here, so that they run with `cargo test` alone.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tungstenite::{Message, WebSocket};
+
+use super::{DEADLINE, await_some, repository, require};
+
+/// How long one command of the protocol may take.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time between two looks at a page.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A browser with one page; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Browser {
+    child: Child,
+    socket: WebSocket<TcpStream>,
+    session: String,
+    next_id: u64,
+    /// Errors on the console, exceptions, refused loads, dialogs.
+    problems: Vec<String>,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// `None`, with a note, when no Chromium is installed.
+    pub(crate) fn start() -> Option<Self> {
+        let program = require("chromium")?;
+        let profile = tempfile::tempdir().unwrap();
+        let child = Command::new(program)
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+            ])
+            .args(["--hide-scrollbars", "--force-device-scale-factor=1", "--remote-debugging-port=0"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = profile.path().join("DevToolsActivePort");
+        let (port, path) = await_some("Chromium says where it listens", DEADLINE, || {
+            let text = std::fs::read_to_string(&said).ok()?;
+            let (port, path) = text.trim().split_once('\n')?;
+            Some((port.parse::<u16>().ok()?, path.to_owned()))
+        });
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(COMMAND_DEADLINE)).unwrap();
+        let url = format!("ws://127.0.0.1:{port}{path}");
+        let (socket, _) = tungstenite::client(url, stream).unwrap();
+        let mut this = Self {
+            child,
+            socket,
+            session: String::new(),
+            next_id: 0,
+            problems: Vec::new(),
+            _profile: profile,
+        };
+        let target = this.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        this.session = this.call("Target.attachToTarget", attach)["sessionId"].as_str().unwrap().to_owned();
+        for domain in ["Page", "Runtime", "Log"] {
+            this.call(&format!("{domain}.enable"), json!({}));
+        }
+        this.look(1280, 900, "light");
+        Some(this)
+    }
+
+    /// Size of the window, and the system's colours: `light` or `dark`.
+    pub(crate) fn look(&mut self, width: u32, height: u32, colours: &str) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+        let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": colours }] });
+        self.call("Emulation.setEmulatedMedia", feature);
+    }
+
+    /// Goes to an address and waits for the page.
+    #[track_caller]
+    pub(crate) fn open(&mut self, url: &str) {
+        let outcome = self.call("Page.navigate", json!({ "url": url }));
+        assert!(outcome["errorText"].is_null(), "{url}: {outcome}");
+        self.await_true("document.readyState === 'complete'");
+    }
+
+    /// Value of an expression on the page; a promise is waited for.
+    #[track_caller]
+    pub(crate) fn eval(&mut self, expression: &str) -> Value {
+        let asked = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let mut outcome = self.call("Runtime.evaluate", asked);
+        assert!(outcome["exceptionDetails"].is_null(), "{expression}: {}", outcome["exceptionDetails"]);
+        outcome["result"]["value"].take()
+    }
+
+    /// Waits until an expression is true.
+    #[track_caller]
+    pub(crate) fn await_true(&mut self, expression: &str) {
+        let began = Instant::now();
+        while self.eval(&format!("Boolean({expression})")) != json!(true) {
+            if began.elapsed() > DEADLINE {
+                self.screenshot("failed");
+                let text = self.text("body");
+                panic!("not within {DEADLINE:?}: {expression}\nproblems: {:?}\n{text}", self.problems);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Waits until the text of an element holds this.
+    #[track_caller]
+    pub(crate) fn await_text(&mut self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        self.await_true(&format!(
+            "[...document.querySelectorAll({selector})].some((e) => e.innerText.includes({text}))"
+        ));
+    }
+
+    /// The text of the first such element; empty when there is none.
+    #[track_caller]
+    pub(crate) fn text(&mut self, selector: &str) -> String {
+        let text = self.eval(&format!("document.querySelector({})?.innerText ?? ''", json!(selector)));
+        text.as_str().unwrap().to_owned()
+    }
+
+    /// Clicks the first visible element of this selector that holds the text, with the mouse.
+    #[track_caller]
+    pub(crate) fn click(&mut self, selector: &str, text: &str) {
+        let find = format!(
+            "[...document.querySelectorAll({})].find((e) => e.innerText.includes({}) && e.getClientRects().length && !e.disabled)",
+            json!(selector),
+            json!(text)
+        );
+        self.await_true(&find);
+        let place = self.eval(&format!(
+            "(() => {{ const e = {find}; e.scrollIntoView({{ block: 'center' }}); const r = e.getBoundingClientRect(); \
+             return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        ));
+        self.click_at(place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
+    }
+
+    /// Clicks a place of the window.
+    pub(crate) fn click_at(&mut self, x: f64, y: f64) {
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+            let count = u8::from(kind != "mouseMoved");
+            let button = if count == 0 { "none" } else { "left" };
+            let event = json!({ "type": kind, "x": x, "y": y, "button": button, "clickCount": count });
+            self.call("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Types into the field of this selector, in place of what it held.
+    #[track_caller]
+    pub(crate) fn type_into(&mut self, selector: &str, text: &str) {
+        let field = format!("document.querySelector({})", json!(selector));
+        self.await_true(&field);
+        self.eval(&format!("{field}.focus(); {field}.select?.()"));
+        self.call("Input.insertText", json!({ "text": text }));
+    }
+
+    /// Presses a key such as `Tab`, `Enter` or `2`.
+    pub(crate) fn press(&mut self, key: &str) {
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            other => (u32::from(other.as_bytes()[0]), other),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = json!(text);
+            }
+            self.call("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// The whole page as a picture under `target/screenshots`.
+    pub(crate) fn screenshot(&mut self, name: &str) -> PathBuf {
+        let size = self.call("Page.getLayoutMetrics", json!({}))["cssContentSize"].clone();
+        let height = size["height"].as_f64().unwrap_or(900.0).min(6_000.0);
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1 });
+        let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let picture = self.call("Page.captureScreenshot", asked);
+        let folder = repository().join("target/screenshots");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{name}.png"));
+        std::fs::write(&file, STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()).unwrap();
+        file
+    }
+
+    /// What axe-core finds serious or critical; `None`, with a note, when it is not installed.
+    #[track_caller]
+    pub(crate) fn accessibility(&mut self) -> Option<Vec<String>> {
+        let script = axe()?;
+        self.eval(&format!("{script}; 0"));
+        let found = self.eval(
+            "axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.map((v) => \
+             `${v.impact} ${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`))",
+        );
+        let found = found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned());
+        Some(found.filter(|one| one.starts_with("serious") || one.starts_with("critical")).collect())
+    }
+
+    /// Forgets what went wrong so far, where a test made it go wrong.
+    pub(crate) fn forgive(&mut self) {
+        self.eval("0");
+        self.problems.clear();
+    }
+
+    /// Fails when anything went wrong on the page since the last look.
+    #[track_caller]
+    pub(crate) fn is_clean(&mut self) {
+        // Whatever was told before this answer has been read by then.
+        self.eval("0");
+        let problems = std::mem::take(&mut self.problems);
+        assert!(problems.is_empty(), "{problems:#?}");
+    }
+
+    #[track_caller]
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        self.next_id += 1;
+        let id = self.next_id;
+        let mut command = json!({ "id": id, "method": method, "params": params });
+        if !self.session.is_empty() {
+            command["sessionId"] = json!(self.session);
+        }
+        self.socket.send(Message::text(command.to_string())).unwrap();
+        loop {
+            let message = self.socket.read().unwrap_or_else(|error| panic!("{method}: {error}"));
+            let Message::Text(text) = message else { continue };
+            let mut message: Value = serde_json::from_str(&text).unwrap();
+            if message["id"] == json!(id) {
+                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
+                return message["result"].take();
+            }
+            self.problems.extend(problem(&message));
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What an event says went wrong.
+fn problem(event: &Value) -> Option<String> {
+    let params = &event["params"];
+    match event["method"].as_str()? {
+        "Runtime.exceptionThrown" => Some(format!("exception: {}", params["exceptionDetails"])),
+        "Runtime.consoleAPICalled"
+            if ["error", "warning", "assert"].iter().any(|kind| params["type"] == *kind) =>
+        {
+            Some(format!("console: {}", params["args"]))
+        }
+        "Log.entryAdded" if params["entry"]["level"] == "error" => {
+            Some(format!("log: {} {}", params["entry"]["text"], params["entry"]["url"]))
+        }
+        "Page.javascriptDialogOpening" => Some(format!("dialog: {}", params["message"])),
+        _ => None,
+    }
+}
+
+/// The source of axe-core: where `.ci/run` puts it, or what `DRIFTLINE_AXE` names.
+fn axe() -> Option<String> {
+    let usual = repository().join("target/npm/node_modules/axe-core/axe.min.js");
+    let file = std::env::var_os("DRIFTLINE_AXE").map_or(usual, |file| Path::new(&file).to_path_buf());
+    match std::fs::read_to_string(&file) {
+        Ok(script) => Some(script),
+        Err(error) => {
+            let required = std::env::var("DRIFTLINE_REQUIRE_SERVERS").is_ok_and(|value| value == "1");
+            assert!(
+                !required,
+                "axe-core is not installed and DRIFTLINE_REQUIRE_SERVERS=1: {file:?}: {error}"
+            );
+            eprintln!("skipped: {} is not there: npm install --prefix target/npm axe-core", file.display());
+            None
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// Elements from data. Text is only ever text: nothing in the dashboard reads markup.
+
+/** Characters of a name from outside that are put into the page. */
+const NAME_CHARS = 160;
+
+/** Characters that would turn the direction of what stands beside them, or show nothing at all. */
+// eslint-disable-next-line no-control-regex
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+/**
+ * Makes an element. `on…` are listeners, `vars` custom properties, `false`, `null` and `undefined` leave an attribute out.
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {...any} children elements, text, numbers, lists of those; null, undefined and false are nothing
+ * @returns {any}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "vars") for (const [key, v] of Object.entries(value)) element.style.setProperty(key, String(v));
+    else if (name in PROPERTIES) /** @type {any} */ (element)[name] = value;
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  put(element, children);
+  return element;
+}
+
+/** Attributes that only work as properties. */
+const PROPERTIES = { value: 1, checked: 1, disabled: 1, selected: 1 };
+
+/** @param {Node} parent @param {any} child */
+function put(parent, child) {
+  if (child === undefined || child === null || child === false) return;
+  if (Array.isArray(child)) for (const one of child) put(parent, one);
+  else parent.appendChild(child instanceof Node ? child : document.createTextNode(String(child)));
+}
+
+/**
+ * Shows these children and no others.
+ * @param {Element} parent @param {...any} children
+ */
+export function fill(parent, ...children) {
+  parent.replaceChildren();
+  put(parent, children);
+}
+
+/**
+ * A name from outside as plain, short text: what would hide or turn text is shown by its code.
+ * @param {any} text @param {number} [chars]
+ */
+export function plain(text, chars = NAME_CHARS) {
+  const whole = String(text ?? "");
+  const cut = whole.length > chars ? whole.slice(0, chars) + "…" : whole;
+  return cut.replace(HIDDEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}
+
+/** A name from outside, kept apart from the text around it. @param {any} text @param {string} [kind] */
+export function name(text, kind = "") {
+  return h("bdi", { class: "name " + kind, title: plain(text, 500) }, plain(text));
+}

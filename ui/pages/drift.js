@@ -1,0 +1,151 @@
+// Drift: every feature over time; a click opens one.
+
+import { get, ofModel } from "../lib/api.js";
+import { chart, points, tooltip } from "../lib/charts.js";
+import { fill, h, name, plain } from "../lib/dom.js";
+import { count, moment, psi, some } from "../lib/format.js";
+import { gauge, grade, graded, key, link, panel, segments, select, slot } from "../lib/parts.js";
+import { between, go } from "../lib/place.js";
+
+const LABELS = /** @type {Record<string, string>} */ ({ psi: "PSI", js_divergence: "JS divergence" });
+
+/** Rows of a heatmap that are drawn; the table has all. */
+const ROWS = 60;
+
+/**
+ * What to look at: tenant, version, lane, reference.
+ * @param {import("../lib/place.js").Place} at @param {any} model @param {Element} where @param {string} title
+ */
+export function filters(at, model, where, title) {
+  /** @type {string[]} */
+  let known = [];
+  const draw = () => fill(where,
+    h("h1", {}, title),
+    select("Tenant", at.tenant || "all", [["all", "all tenants"], ...known.map((t) => /** @type {[string, string]} */ ([t, plain(t, 40)]))], (t) => go({ tenant: t === "all" ? "" : t })),
+    select("Version", at.version, [["", at.lane === "shadow" ? "the shadow" : "what clients get"], ...model.versions.map((/** @type {string} */ v) => [v, plain(v, 40)])], (v) => go({ version: v })),
+    segments("Lane", at.lane, [["prod", "Prod"], ["shadow", "Shadow"]], (l) => go({ lane: l, reference: "" })),
+    at.lane === "shadow" && segments("Reference", at.reference, [["baseline", "Against the baseline"], ["prod", "Against prod"]], (r) => go({ reference: r })));
+  draw();
+  return {
+    /** @param {AbortSignal} signal */
+    async load(signal) {
+      const told = await get(ofModel(model.model, "tenants"), { version: at.version, lane: at.lane }, signal);
+      const names = told.tenants.map((/** @type {any} */ t) => t.tenant).sort();
+      if (names.join() === known.join() || where.contains(document.activeElement)) return;
+      known = names;
+      draw();
+    },
+  };
+}
+
+/** @param {import("../lib/place.js").Place} at @param {any} model */
+export function drift(at, model) {
+  const bar = h("div", { class: "filters" });
+  const heat = chart(`${LABELS[at.metric]} of every feature of ${model.model} over time`, "rows");
+  const table = slot();
+  const note = h("small");
+  const chosen = filters(at, model, bar, "Drift");
+  const element = h("div", { class: "page" }, bar,
+    panel(`${LABELS[at.metric]} by feature and time`, h("div", { class: "filters" }, note, scale(at.metric), segments("Measure", at.metric, [["psi", "PSI"], ["js_divergence", "JS"]], (m) => go({ metric: m }))), heat.element),
+    panel("Now", null, table));
+  /** @type {any} */
+  let limits = null;
+  /** @type {any} */
+  let grid = null;
+  heat.on("click", (event) => {
+    const row = grid?.rows[event.value?.[1]];
+    if (row) go({ feature: row.feature });
+  });
+
+  return {
+    element,
+    /** @param {any} over */
+    update(over) {
+      const first = !limits;
+      limits = over.limits;
+      if (first && grid) drawHeat(heat, grid, at, limits);
+    },
+    /** @param {AbortSignal} signal */
+    async load(signal) {
+      const who = { tenant: at.tenant || "all", lane: at.lane, version: at.version };
+      try {
+        const now = await get(ofModel(model.model, "drift"), { ...who, histograms: false }, signal);
+        if (at.reference === "prod") {
+          heat.element.style.setProperty("--rows", "1");
+          heat.say("Of shadow against prod only the present is kept: see below.");
+        } else {
+          grid = await get(ofModel(model.model, "grid"), { ...who, version: now.version, metric: at.metric, by: "feature", ...between(at.range), steps: 96 }, signal);
+          const left = Math.max(0, grid.rows.length - ROWS) + grid.left_out;
+          grid.rows = grid.rows.slice(0, ROWS);
+          note.textContent = `${some(grid.rows.length, "feature")}, the most drifted first${left ? `; ${count(left)} calmer ones are in the table only` : ""}`;
+          heat.element.style.setProperty("--rows", String(Math.max(4, grid.rows.length)));
+          if (limits) drawHeat(heat, grid, at, limits);
+        }
+        fill(table, limits && featureTable(now, at, limits));
+        await chosen.load(signal);
+      } catch (error) {
+        if (!signal.aborted) fill(table, h("p", { class: "empty wrong" }, error instanceof Error ? error.message : String(error)));
+      }
+    },
+    dispose: heat.dispose,
+  };
+}
+
+/** @param {any} heat @param {any} grid @param {any} at @param {any} limits */
+function drawHeat(heat, grid, at, limits) {
+  if (!grid.rows.length) return heat.say("Nothing is stored for this choice and range. The first column comes after 15 seconds of measuring.");
+  const times = Array.from({ length: grid.steps }, (_, i) => Date.parse(grid.start) + i * grid.step_seconds * 1000);
+  const cells = grid.rows.flatMap((/** @type {any} */ row, /** @type {number} */ y) =>
+    points(grid, row.values).flatMap(([, v], x) => (v === null ? [] : [[x, y, v]])));
+  heat.show((/** @type {Record<string, string>} */ c) => ({
+    grid: { left: 8, right: 8, top: 4, bottom: 4, containLabel: true },
+    xAxis: { type: "category", data: times, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.muted, interval: Math.ceil(grid.steps / 8) - 1, formatter: (/** @type {string} */ t) => short(Number(t), grid.step_seconds) } },
+    yAxis: { type: "category", inverse: true, data: grid.rows.map((/** @type {any} */ r) => plain(r.feature, 60)), axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.text, width: 150, overflow: "truncate", interval: 0 } },
+    visualMap: { show: false, type: "piecewise", dimension: 2, pieces: pieces(c, at.metric, limits) },
+    tooltip: tooltip(c, "item", (p) => ({ title: plain(grid.rows[p.value[1]].feature, 80), lines: [[p.color, moment(times[p.value[0]]), psi(p.value[2])]] })),
+    series: [{ type: "heatmap", data: cells, itemStyle: { borderColor: c.panel, borderWidth: grid.steps > 120 ? 0 : 1 }, emphasis: { itemStyle: { borderColor: c.text, borderWidth: 1 } } }],
+  }));
+}
+
+/** PSI goes by its limits; JS has none and goes by its size. @param {Record<string, string>} c @param {string} metric @param {any} limits */
+export function pieces(c, metric, limits) {
+  if (metric === "psi") {
+    return [
+      { lt: limits.psi_amber / 2, color: c.cool0 }, { gte: limits.psi_amber / 2, lt: limits.psi_amber, color: c.cool1 },
+      { gte: limits.psi_amber, lt: limits.psi_red, color: c["amber-fill"] }, { gte: limits.psi_red, lte: limits.psi_critical, color: c["red-fill"] },
+      { gt: limits.psi_critical, color: c["deep-fill"] },
+    ];
+  }
+  return [{ lt: 0.01, color: c.cool0 }, { gte: 0.01, lt: 0.05, color: c.cool1 }, { gte: 0.05, lt: 0.15, color: c.cool2 }, { gte: 0.15, color: c.cool3 }];
+}
+
+/** What the colours mean. @param {string} metric */
+function scale(metric) {
+  const of = metric === "psi" ? [["cool0", "calm"], ["cool1", "near amber"], ["amber-fill", "amber"], ["red-fill", "red"], ["deep-fill", "critical"]] : [["cool0", "< 0.01"], ["cool1", "< 0.05"], ["cool2", "< 0.15"], ["cool3", "more"]];
+  return h("span", { class: "keys squares" }, of.map(([colour, text]) => key(colour, text)));
+}
+
+/** @param {number} t @param {number} step */
+export function short(t, step) {
+  const d = new Date(t);
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  const day = `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+  return step >= 3600 ? day : step > 600 ? `${day} ${two(d.getHours())}h` : `${two(d.getHours())}:${two(d.getMinutes())}`;
+}
+
+/** @param {any} now @param {any} at @param {any} limits */
+function featureTable(now, at, limits) {
+  const rows = now.features.filter((/** @type {any} */ f) => f.reference === at.reference).sort((/** @type {any} */ a, /** @type {any} */ b) => (b.psi ?? -1) - (a.psi ?? -1));
+  if (!rows.length) {
+    const learning = now.reference?.state === "learning";
+    return h("p", { class: "empty" }, learning ? `Learning the reference: ${count(now.reference.rows)} of ${count(now.reference.wanted)} rows.` : "No requests of this tenant, version and lane have been measured.");
+  }
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Features now" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["Feature", "", "PSI", "Verdict", "Chance explains up to", "JS divergence", "Rows", "Reference rows"].map((t, i) => h("th", { scope: "col", "aria-label": t ? null : "PSI as a bar", class: [2, 4, 5, 6, 7].includes(i) ? "n" : "" }, t)))),
+    h("tbody", {}, rows.map((/** @type {any} */ f) => {
+      const of = grade(f.psi, limits, f.verdict);
+      return h("tr", {}, h("td", {}, link({ feature: f.feature }, name(f.feature))), h("td", { class: "gauge-cell" }, gauge(f.psi, limits, f.verdict)), h("td", { class: `n ${of}` }, psi(f.psi)),
+        h("td", {}, graded(of), of === "ok" && f.verdict === "fail" ? h("small", {}, " but more than chance") : ""), h("td", { class: "n" }, psi(f.psi_critical)), h("td", { class: "n" }, psi(f.js_divergence)),
+        h("td", { class: "n" }, count(f.n)), h("td", { class: "n" }, count(f.reference_n)));
+    }))));
+}
