@@ -169,16 +169,6 @@ pub(crate) fn single(page: &mut Exposition, name: &'static str, kind: Kind, help
     page.sample(&[], value);
 }
 
-/// Renders a `{:.3}`-like number for messages, without trailing zeros.
-pub(crate) fn short(value: f64) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    if write!(text, "{value:.3}").is_err() {
-        return text;
-    }
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

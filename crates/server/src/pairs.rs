@@ -121,15 +121,6 @@ pub(crate) fn candidates(
     current(readings).filter(|(_, version)| !version.is_noise())
 }
 
-/// A verdict as a word.
-pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "fail",
-        Verdict::Inconclusive => "inconclusive",
-    }
-}
-
 /// `GET /api/v1/models/{m}/pairs`; of every version unless one is named.
 pub(crate) fn full(readings: &PairReadings, model: &str, version: Option<&str>, top: &[TopPairs]) -> Value {
     let Some(read) = readings.models.iter().find(|read| *read.model == *model) else {

@@ -82,7 +82,10 @@ fn a_large_installation_stays_small_and_fast() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     fill_history(&folder.path().join("state"), now_ms);
     let instance = Instance::start(&folder, &models.yaml("", ""));
-    observe(&instance, 30);
+    // What the reference is learned from is in no window.
+    observe(&instance, 20);
+    instance.await_reference();
+    observe(&instance, 20);
     await_until("all tenants are measured", DEADLINE, || {
         instance.get("/api/v1/models/fraud/tenants?version=v2")["tenants_known"] == json!(TENANTS)
     });

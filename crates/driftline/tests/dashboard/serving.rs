@@ -110,6 +110,10 @@ fn listeners_are_bounded_and_give_their_place_back() {
 #[test]
 fn tables_of_tenants_and_traffic() {
     let running = Running::learned("");
+    for tenant in ["acme", "globex", "initech"] {
+        rows::send(&mut running.instance.client(), Some(tenant), 200, ordinary);
+        running.instance.await_requests("v2", "prod", tenant, 200);
+    }
     let path = |what: &str| format!("/api/v1/models/fraud/{what}");
     let tenants = running.instance.get(&path("tenants"));
     assert_eq!((&tenants["quorum"], &tenants["tenants_known"]), (&3.into(), &3.into()));
@@ -122,9 +126,9 @@ fn tables_of_tenants_and_traffic() {
         let lanes = traffic["lanes"].as_array().unwrap();
         lanes.iter().find(|one| one["version"] == version && one["lane"] == lane).cloned().unwrap()
     };
-    assert_eq!(lane("v2", "prod")["requests_total"], 30);
+    assert_eq!(lane("v2", "prod")["requests_total"], 42);
     assert_eq!(lane("v2", "prod")["codes"][0]["code"], 200);
-    assert_eq!(lane("v2", "prod")["latency"]["count"], 30);
+    assert_eq!(lane("v2", "prod")["latency"]["count"], 42);
     assert!(traffic["copies"]["dropped_by_reason"]["queue_full"].is_u64());
     for bad in [
         "grid?steps=401",

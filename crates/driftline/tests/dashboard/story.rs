@@ -19,7 +19,7 @@ fn drift_is_seen_opened_and_answered() {
     let Some(mut browser) = Browser::start() else { return };
     let running = Running::start("");
     browser.open(&running.url(""));
-    browser.await_text("main", "No requests have been measured yet.");
+    browser.await_text("main", "Learning what is normal: 0 of 1000 rows.");
     browser.screenshot("overview-empty");
     rows::send(&mut running.instance.client(), Some("acme"), LEARN / 2, ordinary);
     browser.await_text("main", "Learning what is normal: 500 of 1000 rows.");
