@@ -144,7 +144,7 @@ export function alertTable(alerts) {
   const rank = (/** @type {any} */ a) => (a.state === "firing" ? 100 : 0) + (a.stale ? 0 : 10) + order.indexOf(a.severity);
   const rows = [...groups.values()].sort((a, b) => rank(b[0]) - rank(a[0]));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Alerts" }, h("table", { class: "alerts" },
-    h("thead", {}, h("tr", {}, ["State", "Alert", "About", "Value", "Red tenants", "Since"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "n" : "" }, t)))),
+    h("thead", {}, h("tr", {}, ["State", "Alert", "About", "Value", "Red", "Since"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "n" : "" }, t)))),
     h("tbody", {}, rows.map(alertRow))));
 }
 
