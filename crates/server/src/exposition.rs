@@ -3,8 +3,6 @@
 //! Written here and not by a client library because every value comes out of a snapshot: there is nothing to register,
 //! and label sets come and go with tenants and reloads.
 
-use std::fmt::Write as _;
-
 /// Which of the two text formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {

@@ -109,7 +109,7 @@ mod tests {
         let rates = Rates::default();
         assert_eq!(rates.read(), []);
         for second in 0..=300_u64 {
-            let broken = if second > 240 { second - 240 } else { 0 };
+            let broken = second.saturating_sub(240);
             rates.sample(&traffic(second * 9, broken, broken), second as i64 * 1000);
         }
         let [reading] = rates.read().try_into().expect("one lane");

@@ -80,7 +80,7 @@ pub(super) async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     // Another page can't read it, but it could hold places.
     if matches!(
-        headers.get("sec-fetch-site").map(|value| value.as_bytes()),
+        headers.get("sec-fetch-site").map(axum::http::HeaderValue::as_bytes),
         Some(b"cross-site" | b"same-site")
     ) {
         let message = "live updates are for this instance's own pages";
