@@ -232,6 +232,7 @@ impl Browser {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "every caller makes its parameters on the spot")]
     fn call(&mut self, method: &str, params: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
