@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::baseline::BaselineArgs;
 use crate::compare::CompareArgs;
 use crate::demo::DemoArgs;
+use crate::demo::example::ExampleArgs;
 use crate::detect::DetectArgs;
 use crate::drill::DrillArgs;
 use crate::logging::LogFormat;
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// Two example models and real data that drifts: from change to rollback in under a minute
     #[command(after_help = "Example:\n  driftline demo --exit-after-rollback")]
     Demo(DemoArgs),
+    /// The demo's models and clients, each by itself, for a stack of containers
+    #[command(after_help = "Example:\n  driftline example model --version v2 --listen 127.0.0.1:8002")]
+    Example(ExampleArgs),
     /// Compare two data files, or a file with a reference profile
     #[command(
         after_help = "Examples:\n  driftline compare --reference train.parquet --current today.csv\n  driftline compare --reference profile.json --current today.jsonl --format json --fail-on 'psi>0.2'"
@@ -74,12 +78,15 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Write generated configuration
     #[command(
-        after_help = "Examples:\n  driftline export prometheus-rules -c driftline.yaml -o rules.yml\n  driftline export json-schema -o driftline.schema.json"
+        after_help = "Examples:\n  driftline export prometheus-rules -c driftline.yaml -o rules.yml\n  driftline export compose -c driftline.yaml -o stack"
     )]
     Export(ExportArgs),
     /// Show what a running instance does
     #[command(after_help = "Example:\n  driftline status --admin http://127.0.0.1:9464")]
     Status(StatusArgs),
+    /// Ask a URL once: 0 when it answers 2xx, else 1; for containers that hold nothing but this program
+    #[command(after_help = "Example:\n  driftline healthcheck --url http://127.0.0.1:9464/readyz")]
+    Healthcheck(HealthcheckArgs),
     /// Send all traffic back to the stable version
     #[command(after_help = "Example:\n  driftline rollback --model fraud --reason 'scores look wrong'")]
     Rollback(ChangeArgs),
@@ -144,8 +151,14 @@ pub(crate) struct CheckArgs {
 pub(crate) enum ExportKind {
     /// Alert rules for Prometheus, from the policy the embedded rules use
     PrometheusRules,
+    /// Routes and receivers for Alertmanager that fit those rules
+    Alertmanager,
+    /// Dashboard for Grafana, with the rules' thresholds
+    GrafanaDashboard,
     /// JSON schema of driftline.yaml, for editors
     JsonSchema,
+    /// A Compose stack of Driftline, Prometheus, Alertmanager, Loki, Fluent Bit and Grafana, as a folder
+    Compose,
 }
 
 /// Arguments of `export`.
@@ -157,7 +170,7 @@ pub(crate) struct ExportArgs {
     /// Configuration file to take the policy from [default: the default policy]
     #[arg(short, long, env = "DRIFTLINE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Where to [default: stdout]
+    /// Where to; for `compose` a folder, or the Compose file in it [default: stdout]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -194,6 +207,17 @@ pub(crate) enum StatusFormat {
     Table,
     /// For programs
     Json,
+}
+
+/// Arguments of `healthcheck`.
+#[derive(Args, Debug)]
+pub(crate) struct HealthcheckArgs {
+    /// What is asked
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464/readyz")]
+    pub(crate) url: http::Uri,
+    /// Seconds for the whole answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) timeout: u64,
 }
 
 /// Arguments of `rollback`.

@@ -1,10 +1,17 @@
-//! `status`, `rollback`, `promote` and `auto-rollback`: talk to a running instance.
+//! `status`, `healthcheck`, `rollback`, `promote` and `auto-rollback`: talk to a running instance.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use comfy_table::{Table, presets};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::admin_client::AdminClient;
-use crate::cli::{AutoRollbackArgs, ChangeArgs, PromoteArgs, StatusArgs, StatusFormat, Switch};
+use crate::cli::{
+    AutoRollbackArgs, ChangeArgs, HealthcheckArgs, PromoteArgs, StatusArgs, StatusFormat, Switch,
+};
+use crate::http_client::HttpClient;
 use crate::output::{Exit, Outcome, line, note};
 
 /// Runs a command that waits for answers.
@@ -29,6 +36,23 @@ pub(crate) fn status(args: &StatusArgs) -> Outcome {
         StatusFormat::Table => print_status(&status, &alerts)?,
     }
     Ok(if status["ready"] == true { Exit::Fine } else { Exit::Found })
+}
+
+/// `driftline healthcheck`.
+pub(crate) fn healthcheck(args: &HealthcheckArgs) -> Outcome {
+    let client = HttpClient::new(Duration::from_secs(args.timeout));
+    let answer = block_on(client.send(Method::GET, &args.url, &[], Bytes::new()));
+    match answer {
+        Ok(answer) if answer.status.is_success() => Ok(Exit::Fine),
+        Ok(answer) => {
+            note(format!("`{}` answered {}", args.url, answer.status));
+            Ok(Exit::Found)
+        }
+        Err(error) => {
+            note(format!("`{}`: {error:#}", args.url));
+            Ok(Exit::Found)
+        }
+    }
 }
 
 fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {

@@ -34,6 +34,8 @@ mod receivers;
 mod reload;
 mod restart;
 mod shadow_isolation;
+mod stack;
+mod stack_files;
 mod support;
 mod tail;
 mod wrk;

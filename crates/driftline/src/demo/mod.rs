@@ -4,6 +4,7 @@
 //! one's slowness is injected. The flights, their drift from winter to July, the gateway, the rules, the decision and the
 //! route are what they are anywhere else; the demo watches them through the admin API as a user would.
 
+pub(crate) mod example;
 mod flights;
 mod model;
 mod report;
@@ -37,6 +38,9 @@ use watch::{Clock, NEW, STABLE, Watcher};
 
 /// Threads for models, clients and watching.
 const THREADS: usize = 2;
+
+/// A free port of loopback.
+const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// How long models and clients may take to end.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -174,8 +178,8 @@ struct Servers {
 
 impl Servers {
     async fn start(models: &Models) -> std::io::Result<Self> {
-        let (_, stable) = ModelServer::start(STABLE, models.stable.clone()).await?;
-        let (slow, new) = ModelServer::start(NEW, models.new.clone()).await?;
+        let (_, stable) = ModelServer::start(STABLE, models.stable.clone(), FREE).await?;
+        let (slow, new) = ModelServer::start(NEW, models.new.clone(), FREE).await?;
         Ok(Self { stable, new, slow })
     }
 }

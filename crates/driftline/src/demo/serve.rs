@@ -21,6 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::flights::INPUTS;
 use super::model::Model;
 
+/// Where it says that it is ready, KServe v2.
+const READY_PATH: &str = "/v2/health/ready";
+
 /// The path that both versions answer.
 pub(super) const INFER_PATH: &str = "/v2/models/flights/infer";
 
@@ -51,14 +54,15 @@ pub(super) struct ModelServer {
 }
 
 impl ModelServer {
-    /// Listens on a free port of loopback and serves until the runtime ends.
+    /// Listens and serves until the runtime ends. Port 0 is a free one.
     pub(super) async fn start(
         version: &'static str,
         model: Model,
+        listen: SocketAddr,
     ) -> std::io::Result<(Arc<Self>, SocketAddr)> {
         let server = Self { version, model, slow: AtomicBool::new(false), answered: AtomicU64::new(0) };
         let server = Arc::new(server);
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         tokio::spawn(Arc::clone(&server).accept(listener));
         Ok((server, address))
@@ -95,6 +99,9 @@ impl ModelServer {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() == Method::GET && request.uri().path() == READY_PATH {
+            return response(StatusCode::OK, &ReadyAnswer { ready: true });
+        }
         if request.method() != Method::POST || request.uri().path() != INFER_PATH {
             return response(
                 StatusCode::NOT_FOUND,
@@ -179,6 +186,11 @@ struct OutputTensor {
     shape: [usize; 1],
     datatype: &'static str,
     data: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct ReadyAnswer {
+    ready: bool,
 }
 
 #[derive(Serialize)]

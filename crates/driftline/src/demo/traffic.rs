@@ -88,7 +88,12 @@ impl Traffic {
 
     /// From now on July's flights.
     pub(super) fn july(&self) {
-        self.is_july.store(true, Ordering::Relaxed);
+        self.season(true);
+    }
+
+    /// From now on July's flights, or winter's again.
+    pub(super) fn season(&self, is_july: bool) {
+        self.is_july.store(is_july, Ordering::Relaxed);
     }
 
     /// No more requests; those under way go on.
