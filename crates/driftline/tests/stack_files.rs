@@ -47,8 +47,9 @@ fn nginx_takes_the_stacks_file() {
     let config = shipped(
         "compose/nginx.conf",
         &[
-            ("/run/secrets", here),
+            // First, because the folder may itself be below it.
             ("/tmp/", &format!("{here}/")),
+            ("/run/secrets", here),
             ("listen 8080", &format!("listen {}", free_address())),
             ("model-v2:8000", "127.0.0.1:9"),
             ("observer:9464", "127.0.0.1:9"),
