@@ -31,8 +31,8 @@ pub use flags::{Flags, from_flags};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{json_schema, reference_markdown};
 pub use settings::{
-    AdminSettings, BudgetSettings, DrillSettings, EmbeddingCacheSettings, Loaded, ModelSettings,
-    ObserveSettings, Secret, Settings, ShadowSettings, StoreSettings,
+    AdminSettings, BudgetSettings, DrillSettings, EmbeddingCacheSettings, FollowSettings, Loaded,
+    ModelSettings, ObserveSettings, Secret, Settings, ShadowSettings, StoreSettings,
 };
 
 use resolve::Context;

@@ -1,10 +1,11 @@
 //! A configuration that is in order: plain values for the crates that work with them.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use actions::Secret;
 
 use crate::problem::Problem;
 
@@ -34,6 +35,18 @@ pub struct Settings {
     pub logs: feeds::sinks::LogSpec,
     /// Where inferences come from beside the gateway.
     pub sources: Vec<feeds::sources::SourceSpec>,
+    /// Who is told.
+    pub notify: Vec<actions::NotifierSpec>,
+    /// How alerts become messages.
+    pub grouping: actions::Grouping,
+    /// What is switched beside our own gateway: model and actuator, in the order written.
+    pub actuators: Vec<(Arc<str>, actions::ActuatorSpec)>,
+    /// What names the version that clients get: model and source.
+    pub follows: Vec<(Arc<str>, FollowSettings)>,
+    /// Who trains.
+    pub trainers: Vec<actions::TrainerSpec>,
+    /// Address of the admin side as people reach it.
+    pub public_url: Option<String>,
     /// The admin side.
     pub admin: AdminSettings,
     /// Where state lives.
@@ -49,15 +62,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The same without a gateway: no traffic is taken, so none can be moved either.
+    /// The same without a gateway: no traffic is taken, so none can be moved either, except by actuators.
     #[must_use]
     pub fn without_traffic(mut self) -> Self {
         self.gateway.listen = None;
+        let actuators = &self.actuators;
+        let moved = |name: &Arc<str>| actuators.iter().any(|(model, _)| model == name);
         for model in &mut self.models {
-            model.auto_rollback = false;
+            model.auto_rollback &= moved(&model.name);
         }
         for model in &mut self.policy.models {
-            model.auto_rollback = false;
+            model.auto_rollback &= moved(&model.name);
         }
         self
     }
@@ -88,6 +103,17 @@ pub struct ModelSettings {
     pub auto_rollback: bool,
     /// How bodies are read.
     pub protocol: record::Protocol,
+}
+
+/// What names the version that clients of a model get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowSettings {
+    /// Where it stands.
+    pub source: actions::FollowSpec,
+    /// How often it is looked at.
+    pub every: Duration,
+    /// Values that stand for a version of another name: value and version.
+    pub names: std::collections::HashMap<String, String>,
 }
 
 /// What the admin side tells about a shadow.
@@ -168,26 +194,4 @@ pub struct ObserveSettings {
 pub struct DrillSettings {
     /// Whether drills are accepted. Default `false`.
     pub enabled: bool,
-}
-
-/// A secret that cannot be printed by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// The secret itself, for comparing and sending.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
 }

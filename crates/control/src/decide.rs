@@ -9,10 +9,16 @@
 //! | some not handled, while a change of this model is being carried out | blocked: in progress |
 //! | clients already get the stable version | blocked: already stable |
 //! | automatic rollback is off | blocked: auto off |
+//! | the mode is frozen | blocked: frozen |
+//! | a person holds the model | blocked: held |
 //! | the stable version is in trouble itself | blocked: target unhealthy |
 //! | within the cool-down after a change of traffic, by a person or not | blocked: cool-down |
 //! | the most rollbacks in the period are used up | blocked: limit reached (the caller then switches automatic rollback off) |
 //! | the mode is observe | blocked: observe (what would have been done) |
+//! | the mode is recommend | blocked: recommended (a person is told) |
+//! | the mode is approve, and a proposal waits already | blocked: awaiting approval |
+//! | the mode is approve, and a proposal about all of them was turned down or ran out | blocked: not approved |
+//! | the mode is approve | propose to roll back |
 //! | otherwise | roll back to the stable version |
 //!
 //! A rollback handles every episode that fires at that moment, so none of them ever causes a second one.
@@ -67,6 +73,12 @@ pub struct ModelState<'a> {
     pub in_progress: bool,
     /// Whether the stable version is not known to be in trouble.
     pub target_healthy: bool,
+    /// Whether a person holds the model where it is.
+    pub held: bool,
+    /// Whether a proposal waits for approval.
+    pub proposed: bool,
+    /// Episodes that a proposal was about which was turned down or ran out.
+    pub not_approved: &'a BTreeSet<Episode>,
 }
 
 /// What to do.
@@ -79,6 +91,13 @@ pub enum Verdict {
         /// The stable version.
         to: Arc<str>,
         /// Every episode this answers: all that fire now.
+        because: Vec<Episode>,
+    },
+    /// Ask whether every client may be sent to `to`.
+    Propose {
+        /// The stable version.
+        to: Arc<str>,
+        /// Every episode it would answer: all that fire now.
         because: Vec<Episode>,
     },
     /// An alert calls for a rollback that must not be.
@@ -110,6 +129,16 @@ pub enum BlockReason {
     EpisodeHandled,
     /// A change of this model is being carried out.
     InProgress,
+    /// The mode is frozen.
+    Frozen,
+    /// A person holds the model where it is.
+    Held,
+    /// The mode is recommend: a person is told.
+    Recommended,
+    /// A proposal waits for approval.
+    AwaitingApproval,
+    /// A proposal was turned down or ran out.
+    NotApproved,
 }
 
 impl BlockReason {
@@ -124,6 +153,11 @@ impl BlockReason {
             Self::TargetUnhealthy => "target_unhealthy",
             Self::EpisodeHandled => "episode_handled",
             Self::InProgress => "in_progress",
+            Self::Frozen => "frozen",
+            Self::Held => "held",
+            Self::Recommended => "recommended",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::NotApproved => "not_approved",
         }
     }
 }
@@ -139,25 +173,36 @@ pub fn decide(state: &ModelState<'_>, firing: &[FiringAlert]) -> Verdict {
     }
     let open: Vec<Episode> =
         episodes.iter().filter(|episode| !state.handled.contains(*episode)).cloned().collect();
-    if let Some(reason) = blocked(state, open.is_empty()) {
+    let fresh = open.iter().any(|episode| !state.not_approved.contains(episode));
+    if let Some(reason) = blocked(state, open.is_empty(), fresh) {
         let episodes = if open.is_empty() { episodes } else { open };
         return Verdict::Blocked { reason, episodes };
     }
     // Every episode that fires now is answered, those about other versions too.
     let because = firing.iter().map(|alert| alert.episode.clone()).collect();
-    Verdict::Rollback { to: Arc::clone(state.stable), because }
+    let to = Arc::clone(state.stable);
+    if state.mode == RollbackMode::Approve {
+        return Verdict::Propose { to, because };
+    }
+    Verdict::Rollback { to, because }
 }
 
-fn blocked(state: &ModelState<'_>, all_handled: bool) -> Option<BlockReason> {
+fn blocked(state: &ModelState<'_>, all_handled: bool, fresh: bool) -> Option<BlockReason> {
+    let approve = state.mode == RollbackMode::Approve;
     let reasons = [
         (all_handled, BlockReason::EpisodeHandled),
         (state.in_progress, BlockReason::InProgress),
         (state.active == state.stable, BlockReason::AlreadyStable),
         (!state.auto_enabled, BlockReason::AutoOff),
+        (state.mode == RollbackMode::Frozen, BlockReason::Frozen),
+        (state.held, BlockReason::Held),
         (!state.target_healthy, BlockReason::TargetUnhealthy),
         (state.cooldown_left_ms > 0, BlockReason::Cooldown),
         (state.rollbacks >= state.rollbacks_max, BlockReason::LimitReached),
         (state.mode == RollbackMode::Observe, BlockReason::Observe),
+        (state.mode == RollbackMode::Recommend, BlockReason::Recommended),
+        (approve && state.proposed, BlockReason::AwaitingApproval),
+        (approve && !fresh, BlockReason::NotApproved),
     ];
     reasons.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
 }
@@ -176,6 +221,9 @@ mod tests {
         handled: &'static [&'static str],
         in_progress: bool,
         target_healthy: bool,
+        held: bool,
+        proposed: bool,
+        not_approved: &'static [&'static str],
         /// Fingerprint and version of the alerts that fire.
         firing: &'static [(&'static str, Option<&'static str>)],
     }
@@ -189,6 +237,9 @@ mod tests {
         handled: &[],
         in_progress: false,
         target_healthy: true,
+        held: false,
+        proposed: false,
+        not_approved: &[],
         firing: &[("a", Some("v2"))],
     };
 
@@ -218,6 +269,9 @@ mod tests {
             handled: &row.handled.iter().map(|fingerprint| episode(fingerprint)).collect(),
             in_progress: row.in_progress,
             target_healthy: row.target_healthy,
+            held: row.held,
+            proposed: row.proposed,
+            not_approved: &row.not_approved.iter().map(|fingerprint| episode(fingerprint)).collect(),
         };
         let names = |episodes: Vec<Episode>| {
             episodes.into_iter().map(|one| one.fingerprint).collect::<Vec<_>>().join(",")
@@ -225,13 +279,14 @@ mod tests {
         match decide(&state, &firing) {
             Verdict::None => "none".to_owned(),
             Verdict::Rollback { to, because } => format!("rollback to {to} for {}", names(because)),
+            Verdict::Propose { to, because } => format!("propose {to} for {}", names(because)),
             Verdict::Blocked { reason, episodes } => format!("{} for {}", reason.as_str(), names(episodes)),
         }
     }
 
     #[test]
     fn every_row_of_the_table() {
-        let observe = RollbackMode::Observe;
+        let (observe, approve) = (RollbackMode::Observe, RollbackMode::Approve);
         let cases = [
             (DUE, "rollback to v1 for a"),
             (Row { firing: &[], ..DUE }, "none"),
@@ -257,6 +312,21 @@ mod tests {
             (Row { rollbacks: 3, ..DUE }, "limit_reached for a"),
             (Row { rollbacks: 4, mode: observe, ..DUE }, "limit_reached for a"),
             (Row { mode: observe, ..DUE }, "observe for a"),
+            (Row { held: true, ..DUE }, "held for a"),
+            (Row { held: true, mode: approve, target_healthy: false, ..DUE }, "held for a"),
+            (Row { mode: RollbackMode::Frozen, held: true, ..DUE }, "frozen for a"),
+            (Row { mode: RollbackMode::Frozen, auto_enabled: false, ..DUE }, "auto_off for a"),
+            (Row { mode: RollbackMode::Recommend, ..DUE }, "recommended for a"),
+            (Row { mode: RollbackMode::Recommend, cooldown_left_ms: 1, ..DUE }, "cooldown for a"),
+            (Row { mode: approve, ..DUE }, "propose v1 for a"),
+            (Row { mode: approve, proposed: true, ..DUE }, "awaiting_approval for a"),
+            (Row { mode: approve, not_approved: &["a"], ..DUE }, "not_approved for a"),
+            (
+                Row { mode: approve, not_approved: &["a"], firing: &[("a", None), ("b", None)], ..DUE },
+                "propose v1 for a,b",
+            ),
+            (Row { mode: approve, rollbacks: 3, ..DUE }, "limit_reached for a"),
+            (Row { proposed: true, not_approved: &["a"], ..DUE }, "rollback to v1 for a"),
         ];
         for (idx, (row, expected)) in cases.iter().enumerate() {
             assert_eq!(verdict(row), *expected, "row {idx}");

@@ -23,18 +23,18 @@ mod store;
 #[cfg(test)]
 mod testing;
 
-pub use actuator::{Actuator, ActuatorError, ActuatorFuture, Change};
+pub use actuator::{Actuator, ActuatorError, ActuatorFuture, Change, Patience, RehearsalFuture};
 pub use alert::{Alert, AlertChange, AlertState, AlertTransition, Annotations};
 pub use controller::{
-    AlertmanagerAlert, AlertmanagerWebhook, Controller, ModelPhase, ModelStatus, Step, WebhookAlertOutcome,
-    WebhookOutcome, WebhookVerdict,
+    AlertmanagerAlert, AlertmanagerWebhook, Controller, Hold, ModelPhase, ModelStatus, News, Proposal,
+    ProposalState, RetrainState, Retraining, Step, WebhookAlertOutcome, WebhookOutcome, WebhookVerdict,
 };
 pub use decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 pub use decision::{Decision, DecisionKind, DecisionState, Trigger};
 pub use error::{ControlError, StoreError};
 pub use evaluate::{Evaluation, Holding, Subject, evaluate};
 pub use latency::{LatencyHorizon, LatencyReading};
-pub use policy::{Condition, ModelPolicy, Policy, RollbackMode, Rule, Severity};
+pub use policy::{Condition, ModelPolicy, Policy, RetrainPolicy, RollbackMode, Rule, Severity};
 pub use prometheus::rules_yaml;
 pub use store::{
     DATABASE_FILE, Event, EventKind, GRID_ROWS_MAX, GRID_STEPS_MAX, Grid, GridBy, GridQuery, GridRow,

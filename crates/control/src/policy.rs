@@ -41,6 +41,8 @@ pub struct Policy {
     pub latency_horizon_ms: u64,
     /// One entry per model.
     pub models: Vec<ModelPolicy>,
+    /// When trainings are started.
+    pub retrain: Vec<RetrainPolicy>,
     /// Base of runbook links in annotations and exports; the rule's name in kebab case and `.md` are appended.
     pub runbook_base_url: String,
     /// Address of the dashboard for annotations, if known.
@@ -121,6 +123,28 @@ pub struct ModelPolicy {
     pub max_rollbacks: u32,
     /// ... in this time, milliseconds; then automatic rollback switches itself off and says so.
     pub max_rollbacks_per_ms: u64,
+    /// How long a proposed rollback waits for somebody's approval, milliseconds.
+    pub approval_ms: u64,
+}
+
+/// When one trainer is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetrainPolicy {
+    /// The trainer.
+    pub name: Arc<str>,
+    /// Alerts that start it.
+    pub alerts: Vec<String>,
+    /// Models that it trains; empty for all.
+    pub models: Vec<Arc<str>>,
+    /// It is not started again for the same model within this time, milliseconds.
+    pub cooldown_ms: u64,
+}
+
+impl RetrainPolicy {
+    /// Whether it trains this model.
+    pub fn trains(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|one| **one == *model)
+    }
 }
 
 /// What a critical alert does.
@@ -130,6 +154,25 @@ pub enum RollbackMode {
     /// Rolls back by itself.
     #[default]
     Automatic,
-    /// Decides and journals what it would have done, and does nothing (a dry run).
+    /// Proposes a rollback and waits for somebody's approval.
+    Approve,
+    /// Says that a rollback is advised, and does nothing.
+    Recommend,
+    /// Decides, rehearses and journals what it would have done, and does nothing: a dry run.
     Observe,
+    /// Nothing moves traffic but a rollback by a person.
+    Frozen,
+}
+
+impl RollbackMode {
+    /// As it is configured and served.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Approve => "approve",
+            Self::Recommend => "recommend",
+            Self::Observe => "observe",
+            Self::Frozen => "frozen",
+        }
+    }
 }

@@ -18,6 +18,7 @@ pub(crate) fn policy() -> Policy {
         tenants_red: 3,
         latency_horizon_ms: 60_000,
         models: vec![model("fraud")],
+        retrain: Vec::new(),
         runbook_base_url: "https://runbooks.example/driftline/".to_owned(),
         dashboard_url: None,
     }
@@ -36,6 +37,7 @@ pub(crate) fn model(name: &str) -> ModelPolicy {
         cooldown_ms: 600_000,
         max_rollbacks: 3,
         max_rollbacks_per_ms: 86_400_000,
+        approval_ms: 1_800_000,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::demo::DemoArgs;
 use crate::demo::example::ExampleArgs;
 use crate::detect::DetectArgs;
 use crate::drill::DrillArgs;
+use crate::follow::FollowArgs;
 use crate::logging::LogFormat;
 use crate::replay::ReplayArgs;
 
@@ -89,13 +90,33 @@ pub(crate) enum Command {
     Healthcheck(HealthcheckArgs),
     /// Send all traffic back to the stable version
     #[command(after_help = "Example:\n  driftline rollback --model fraud --reason 'scores look wrong'")]
-    Rollback(ChangeArgs),
+    Rollback(RollbackArgs),
     /// Send all traffic to a version again
     #[command(after_help = "Example:\n  driftline promote --model fraud --version v2")]
     Promote(PromoteArgs),
     /// Switch automatic rollback on or off
     #[command(after_help = "Example:\n  driftline auto-rollback off --model fraud")]
     AutoRollback(AutoRollbackArgs),
+    /// Approve the rollback that waits for it
+    #[command(after_help = "Example:\n  driftline approve --model fraud")]
+    Approve(ChangeArgs),
+    /// Turn down the rollback that waits for approval
+    #[command(after_help = "Example:\n  driftline reject --model fraud --reason 'a holiday, not drift'")]
+    Reject(ChangeArgs),
+    /// Hold a model where it is: no alert moves its traffic
+    #[command(after_help = "Example:\n  driftline hold --model fraud --minutes 120 --reason 'load test'")]
+    Hold(HoldArgs),
+    /// Let a model go that is held
+    #[command(after_help = "Example:\n  driftline release --model fraud")]
+    Release(ChangeArgs),
+    /// Start a training now
+    #[command(after_help = "Example:\n  driftline retrain --model fraud --trainer airflow")]
+    Retrain(RetrainArgs),
+    /// Keep another gateway's configuration at the version that a parameter, a file or an endpoint names
+    #[command(
+        after_help = "Example:\n  driftline follow --ssm /model/current --map v1=10.0.0.1:8080 --map v2=10.0.0.2:8080 \\\n    --template upstream.conf.tmpl -o /etc/nginx/conf.d/upstream.conf --test 'nginx -t' --reload 'nginx -s reload'"
+    )]
+    Follow(FollowArgs),
     /// Print shell completions
     #[command(after_help = "Example:\n  driftline completions bash > /etc/bash_completion.d/driftline")]
     Completions(CompletionsArgs),
@@ -220,7 +241,37 @@ pub(crate) struct HealthcheckArgs {
     pub(crate) timeout: u64,
 }
 
+/// Arguments of `hold`.
+#[derive(Args, Debug)]
+pub(crate) struct HoldArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// How long [default: until it is released]
+    #[arg(long)]
+    pub(crate) minutes: Option<u64>,
+}
+
+/// Arguments of `retrain`.
+#[derive(Args, Debug)]
+pub(crate) struct RetrainArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// The trainer, as it is called under `retrain` [default: the first that trains the model]
+    #[arg(long)]
+    pub(crate) trainer: Option<String>,
+}
+
 /// Arguments of `rollback`.
+#[derive(Args, Debug)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Say what every actuator would do, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Arguments of commands about one model.
 #[derive(Args, Debug)]
 pub(crate) struct ChangeArgs {
     #[command(flatten)]

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::admin_client::AdminClient;
 use crate::cli::{
-    AutoRollbackArgs, ChangeArgs, HealthcheckArgs, PromoteArgs, StatusArgs, StatusFormat, Switch,
+    AutoRollbackArgs, ChangeArgs, HealthcheckArgs, HoldArgs, PromoteArgs, RetrainArgs, RollbackArgs,
+    StatusArgs, StatusFormat, Switch,
 };
 use crate::http_client::HttpClient;
 use crate::output::{Exit, Outcome, line, note};
@@ -156,8 +157,70 @@ fn text(value: &Value) -> String {
 }
 
 /// `driftline rollback`.
-pub(crate) fn rollback(args: &ChangeArgs) -> Outcome {
-    change(args, "rollback", &json!({ "reason": args.reason, "actor": actor() }))
+pub(crate) fn rollback(args: &RollbackArgs) -> Outcome {
+    let body = json!({ "reason": args.change.reason, "actor": actor(), "dry_run": args.dry_run });
+    if !args.dry_run {
+        return change(&args.change, "rollback", &body);
+    }
+    let answer = call(&args.change, "rollback", &body)?;
+    let (model, from, to) = (text(&answer["model"]), text(&answer["from"]), text(&answer["to"]));
+    line(format!("{model}: nothing is done; from {from} to {to}"))?;
+    let mut exit = Exit::Fine;
+    for step in answer["steps"].as_array().into_iter().flatten() {
+        let actuator = text(&step["actuator"]);
+        if let Some(error) = step["error"].as_str() {
+            exit = Exit::Found;
+            line(format!("  {actuator} could not say: {error}"))?;
+        } else {
+            line(format!("  {actuator} would {}", text(&step["would"])))?;
+        }
+    }
+    Ok(exit)
+}
+
+/// `driftline approve`.
+pub(crate) fn approve(args: &ChangeArgs) -> Outcome {
+    change(args, "approve", &json!({ "actor": actor() }))
+}
+
+/// `driftline reject`.
+pub(crate) fn reject(args: &ChangeArgs) -> Outcome {
+    let answer = call(args, "reject", &json!({ "actor": actor() }))?;
+    line(format!("{}: proposal {} is turned down", text(&answer["model"]), text(&answer["proposal"])))?;
+    Ok(Exit::Fine)
+}
+
+/// `driftline hold`.
+pub(crate) fn hold(args: &HoldArgs) -> Outcome {
+    let mut body = json!({ "reason": args.change.reason, "actor": actor() });
+    if let Some(minutes) = args.minutes {
+        body["seconds"] = minutes.saturating_mul(60).into();
+    }
+    let answer = call(&args.change, "hold", &body)?;
+    let until = args
+        .minutes
+        .map_or_else(|| "until it is released".to_owned(), |minutes| format!("for {minutes} min"));
+    line(format!("{}: held where it is {until}", text(&answer["model"])))?;
+    Ok(Exit::Fine)
+}
+
+/// `driftline release`.
+pub(crate) fn release(args: &ChangeArgs) -> Outcome {
+    let answer = call(args, "release", &json!({ "reason": args.reason, "actor": actor() }))?;
+    line(format!("{}: not held any more", text(&answer["model"])))?;
+    Ok(Exit::Fine)
+}
+
+/// `driftline retrain`.
+pub(crate) fn retrain(args: &RetrainArgs) -> Outcome {
+    let mut body = json!({ "reason": args.change.reason, "actor": actor() });
+    if let Some(trainer) = &args.trainer {
+        body["trainer"] = trainer.as_str().into();
+    }
+    let answer = call(&args.change, "retrain", &body)?;
+    let (model, trainer, key) = (text(&answer["model"]), text(&answer["trainer"]), text(&answer["key"]));
+    line(format!("{model}: {trainer} is being told to start {key}"))?;
+    Ok(Exit::Fine)
 }
 
 /// `driftline promote`.
@@ -169,12 +232,16 @@ pub(crate) fn promote(args: &PromoteArgs) -> Outcome {
     change(&args.change, "promote", &body)
 }
 
-fn change(args: &ChangeArgs, verb: &str, body: &Value) -> Outcome {
-    let answer = block_on(async {
+fn call(args: &ChangeArgs, verb: &str, body: &Value) -> anyhow::Result<Value> {
+    block_on(async {
         let admin = AdminClient::from_args(&args.admin)?;
         let model = admin.model(args.model.as_deref()).await?;
         admin.post(&format!("/api/v1/models/{model}/{verb}"), body).await
-    })?;
+    })
+}
+
+fn change(args: &ChangeArgs, verb: &str, body: &Value) -> Outcome {
+    let answer = call(args, verb, body)?;
     let decision = &answer["decision"];
     line(format!(
         "{}: clients got {} and get {} now (decision {})",

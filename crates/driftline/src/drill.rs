@@ -100,6 +100,11 @@ fn steps(progress: &Value, start: i64) -> Vec<String> {
     add(at("pending_at_ms"), format!("alert pending (PSI {} seen)", number(&progress["psi_seen"])));
     add(at("fired_at_ms"), format!("alert fired: {}", string(&progress["alert"])));
     add(at("moved_at_ms"), format!("traffic moved to {}", string(&progress["stable"])));
+    for actuator in progress["actuators"].as_array().into_iter().flatten() {
+        let ms = actuator["ms"].as_i64().unwrap_or_default();
+        let word = if actuator["done"] == true { "read back after" } else { "FAILED after" };
+        add(at("confirmed_at_ms"), format!("{} {word} {ms} ms", string(&actuator["actuator"])));
+    }
     let p95 = match progress["p95_after_ms"].as_f64() {
         Some(p95) => format!("p95 {p95:.1} ms"),
         None => "no traffic of its own to measure".to_owned(),
@@ -119,9 +124,16 @@ fn verdict(progress: &Value, start: i64) -> Vec<String> {
         p95("p95_drill_ms"),
         p95("p95_after_ms")
     ));
+    if let (Some(requests), Some(failed)) =
+        (progress["requests"].as_u64(), progress["requests_failed"].as_u64())
+    {
+        lines.push(format!("requests of clients meanwhile: {requests}, lost: {failed}"));
+    }
     if let Some(fired) = at("fired_at_ms") {
         lines.push(promise("change to alert", fired - start, ALERT_PROMISE_MS));
         if let Some(moved) = at("moved_at_ms") {
+            // Everywhere: our own gateway, and what every actuator has read back.
+            let moved = at("confirmed_at_ms").unwrap_or(moved).max(moved);
             lines.push(promise("alert to all traffic moved", moved - fired, MOVED_PROMISE_MS));
         }
     }
@@ -160,7 +172,9 @@ mod tests {
             "state": "finished", "version": "v2", "stable": "v1", "injected_at_ms": 1_000, "pending_at_ms": 2_500,
             "fired_at_ms": 122_600, "alert": "FeaturePSICritical", "moved_at_ms": 122_700, "recovered_at_ms": 123_000,
             "restored_at_ms": null, "psi_seen": 0.3456, "p95_before_ms": 12.0, "p95_drill_ms": 548.0,
-            "p95_after_ms": 11.0, "verdict": "passed", "detail": "",
+            "p95_after_ms": 11.0, "verdict": "passed", "detail": "", "confirmed_at_ms": 123_400,
+            "requests": 4_711, "requests_failed": 0,
+            "actuators": [{ "actuator": "gateway", "done": true, "ms": 1 }, { "actuator": "parameter", "done": true, "ms": 650 }],
         });
         let text = [steps(&progress, 1_000), verdict(&progress, 1_000)].concat().join("\n");
         insta::assert_snapshot!(text, @r"
@@ -168,10 +182,13 @@ mod tests {
             1.5 s  alert pending (PSI 0.346 seen)
           121.6 s  alert fired: FeaturePSICritical
           121.7 s  traffic moved to v1
+          122.4 s  gateway read back after 1 ms
+          122.4 s  parameter read back after 650 ms
           122.0 s  latency recovered: p95 11.0 ms
         p95: before 12.0 ms, during 548.0 ms, after 11.0 ms
+        requests of clients meanwhile: 4711, lost: 0
         change to alert: 121.6 s (promised 300.0 s): kept
-        alert to all traffic moved: 0.1 s (promised 90.0 s): kept
+        alert to all traffic moved: 0.8 s (promised 90.0 s): kept
         drill passed
         ");
     }

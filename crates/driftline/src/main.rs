@@ -11,6 +11,7 @@ mod demo;
 mod detect;
 mod drill;
 mod export;
+mod follow;
 mod http_client;
 mod logging;
 mod observe;
@@ -29,7 +30,7 @@ use crate::output::Exit;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let default_filter = match cli.command {
-        Command::Run(_) | Command::Observe(_) => "info",
+        Command::Run(_) | Command::Observe(_) | Command::Follow(_) => "info",
         // The demo prints the alerts itself.
         Command::Demo(_) => "warn,server::control_loop=error",
         _ => "warn",
@@ -53,6 +54,12 @@ fn main() -> ExitCode {
         Command::Rollback(args) => control_commands::rollback(args),
         Command::Promote(args) => control_commands::promote(args),
         Command::AutoRollback(args) => control_commands::auto_rollback(args),
+        Command::Approve(args) => control_commands::approve(args),
+        Command::Reject(args) => control_commands::reject(args),
+        Command::Hold(args) => control_commands::hold(args),
+        Command::Release(args) => control_commands::release(args),
+        Command::Retrain(args) => control_commands::retrain(args),
+        Command::Follow(args) => follow::run(args, cli.log_format),
     };
     output::finish(outcome)
 }

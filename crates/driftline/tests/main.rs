@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+mod actions;
+mod alertmanager_server;
 mod all_sources;
 mod canary;
 mod contract_metrics;
@@ -17,6 +19,7 @@ mod drift_and_alerts;
 mod drill;
 mod embeddings;
 mod fluent_bit;
+mod follow;
 mod grpc;
 mod hostile;
 mod kafka;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use actions::Hub;
 use arc_swap::ArcSwap;
 use config::Settings;
 use control::{Controller, Decision, Store};
@@ -16,15 +17,18 @@ use record::Follower;
 use tokio::sync::watch;
 
 use crate::admin::{self, FluentBit};
+use crate::approval::ApprovalKey;
 use crate::clock::now_ms;
 use crate::control_loop::{self, Heartbeat};
 use crate::desk::{Desk, standings};
 use crate::drill::Drills;
+use crate::follow;
 use crate::intake::Intake;
 use crate::llm::{Buyer, Embeddings, LearningTap, Ledger};
 use crate::monitor_loop::{Command, LoopSettings, MonitorHandle};
 use crate::observed::Observed;
 use crate::observer::MonitorObserver;
+use crate::outside;
 use crate::plane::{Plane, ReloadState};
 use crate::reload;
 use crate::routing::{OwnGateway, Routing};
@@ -41,6 +45,16 @@ pub enum StartError {
         folder: String,
         /// What is wrong.
         source: control::StoreError,
+    },
+    /// The key of links that approve can't be read or made.
+    #[error(
+        "the key for approvals in `{folder}` cannot be used; mend the folder's rights, or remove `approval.key`"
+    )]
+    Key {
+        /// The folder.
+        folder: String,
+        /// What is wrong.
+        source: std::io::Error,
     },
     /// The journal can't be read.
     #[error("the journal cannot be used")]
@@ -105,7 +119,8 @@ impl App {
         let threads = vec![
             spawn_control(Arc::clone(&plane), resume, stopped.clone())?,
             spawn_admin(Arc::clone(&plane), admin_listener, stopped.clone())?,
-            spawn_sources(&plane, stopped)?,
+            spawn_sources(&plane, stopped.clone())?,
+            spawn_actions(&plane, stopped)?,
         ];
         tracing::info!(
             traffic = %plane.traffic_text(), admin = %admin_addr, folder = %folder.display(), "driftline is running"
@@ -208,9 +223,19 @@ fn build(
     }
     let gateway = Arc::new(Gateway::start_with(settings.gateway.clone(), table, tap, hooks)?);
     let routing = Arc::new(Routing::new(Arc::clone(&gateway), settings.routes.clone(), standings));
-    let actuators: Vec<Arc<dyn control::Actuator>> = vec![Arc::new(OwnGateway::new(Arc::clone(&routing)))];
+    let own = Arc::new(OwnGateway::new(Arc::clone(&routing)));
+    let approval_key = ApprovalKey::open(&settings.store.folder)
+        .map_err(|source| StartError::Key { folder: settings.store.folder.display().to_string(), source })?;
+    let hub = Arc::new(Hub::new(
+        settings.notify.clone(),
+        settings.grouping,
+        &controller.alerts(),
+        &settings.store.folder,
+        now_ms,
+    ));
     let history = controller.store().reader().map_err(control::ControlError::from)?;
-    let desk = Desk::new(controller, Arc::clone(&routing), actuators, Arc::clone(&monitor));
+    let (others, trainers) = (outside::actuators(&settings), outside::trainers(&settings));
+    let desk = Arc::new(Desk::new(controller, Arc::clone(&routing), own, others, Arc::clone(&monitor)));
     let plane = Plane {
         config_file: settings.file.clone(),
         observed,
@@ -223,6 +248,9 @@ fn build(
         monitor,
         routing,
         desk,
+        hub,
+        trainers: ArcSwap::from_pointee(trainers),
+        approval_key,
         drill: Drills::default(),
         ledger,
         embeddings,
@@ -297,18 +325,31 @@ fn spawn_control(
                 decision = decision.id, model = %decision.change.model, to = %decision.change.to,
                 "a decision of the last run was not confirmed; it is carried out now"
             );
-            // A failure is journaled and logged by the desk.
-            drop(plane.desk.carry_out(&decision).await);
+            // A failure is journaled, logged and told.
+            drop(plane.carry_out(&decision));
+        }
+        let left = plane.desk.controller().open_retrainings();
+        match left {
+            // Under the same key: whoever has taken it already does not take it twice.
+            Ok(left) => left.into_iter().for_each(|training| outside::start_training(&plane, training)),
+            Err(error) => tracing::error!(%error, "trainings of the last run are not looked at"),
         }
         let reloads = tokio::spawn(reload::watch(Arc::clone(&plane), stop.clone()));
+        let follows = tokio::spawn(follow::run(Arc::clone(&plane), stop.clone()));
         control_loop::run(plane, stop).await;
         reloads.abort();
+        follows.abort();
     })
 }
 
 fn spawn_sources(plane: &Arc<Plane>, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
     let (sources, monitor) = (Arc::clone(&plane.sources), Arc::clone(&plane.monitor));
     spawn("sources", move || sources.run(Arc::new(MonitorObserver(monitor)), stop))
+}
+
+fn spawn_actions(plane: &Arc<Plane>, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
+    let hub = Arc::clone(&plane.hub);
+    spawn("actions", move || async move { hub.run(stop).await })
 }
 
 fn spawn_admin(

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::now_ms;
+use crate::outside;
 use crate::plane::Plane;
+use crate::told;
 
 /// How often the series of the history are written.
 const HISTORY_EVERY_MS: i64 = 15_000;
@@ -63,13 +65,18 @@ async fn step(plane: &Arc<Plane>, latencies: &mut Latencies) {
     for change in &step.changes {
         log_change(change);
     }
+    let readings = plane.monitor.readings();
+    plane.hub.alerts(&step.changes, |model, version| told::top_features(&readings, model, version));
     for error in &step.errors {
         plane.desk.count_journal_error();
         tracing::error!(%error, "alert states or events not written; rules go on");
     }
+    let news = plane.desk.controller().take_news();
+    news.into_iter().for_each(|news| outside::take(plane, news));
     for decision in step.decisions {
-        // A failure is journaled and logged by the desk; it is not tried again for the same alert.
-        drop(plane.desk.carry_out(&decision).await);
+        // On a task of its own: what is out there may take its time, and the rules go on. A failure is journaled, logged
+        // and told; it is not tried again for the same alert.
+        drop(plane.carry_out(&decision));
     }
 }
 

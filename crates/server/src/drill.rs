@@ -82,6 +82,13 @@ pub(crate) struct DrillProgress {
     fired_at_ms: Option<i64>,
     alert: Option<String>,
     moved_at_ms: Option<i64>,
+    /// Every actuator has done its part and was read back.
+    confirmed_at_ms: Option<i64>,
+    /// What each actuator did.
+    actuators: serde_json::Value,
+    /// Requests of clients since the injection, and those of them that failed: 5xx, or no whole answer.
+    requests: u64,
+    requests_failed: u64,
     recovered_at_ms: Option<i64>,
     restored_at_ms: Option<i64>,
     psi_seen: Option<f64>,
@@ -162,10 +169,16 @@ pub(crate) async fn start(
     if !(wish.latency_ms.is_finite() && (0.0..=60_000.0).contains(&wish.latency_ms)) {
         return Err(DrillError::Invalid("`latency_ms` must be between 0 and 60000".to_owned()));
     }
+    let mode = settings.policy.models.iter().find(|m| *m.name == *model).map(|m| m.mode);
+    if let Some(mode) = mode.filter(|mode| *mode != control::RollbackMode::Automatic) {
+        let message = format!("its mode is `{}`: a drill needs `automatic`", mode.as_str());
+        return Err(DrillError::NotPossible(message));
+    }
     let configured = settings.models.iter().find(|m| *m.name == *model).ok_or(DrillError::UnknownModel)?;
-    let standing = plane.routing.standing(model).ok_or(DrillError::UnknownModel)?;
+    let status = plane.desk.controller().models().into_iter().find(|one| *one.model == *model);
+    let status = status.ok_or(DrillError::UnknownModel)?;
     let stable = configured.stable.to_string();
-    if *standing.active == *stable {
+    if *status.active == *stable {
         let message = format!("`{stable}` is active and stable at once: there is nothing to roll back to");
         return Err(DrillError::NotPossible(message));
     }
@@ -184,7 +197,7 @@ pub(crate) async fn start(
         }
         let progress = DrillProgress {
             state: "running",
-            version: standing.active.to_string(),
+            version: status.active.to_string(),
             stable,
             psi_wanted: wish.psi,
             latency_ms: wish.latency_ms,
@@ -195,7 +208,8 @@ pub(crate) async fn start(
     let drill = Drill {
         plane: Arc::clone(plane),
         model: model.to_owned(),
-        version: standing.active,
+        version: status.active,
+        traffic_before: traffic(plane, model),
         wish,
         actor: actor.to_owned(),
     };
@@ -213,6 +227,18 @@ struct Drill {
     version: Arc<str>,
     wish: DrillWish,
     actor: String,
+    /// Requests and failed ones when it began.
+    traffic_before: (u64, u64),
+}
+
+/// Requests of clients so far, and those that failed.
+fn traffic(plane: &Plane, model: &str) -> (u64, u64) {
+    let snapshot = plane.gateway.snapshot();
+    let lanes = snapshot.lanes.iter().filter(|lane| lane.model == model && lane.lane == Lane::Prod);
+    let codes = lanes.flat_map(|lane| &lane.by_code);
+    codes.fold((0, 0), |(all, failed), (code, count)| {
+        (all + count, failed + if *code == 0 || *code >= 500 { *count } else { 0 })
+    })
 }
 
 impl Drill {
@@ -323,12 +349,14 @@ impl Drill {
         let now = now_ms();
         let pending = alerts.iter().any(|alert| self.is_ours(alert) && alert.state != AlertState::Inactive);
         let fired = alerts.iter().find(|alert| self.is_ours(alert) && alert.state == AlertState::Firing);
-        let standing = self.plane.routing.standing(&self.model);
-        let moved = standing.is_some_and(|standing| standing.active != self.version);
+        let status = self.plane.desk.controller().models().into_iter().find(|one| *one.model == *self.model);
+        let moved = status.as_ref().is_some_and(|status| status.active != self.version);
+        let confirmed = moved && status.as_ref().is_some_and(|status| status.pending.is_none());
         let p95_now = self.p95(&self.version);
-        let active = self.plane.routing.standing(&self.model).map(|standing| standing.active);
-        let p95_active = active.and_then(|active| self.p95(&active));
+        let p95_active = status.and_then(|status| self.p95(&status.active));
         let psi_seen = self.psi();
+        let (requests, failed) = traffic(&self.plane, &self.model);
+        let actuators = confirmed.then(|| self.actuators()).flatten();
         let mut done = false;
         self.plane.drill.update(&self.model, |progress| {
             if pending {
@@ -338,6 +366,12 @@ impl Drill {
                 progress.fired_at_ms.get_or_insert(now);
                 progress.alert.get_or_insert_with(|| alert.name.clone());
             }
+            progress.requests = requests.saturating_sub(self.traffic_before.0);
+            progress.requests_failed = failed.saturating_sub(self.traffic_before.1);
+            if confirmed {
+                progress.confirmed_at_ms.get_or_insert(now);
+                progress.actuators = actuators.unwrap_or_default();
+            }
             if moved {
                 progress.fired_at_ms.get_or_insert(now);
                 progress.moved_at_ms.get_or_insert(now);
@@ -346,13 +380,24 @@ impl Drill {
                 if recovered {
                     progress.recovered_at_ms.get_or_insert(now);
                 }
-                done = recovered;
+                done = recovered && confirmed;
             } else {
                 progress.p95_drill_ms = p95_now;
                 progress.psi_seen = psi_seen;
             }
         });
         done
+    }
+
+    /// What each actuator did for the drill's rollback, from the audit trail.
+    fn actuators(&self) -> Option<serde_json::Value> {
+        let controller = self.plane.desk.controller();
+        let id = controller.models().into_iter().find(|one| *one.model == *self.model)?.last?.id;
+        let events = controller.events(50, None).ok()?;
+        let of_it = events
+            .into_iter()
+            .find(|event| event.data["decision_id"] == id && event.data["actuators"].is_array());
+        of_it.map(|event| event.data["actuators"].clone())
     }
 
     /// A critical alert of the drilled model.
@@ -400,10 +445,16 @@ impl Drill {
         self.plane.drill.update(&self.model, |progress| {
             progress.state = "finished";
             let in_time = match (progress.fired_at_ms, progress.moved_at_ms) {
-                (Some(fired), Some(moved)) => moved - fired <= MOVED_PROMISE_MS,
+                (Some(fired), Some(_)) => {
+                    progress.confirmed_at_ms.is_some_and(|confirmed| confirmed - fired <= MOVED_PROMISE_MS)
+                }
                 _ => false,
             };
-            progress.verdict = Some(if failure.is_none() && in_time { "passed" } else { "failed" });
+            progress.verdict = Some(if failure.is_none() && in_time && progress.requests_failed == 0 {
+                "passed"
+            } else {
+                "failed"
+            });
             progress.detail = failure.unwrap_or_default();
         });
     }
@@ -418,7 +469,7 @@ impl Drill {
         );
         match decision {
             Ok(decision) => {
-                if self.plane.desk.carry_out(&decision).await.is_ok() {
+                if matches!(self.plane.carry_out(&decision).await, Ok(Ok(()))) {
                     self.plane.drill.update(&self.model, |progress| progress.restored_at_ms = Some(now_ms()));
                 }
             }

@@ -126,6 +126,15 @@ fn blocked(status: &ModelStatus, reason: BlockReason) -> String {
         }
         BlockReason::EpisodeHandled => format!("An earlier rollback answered this; clients get {active}."),
         BlockReason::InProgress => "A change of traffic is being carried out.".to_owned(),
+        BlockReason::Frozen => format!("The mode is frozen: clients still get {active}."),
+        BlockReason::Held => format!("A person holds it: clients still get {active}."),
+        BlockReason::Recommended => format!("A rollback to {stable} is advised; clients still get {active}."),
+        BlockReason::AwaitingApproval => {
+            format!("A rollback to {stable} waits for approval; clients still get {active}.")
+        }
+        BlockReason::NotApproved => {
+            format!("The rollback to {stable} was not approved; clients still get {active}.")
+        }
     }
 }
 
@@ -237,6 +246,9 @@ mod tests {
             blocked: None,
             rollbacks_in_period: 0,
             drill: false,
+            hold: None,
+            hold_until_ms: None,
+            proposal: None,
         }
     }
 

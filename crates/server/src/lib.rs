@@ -6,20 +6,24 @@
 
 mod admin;
 mod app;
+mod approval;
 mod clock;
 mod control_loop;
 mod desk;
 mod drill;
 mod exposition;
+mod follow;
 mod health;
 mod intake;
 mod llm;
+mod metrics_actions;
 mod metrics_logs;
 mod metrics_page;
 mod metrics_sources;
 mod monitor_loop;
 mod observed;
 mod observer;
+mod outside;
 mod overview;
 mod pairs;
 mod plane;
@@ -29,5 +33,6 @@ mod routing;
 mod snapshot;
 mod sources;
 mod status;
+mod told;
 
 pub use app::{App, SourceSummary, StartError};

@@ -1,5 +1,7 @@
 //! Every metric of the contract, from one look at the running parts.
 
+use std::collections::BTreeMap;
+
 use embeddings::CacheSnapshot;
 use feeds::sinks::SinkStatus;
 use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
@@ -26,6 +28,10 @@ pub(crate) struct MetricsInput<'a> {
     pub(crate) sinks: Vec<SinkStatus>,
     /// The sources and what they counted.
     pub(crate) sources: Vec<SourceView>,
+    /// What the notifiers have done.
+    pub(crate) notifiers: Vec<actions::NotifierStatus>,
+    /// What the actuators have done.
+    pub(crate) actuators: BTreeMap<String, crate::desk::ActuatorCount>,
     /// What shadows have spent.
     pub(crate) accounts: Accounts,
     /// The embedding cache, and answers of production's that it did not take.
@@ -74,6 +80,8 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     dropped(&mut page, &input.dropped);
     metrics_logs::render(&mut page, &input.sinks);
     metrics_sources::render(&mut page, &input.sources);
+    crate::metrics_actions::notifiers(&mut page, &input.notifiers);
+    crate::metrics_actions::actuators(&mut page, &input.actuators);
     for (name, kind, help, value) in &input.own {
         single(&mut page, name, *kind, help, *value);
     }

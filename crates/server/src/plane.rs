@@ -1,5 +1,6 @@
 //! Everything that runs, as the loops and the admin API see it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,10 @@ use record::Lane;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use actions::{Hub, Trainer};
+
 use crate::admin::FluentBit;
+use crate::approval::ApprovalKey;
 use crate::control_loop::Heartbeat;
 use crate::desk::Desk;
 use crate::drill::Drills;
@@ -24,6 +28,7 @@ use crate::observed::Observed;
 use crate::rates::Rates;
 use crate::routing::Routing;
 use crate::sources::Sources;
+use crate::told;
 
 /// The running parts, shared.
 #[derive(Debug)]
@@ -41,7 +46,13 @@ pub(crate) struct Plane {
     pub(crate) observed: Arc<Observed>,
     pub(crate) monitor: Arc<MonitorHandle>,
     pub(crate) routing: Arc<Routing>,
-    pub(crate) desk: Desk,
+    pub(crate) desk: Arc<Desk>,
+    /// Who trains.
+    pub(crate) trainers: ArcSwap<HashMap<String, Arc<Trainer>>>,
+    /// What links that approve are signed with.
+    pub(crate) approval_key: ApprovalKey,
+    /// Who is told.
+    pub(crate) hub: Arc<Hub>,
     pub(crate) drill: Drills,
     /// What shadows have spent.
     pub(crate) ledger: Arc<Ledger>,
@@ -104,7 +115,25 @@ impl Plane {
     /// Carries a decision out on a task of its own: a caller who hangs up half-way must not stop a change half-way.
     pub(crate) fn carry_out(self: &Arc<Self>, decision: &Decision) -> JoinHandle<Result<(), String>> {
         let (plane, decision) = (Arc::clone(self), decision.clone());
-        tokio::spawn(async move { plane.desk.carry_out(&decision).await })
+        tokio::spawn(async move {
+            let outcome = plane.desk.carry_out(&decision).await;
+            plane.tell(&decision, outcome.as_ref().err().map(String::as_str));
+            outcome
+        })
+    }
+
+    /// Tells people what came of a decision.
+    fn tell(&self, decision: &Decision, failure: Option<&str>) {
+        let change = &decision.change;
+        let features = match decision.kind {
+            control::DecisionKind::Rollback => {
+                told::top_features(&self.monitor.readings(), &change.model, &change.from)
+            }
+            control::DecisionKind::Promote => Vec::new(),
+        };
+        let settings = self.settings();
+        let dashboard = settings.policy.dashboard_url.as_deref();
+        self.hub.tell(&told::decision(decision, failure, features, dashboard));
     }
 
     /// All traffic at this instant: what our gateway carried and what others did.

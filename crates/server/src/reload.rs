@@ -13,6 +13,7 @@ use crate::app::keep_history_ms;
 use crate::clock::now_ms;
 use crate::desk::standings;
 use crate::monitor_loop::{Command, LoopSettings};
+use crate::outside;
 use crate::plane::Plane;
 
 /// How often the file is looked at.
@@ -99,6 +100,9 @@ fn put_in_force(plane: &Plane, new: &Settings, actor: &str) -> Result<(), String
         tracing::error!(%error, "a part of the inference log did not start; reload once more");
     }
     plane.sources.configure(new.sources.clone());
+    plane.hub.configure(new.notify.clone(), new.grouping);
+    plane.desk.configure(outside::actuators(new));
+    plane.trainers.store(Arc::new(outside::trainers(new)));
     plane.ledger.configure(&new.models);
     plane.intake.add_models(new.models.iter().map(|model| &*model.name));
     let command = Command::Configure { specs: new.monitor.clone(), settings: LoopSettings::from(new) };

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use control::{Actuator, ActuatorError, ActuatorFuture, Change};
+use control::{Actuator, ActuatorError, ActuatorFuture, Change, Patience, RehearsalFuture};
 use gateway::{Gateway, GatewayError, ModelRoute, RouteTable};
 
 /// Where one model's traffic goes at present, beside what the configuration says.
@@ -93,6 +94,13 @@ impl Routing {
         self.lock().standings.get(model).cloned()
     }
 
+    /// Whether requests for a model are forwarded from here.
+    pub(crate) fn forwards(&self, model: &str) -> bool {
+        let configured = &self.lock().configured;
+        self.gateway.local_addr().is_some()
+            && configured.iter().any(|route| *route.name == *model && !route.versions.is_empty())
+    }
+
     fn change(&self, change: impl FnOnce(&mut RoutingState)) -> Result<(), GatewayError> {
         let mut state = self.lock();
         let mut next = RoutingState {
@@ -157,18 +165,35 @@ impl OwnGateway {
 
     fn error(&self, change: &Change, reason: String) -> ActuatorError {
         ActuatorError {
-            actuator: self.name(),
+            actuator: self.name().to_owned(),
             model: change.model.to_string(),
             to: change.to.to_string(),
             reason,
             retry: true,
+            after: None,
         }
     }
 }
 
 impl Actuator for OwnGateway {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "gateway"
+    }
+
+    fn patience(&self) -> Patience {
+        let ms = Duration::from_millis;
+        Patience { first: ms(100), longest: ms(1_000), within: ms(5_000) }
+    }
+
+    fn rehearse<'a>(&'a self, change: &'a Change) -> RehearsalFuture<'a> {
+        Box::pin(async move {
+            Ok(match self.routing.standing(&change.model) {
+                Some(standing) if standing.active == change.to => {
+                    format!("do nothing: every client gets `{}` already", change.to)
+                }
+                _ => format!("send every client to `{}`", change.to),
+            })
+        })
     }
 
     fn apply<'a>(&'a self, change: &'a Change) -> ActuatorFuture<'a> {

@@ -78,6 +78,11 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "pending_decision": status.pending.as_ref().map(decision),
                 "last_decision": status.last.as_ref().map(decision),
                 "cooldown_until": status.cooldown_until_ms.map(rfc3339),
+                "hold": status.hold.as_ref().map(|hold| json!({
+                    "by": hold.by, "reason": hold.reason, "since": rfc3339(hold.since_ms),
+                    "until": status.hold_until_ms.map(rfc3339),
+                })),
+                "proposal": status.proposal.as_ref().map(proposal),
                 "alerts_firing": firing,
                 "reference": read.map(|m| &m.reference),
                 "rows": read.map(|m| m.rows),
@@ -97,6 +102,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
         "configuration": configuration(plane),
         "drill_enabled": settings.drill.enabled,
         "sources": source_views(plane).iter().map(source).collect::<Vec<_>>(),
+        "notifiers": plane.hub.status().iter().map(notifier).collect::<Vec<_>>(),
         "models": models,
     })
 }
@@ -134,6 +140,21 @@ fn source(view: &SourceView) -> Value {
         "bytes": view.status.bytes,
         "errors": view.status.errors,
         "lag": view.status.lag,
+    })
+}
+
+/// A rollback that waits for approval.
+fn proposal(one: &control::Proposal) -> Value {
+    json!({
+        "id": one.id, "from": one.from, "to": one.to, "reason": one.reason, "at": rfc3339(one.at_ms),
+        "expires_at": rfc3339(one.expires_at_ms), "state": one.state, "evidence": one.evidence,
+    })
+}
+
+fn notifier(one: &actions::NotifierStatus) -> Value {
+    json!({
+        "notifier": one.name, "kind": one.kind, "up": one.up, "sent": one.sent, "failed": one.failed,
+        "dropped": one.dropped, "waiting": one.waiting,
     })
 }
 
@@ -240,6 +261,8 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         dropped: dropped(plane),
         sources: source_views(plane),
         sinks: plane.logs.status(),
+        notifiers: plane.hub.status(),
+        actuators: plane.desk.counts(),
         accounts: plane.ledger.accounts(now_ms()),
         embeddings: plane.embeddings.as_ref().map(|cache| (cache.snapshot(), cache.unlearned())),
         own: own_figures(plane, &gateway),
@@ -338,6 +361,12 @@ fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, K
             Counter,
             "Points not kept because there are too many series.",
             plane.history_dropped.load(Ordering::Relaxed) as f64,
+        ),
+        (
+            "driftline_alerts_untold_total",
+            Counter,
+            "Alerts that no notifier was told because there are too many groups.",
+            plane.hub.refused() as f64,
         ),
         (
             "driftline_journal_errors_total",

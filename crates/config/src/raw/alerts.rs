@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::raw::{Named, Rules};
+use crate::raw::{Actuator, Named, OwnNames, Rules};
 use crate::text::{Link, Span};
 
 /// When to alert.
@@ -31,6 +31,15 @@ pub(crate) struct Alerts {
     pub(crate) runbook_url: Link,
     /// Address of the dashboard as people reach it, for links in alerts.
     pub(crate) dashboard_url: Option<Link>,
+    /// How long notifiers wait for more alerts of the same rule about the same version, to tell them in one message.
+    #[schemars(extend("x-max" = "10m"))]
+    pub(crate) group_wait: Span,
+    /// Least time between two messages about the same rule and version while it fires. Its end is told at once.
+    #[schemars(extend("x-max" = "1d"))]
+    pub(crate) group_every: Span,
+    /// What goes on firing is told again after this long.
+    #[schemars(extend("x-min" = "1m", "x-max" = "30d"))]
+    pub(crate) repeat_every: Span,
 }
 
 impl Default for Alerts {
@@ -43,6 +52,9 @@ impl Default for Alerts {
             evaluate_every: Span(Duration::from_secs(1)),
             runbook_url: Link("https://github.com/driftline/driftline/blob/main/docs/runbooks/".to_owned()),
             dashboard_url: None,
+            group_wait: Span(Duration::from_secs(5)),
+            group_every: Span(Duration::from_secs(60)),
+            repeat_every: Span(Duration::from_secs(4 * 3_600)),
         }
     }
 }
@@ -110,7 +122,7 @@ impl From<RuleSeverity> for control::Severity {
 pub(crate) struct Rollback {
     /// `false` switches automatic rollback off for every model. It can be switched on while running.
     pub(crate) enabled: bool,
-    /// Roll back, or only write down what would have been done.
+    /// What an alert that calls for a rollback does.
     pub(crate) mode: Mode,
     /// After a change of traffic no automatic rollback for this long.
     #[schemars(extend("x-min" = "1s", "x-max" = "30d"))]
@@ -121,6 +133,33 @@ pub(crate) struct Rollback {
     /// The time that `max` is counted over.
     #[schemars(extend("x-min" = "1m", "x-max" = "365d"))]
     pub(crate) per: Span,
+    /// How long a proposed rollback waits for approval, in mode `approve`.
+    #[schemars(extend("x-min" = "1m", "x-max" = "7d"))]
+    pub(crate) approval_timeout: Span,
+    /// What is switched beside our own gateway, for every model, by a name of your own.
+    pub(crate) actuators: Named<OwnNames, Actuator>,
+}
+
+/// What is different for one model.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ModelRollback {
+    /// What an alert that calls for a rollback does.
+    pub(crate) mode: Option<Mode>,
+    /// After a change of traffic no automatic rollback for this long.
+    #[schemars(extend("x-min" = "1s", "x-max" = "30d"))]
+    pub(crate) cooldown: Option<Span>,
+    /// Most automatic rollbacks within `per`.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) max: Option<u32>,
+    /// The time that `max` is counted over.
+    #[schemars(extend("x-min" = "1m", "x-max" = "365d"))]
+    pub(crate) per: Option<Span>,
+    /// How long a proposed rollback waits for approval, in mode `approve`.
+    #[schemars(extend("x-min" = "1m", "x-max" = "7d"))]
+    pub(crate) approval_timeout: Option<Span>,
+    /// What is switched beside our own gateway, in addition to what is switched for every model.
+    pub(crate) actuators: Named<OwnNames, Actuator>,
 }
 
 impl Default for Rollback {
@@ -131,6 +170,8 @@ impl Default for Rollback {
             cooldown: Span(Duration::from_secs(600)),
             max: 3,
             per: Span(Duration::from_secs(86_400)),
+            approval_timeout: Span(Duration::from_secs(1_800)),
+            actuators: Named::default(),
         }
     }
 }
@@ -141,14 +182,23 @@ impl Default for Rollback {
 pub(crate) enum Mode {
     /// Rolls back by itself.
     Automatic,
+    /// Proposes a rollback and waits for somebody's approval.
+    Approve,
+    /// Says that a rollback is advised, and does nothing.
+    Recommend,
     /// Writes down what it would have done, and does nothing: a dry run.
     Observe,
+    /// Nothing moves traffic but a rollback by a person.
+    Frozen,
 }
 
 impl From<Mode> for control::RollbackMode {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Automatic => Self::Automatic,
+            Mode::Approve => Self::Approve,
+            Mode::Recommend => Self::Recommend,
+            Mode::Frozen => Self::Frozen,
             Mode::Observe => Self::Observe,
         }
     }

@@ -4,23 +4,31 @@
 //! each is stated once. Nothing outside this crate sees them. What needs more than one key at a time is checked in
 //! `resolve`.
 
+mod actuators;
 mod alerts;
+mod follow;
 mod kafka;
 mod limits;
 mod llm;
 mod logs;
 mod model;
 mod named;
+mod notify;
 mod pairs;
 mod privacy;
+mod retrain;
 mod sources;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::text::{Address, FileName, HostText, SecretText, Span};
+use crate::text::{Address, FileName, HostText, Link, SecretText, Span};
 
-pub(crate) use alerts::{Alerts, Rollback, Rule, RuleWhen};
+pub(crate) use actuators::{
+    Actuator, Aws, CommandSwitch, HttpSwitch, Kserve, KserveMode, Kube, Ssm, Terraform, Vertex,
+};
+pub(crate) use alerts::{Alerts, ModelRollback, Rollback, Rule, RuleWhen};
+pub(crate) use follow::Follow;
 pub(crate) use kafka::{
     KafkaCompression, KafkaField, KafkaFormat, KafkaLog, KafkaLogKey, KafkaMechanism, KafkaSasl, KafkaSource,
     KafkaStart, KafkaTls,
@@ -32,9 +40,11 @@ pub(crate) use model::{
     Baseline, Binning, BinningRange, BinningType, Model, OneOrMore, Prediction, Route, SampleBy, Shadow,
     Tenant, Version, default_learn,
 };
-pub(crate) use named::{AnyText, Headers, Named, Names, Rules, SourceNames};
+pub(crate) use named::{AnyText, Headers, Named, Names, OwnNames, Rules, SourceNames};
+pub(crate) use notify::{Email, EmailTls, HttpCall, Notifier};
 pub(crate) use pairs::{Pairs, PairsDetail, ShadowRole};
 pub(crate) use privacy::{Detector, Privacy};
+pub(crate) use retrain::{Airflow, Github, Trainer, VertexPipeline};
 pub(crate) use sources::{DataCapture, Format, Forward, Lane, Source, Start, Tail};
 
 /// Driftline's configuration, `driftline.yaml`.
@@ -62,9 +72,17 @@ pub(crate) struct File {
     /// When to alert.
     #[serde(default)]
     pub(crate) alerts: Alerts,
+    /// Who is told of alerts and of what was done, by a name of your own.
+    #[serde(default)]
+    pub(crate) notify: Named<OwnNames, Notifier>,
     /// What critical alerts may do.
     #[serde(default)]
     pub(crate) rollback: Rollback,
+    /// Trainings that drift starts, by a name of your own.
+    #[serde(default)]
+    pub(crate) retrain: Named<OwnNames, Trainer>,
+    /// Address of the admin side as people reach it: for links that approve a rollback, and to the profile.
+    pub(crate) public_url: Option<Link>,
     /// Folder of all state, or more about it.
     #[serde(default)]
     pub(crate) store: Store,

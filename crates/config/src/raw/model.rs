@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::raw::{AnyText, Budget, Headers, Named, Names, Pairs, ShadowMode, ShadowRole};
+use crate::raw::{
+    AnyText, Budget, Follow, Headers, ModelRollback, Named, Names, Pairs, ShadowMode, ShadowRole,
+};
 use crate::text::{FileName, HeaderText, HostText, MethodText, Name, PathText, PrefixText, Span, Url};
 
 /// One model.
@@ -19,6 +21,10 @@ pub(crate) struct Model {
     pub(crate) active: Option<Name>,
     /// The version that a rollback goes to. Without it, `active`: a rollback then has nowhere to go.
     pub(crate) stable: Option<Name>,
+    /// Names of the versions of a model whose traffic goes elsewhere, in place of `versions`: it is only measured here, and
+    /// moved by its actuators.
+    #[schemars(length(min = 1, max = 32))]
+    pub(crate) elsewhere: Option<Vec<Name>>,
     /// The version that gets copies, or several. Its answers are measured and discarded.
     pub(crate) shadow: Option<OneOrMore<Shadow>>,
     /// Shares of the real traffic by version, for a canary: weights that need not add up to 100. Without it, `active`
@@ -53,6 +59,11 @@ pub(crate) struct Model {
     /// Whether critical alerts roll this model back. The start value: it can be switched while running.
     #[serde(default = "default_true")]
     pub(crate) auto_rollback: bool,
+    /// Follow what names the version that clients get: a parameter, a file or an HTTP endpoint.
+    pub(crate) follow: Option<Follow>,
+    /// What is different from `rollback` for this model.
+    #[serde(default)]
+    pub(crate) rollback: ModelRollback,
 }
 
 /// One, or a list.

@@ -32,6 +32,14 @@ impl KeyKind for SourceNames {
     const KIND: Option<&'static str> = Some("name");
 }
 
+/// Names that the user chooses: notifiers, actuators, trainers.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnNames;
+
+impl KeyKind for OwnNames {
+    const KIND: Option<&'static str> = Some("name");
+}
+
 /// Alert names.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules;

@@ -2,15 +2,19 @@
 //!
 //! Each part reports at its own place and goes on, so that one run shows everything.
 
+mod actuators;
 mod files;
+mod follow;
 mod kafka;
 mod llm;
 mod logs;
 mod measure;
 mod model;
+mod notify;
 mod policy;
 mod privacy;
 mod readers;
+mod retrain;
 mod routes;
 mod secrets;
 mod sources;
@@ -65,6 +69,12 @@ pub(crate) fn resolve(file: &File, root: &Cursor<'_>, context: &mut Context<'_, 
         policy,
         logs: logs::resolve(&file.logs, &root.key("logs"), context),
         sources: sources::resolve(file, &root.key("sources"), context),
+        notify: notify::resolve(file, &root.key("notify"), context),
+        grouping: notify::grouping(file),
+        actuators: actuators::resolve(file, root, context),
+        follows: follow::resolve(file, &root.key("models"), context),
+        trainers: retrain::resolve(file, &root.key("retrain"), context),
+        public_url: file.public_url.as_ref().map(|link| link.0.clone()),
         admin: AdminSettings { listen: admin_listen, token, allowed_hosts: allowed_hosts(file) },
         store: store(file),
         observe: ObserveSettings {

@@ -57,6 +57,10 @@ fn one(
         upstream: upstream(raw, &at.key("versions").key(version), own, context),
     });
     let versions: Vec<Version> = versions.collect();
+    if !versions.is_empty() && model.elsewhere.is_some() {
+        let message = "a model has `versions` that are forwarded to, or versions `elsewhere`, not both";
+        context.sink.error_at_key(&at.key("elsewhere"), message);
+    }
     if versions.is_empty() && !at.key("versions").is_set() {
         check_measured_only(file, model, at, context);
     }
@@ -100,10 +104,22 @@ fn describe(file: &File, model: &Model, route: &ModelRoute) -> ModelSettings {
                 budget: llm::budget(shadow),
             })
             .collect(),
-        auto_rollback: model.auto_rollback && file.rollback.enabled && !versions.is_empty(),
+        auto_rollback: model.auto_rollback
+            && file.rollback.enabled
+            && (!versions.is_empty() || is_moved(file, model)),
         protocol: model.protocol.into(),
-        versions: if versions.is_empty() { vec![named(model.active_name())] } else { versions },
+        versions: match &model.elsewhere {
+            _ if !versions.is_empty() => versions,
+            Some(elsewhere) => elsewhere.iter().map(|name| named(&name.0)).collect(),
+            None => vec![named(model.active_name())],
+        },
     }
+}
+
+/// Whether a model's traffic goes elsewhere, and actuators move it.
+fn is_moved(file: &File, model: &Model) -> bool {
+    let has_actuators = !file.rollback.actuators.is_empty() || !model.rollback.actuators.is_empty();
+    model.elsewhere.is_some() && has_actuators
 }
 
 /// The version of inferences that name none, of a model that is only measured.
@@ -136,8 +152,11 @@ fn check_measured_only(file: &File, model: &Model, at: &Cursor<'_>, context: &mu
             "a model without `versions` gets no traffic, and there are no `sources` to measure it from";
         context.sink.warning(at, message).hint("add `versions`, or `sources`");
     }
+    if let Some(elsewhere) = &model.elsewhere {
+        check_elsewhere(model, elsewhere, at, context);
+    }
     let about_traffic = [
-        ("stable", model.stable.is_some()),
+        ("stable", model.stable.is_some() && model.elsewhere.is_none()),
         ("shadow", model.shadow.is_some()),
         ("split", model.split.is_some()),
         ("sticky", model.sticky.is_some()),
@@ -146,6 +165,25 @@ fn check_measured_only(file: &File, model: &Model, at: &Cursor<'_>, context: &mu
     for (key, _) in about_traffic.into_iter().filter(|(_, is_set)| *is_set) {
         let message = format!("`{key}` is about traffic, and a model without `versions` gets none");
         context.sink.error(&at.key(key), message).hint("add `versions`, or take the key out");
+    }
+}
+
+/// Versions that live elsewhere: those named as active and stable must be among them.
+fn check_elsewhere(model: &Model, elsewhere: &[Name], at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    if model.active.is_none() {
+        let hint = "name the version that clients get: `active: v2`";
+        context.sink.error(at, "the key `active` is missing").hint(hint);
+    }
+    for (key, version) in [("active", &model.active), ("stable", &model.stable)] {
+        let Some(version) = version else { continue };
+        if !elsewhere.iter().any(|known| known.0 == version.0) {
+            let names = elsewhere.iter().map(|name| name.0.as_str()).collect::<Vec<_>>();
+            let hint = did_you_mean_or_list(&version.0, names);
+            let below = at.key(key);
+            let shown = below.shown(&version.0);
+            let message = format!("there is no version `{shown}` under `elsewhere`");
+            context.sink.error(&below, message).maybe_hint(hint);
+        }
     }
 }
 

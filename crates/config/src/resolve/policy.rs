@@ -5,7 +5,7 @@ use std::sync::Arc;
 use control::{Condition, ModelPolicy, Policy, Rule};
 
 use crate::raw::{self, Alerts, File, RuleWhen};
-use crate::resolve::Context;
+use crate::resolve::{Context, retrain};
 use crate::settings::ModelSettings;
 use crate::suggest::did_you_mean;
 use crate::text::Span;
@@ -34,6 +34,7 @@ pub(crate) fn resolve(
     }
     Policy {
         models: models.iter().map(|model| model_policy(file, model)).collect(),
+        retrain: retrain::policies(file, &rules, &root.key("retrain"), context),
         ..assemble(&file.alerts, rules)
     }
 }
@@ -50,12 +51,14 @@ fn assemble(alerts: &Alerts, rules: Vec<Rule>) -> Policy {
         tenants_red: alerts.tenants_red,
         latency_horizon_ms: alerts.latency_horizon.as_millis(),
         models: Vec::new(),
+        retrain: Vec::new(),
         runbook_base_url: alerts.runbook_url.0.clone(),
         dashboard_url: alerts.dashboard_url.as_ref().map(|link| link.0.clone()),
     }
 }
 
 fn model_policy(file: &File, model: &ModelSettings) -> ModelPolicy {
+    let (all, own) = (&file.rollback, file.models.get(&model.name).map(|model| &model.rollback));
     let candidates = || model.shadows.iter().filter(|shadow| !shadow.noise);
     let shadow = candidates().next();
     ModelPolicy {
@@ -66,10 +69,11 @@ fn model_policy(file: &File, model: &ModelSettings) -> ModelPolicy {
         shadow: candidates().find_map(|shadow| shadow.version.clone()),
         shadow_percent: shadow.map_or(0.0, |shadow| shadow.percent),
         auto_rollback: model.auto_rollback,
-        mode: file.rollback.mode.into(),
-        cooldown_ms: file.rollback.cooldown.as_millis(),
-        max_rollbacks: file.rollback.max,
-        max_rollbacks_per_ms: file.rollback.per.as_millis(),
+        mode: own.and_then(|own| own.mode).unwrap_or(all.mode).into(),
+        cooldown_ms: own.and_then(|own| own.cooldown).unwrap_or(all.cooldown).as_millis(),
+        max_rollbacks: own.and_then(|own| own.max).unwrap_or(all.max),
+        max_rollbacks_per_ms: own.and_then(|own| own.per).unwrap_or(all.per).as_millis(),
+        approval_ms: own.and_then(|own| own.approval_timeout).unwrap_or(all.approval_timeout).as_millis(),
     }
 }
 

@@ -297,3 +297,40 @@ fn sources_that_read_what_others_have_written() {
         top("two kinds", &source("stdin: {}, tail: { paths: [a] }")),
     ]));
 }
+
+#[test]
+fn what_acts_out_there() {
+    snapshot!(all(&[
+        top("a notifier of no kind", "notify: { a: { at_least: info } }"),
+        top(
+            "a notifier of two kinds",
+            "notify: { a: { slack: { webhook_url: 'https://a/b' }, teams: { webhook_url: 'https://a/b' } } }"
+        ),
+        top("slack without an address", "notify: { a: { slack: {} } }"),
+        top("slack with a bad address", "notify: { a: { slack: { webhook_url: 'ftp://topsecret' } } }"),
+        top("a template", "notify: { a: { webhook: { url: 'https://a/b', body: '{{ title' } } }"),
+        top("another model", "notify: { a: { models: [n], slack: { webhook_url: 'https://a/b' } } }"),
+        top("mail", "notify: { a: { email: { host: h, username: u, from: nobody, to: [a@b.c] } } }"),
+        model("an actuator of no kind", "rollback: { actuators: { a: {} } }"),
+        model("a name that is taken", "rollback: { actuators: { gateway: { command: { argv: [a] } } } }"),
+        model(
+            "a version that is not there",
+            "rollback: { actuators: { a: { versions: { v9: x }, command: { argv: [a] } } } }"
+        ),
+        model(
+            "a value that is not there",
+            "rollback: { actuators: { a: { ssm: { value: '{{ toname }}' } } } }"
+        ),
+        model("no program", "rollback: { actuators: { a: { command: { argv: [] } } } }"),
+        model("two sources to follow", "follow: { file: a, ssm: {} }"),
+        model("a name for no version", "follow: { file: a, names: { x: v9 } }"),
+        model("versions here and elsewhere", "elsewhere: [v1]"),
+        top("a trainer of no kind", "retrain: { a: {} }"),
+        top("no such alert", "retrain: { a: { alerts: [FeaturePSIHihg], http: { url: 'https://a/b' } } }"),
+        top("nothing to give", "retrain: { a: { sagemaker: { pipeline: p, parameters: { M: modle } } } }"),
+        top(
+            "two logins",
+            "retrain: { a: { airflow: { url: 'http://a:1', dag: d, token: t, username: u, password: p } } }"
+        ),
+    ]));
+}

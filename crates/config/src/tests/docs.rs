@@ -109,18 +109,22 @@ fn every_example_loads_without_a_warning() {
     assert_eq!(
         names,
         [
+            "actuators",
             "canary",
             "data-capture",
             "fluent-bit",
+            "follow",
             "full",
             "json-paths",
             "kafka",
             "llm",
             "logs",
             "minimal",
+            "notify",
             "observe",
             "pairs",
             "profile",
+            "retrain",
             "tail",
             "tenants",
             "tls"
@@ -167,6 +171,25 @@ fn the_pages_of_the_sources_load() {
         for configuration in configurations.iter().filter(|one| one.starts_with("admin:")) {
             let warnings = super::good(configuration).warnings;
             assert!(warnings.is_empty(), "{}: {}", page.display(), warnings[0]);
+        }
+    }
+}
+
+/// Every configuration on the pages about what alerts and decisions do works.
+#[test]
+fn the_pages_of_the_actions_load() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slack-url"), "https://hooks.slack.com/services/T0/B0/x").unwrap();
+    for name in ["notifications", "actuators", "following", "retraining"] {
+        let page = repository().join(format!("docs/guide/{name}.md"));
+        let text = std::fs::read_to_string(&page).unwrap();
+        let configurations: Vec<&str> =
+            text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!configurations.is_empty(), "{name} has no configuration");
+        for configuration in configurations {
+            let loaded = crate::parse(configuration, "page.yaml", folder.path(), &|_| None);
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{name}: {problems}"));
+            assert!(loaded.warnings.is_empty(), "{name}: {}", loaded.warnings[0]);
         }
     }
 }

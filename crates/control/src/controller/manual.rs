@@ -9,6 +9,7 @@ use super::{Controller, Intent};
 use crate::alert::{Alert, AlertChange};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::ControlError;
+use crate::policy::RollbackMode;
 use crate::store::{EventKind, NewEvent, audit};
 
 impl Controller {
@@ -98,6 +99,12 @@ impl Controller {
     fn promotable(&self, model_idx: usize, version: Option<&str>) -> Result<Arc<str>, ControlError> {
         let entry = &self.models[model_idx];
         let policy = &entry.policy;
+        if policy.mode == RollbackMode::Frozen {
+            return Err(conflict(
+                &policy.name,
+                "its mode is `frozen`: only a rollback is possible".to_owned(),
+            ));
+        }
         if let Some(pending) = &entry.pending {
             let reason =
                 format!("{} {} is being carried out: wait for it", pending.kind.as_str(), pending.id);
@@ -276,6 +283,6 @@ impl Controller {
     }
 }
 
-fn conflict(model: &str, reason: String) -> ControlError {
+pub(super) fn conflict(model: &str, reason: String) -> ControlError {
     ControlError::Conflict { model: model.to_owned(), reason }
 }

@@ -7,26 +7,50 @@
 //! After a crash at any of these points [`Controller::open`] hands it out again. There is one per model at a time; a
 //! rollback overtakes a promotion that is still being carried out, nothing overtakes a rollback.
 //!
+//! # The states of a model
+//! ```text
+//!                 alert, approval or person              confirmed
+//!   steady ------------------------------> rolling back -----------> rolled back
+//!     ^  ^                                      | failed                  |
+//!     |  |                                      v                         | a person promotes
+//!     |  +--- the time is up --- cooling down <-+                         v
+//!     |                               ^------------ confirmed ------- promoting
+//!     |
+//!     +--- released, or the time is up --- manual hold <--- a person holds it, in any state
+//! ```
+//! A change that is being carried out is shown before a hold, a hold before everything else. A rollback by a person is
+//! possible in every state but while one is being carried out or the stable version is active; promotions wait for what is
+//! being carried out, and are refused in mode `frozen`. In cool-down and under a hold alerts move nothing. Every transition
+//! is a row of the table in `tests/machine.rs`.
+//!
 //! # When the disk fails
 //! A rollback happens all the same: it is journaled in a file beside the database, or in the log if even that can't be
 //! written. A promotion does not.
 
 mod carry;
+mod hold;
 mod manual;
 mod model;
+mod news;
 mod open;
+mod proposal;
+pub(crate) mod retrain;
 mod status;
 mod step;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub use hold::Hold;
 pub use model::{ModelPhase, ModelStatus};
+pub use news::News;
+pub use proposal::{Proposal, ProposalState};
+pub use retrain::{RetrainState, Retraining};
 pub use step::Step;
 pub use webhook::{
     AlertmanagerAlert, AlertmanagerWebhook, WebhookAlertOutcome, WebhookOutcome, WebhookVerdict,
@@ -65,6 +89,9 @@ pub struct Controller {
     saved_ms: u64,
     now_ms: i64,
     store_errors: u64,
+    /// What waits to be told.
+    news: VecDeque<News>,
+    trainings: retrain::TrainBook,
 }
 
 /// What a decision is made of.
@@ -191,6 +218,7 @@ impl Controller {
             kind: intent.kind,
             trigger: intent.trigger,
             change: Change {
+                kind: intent.kind,
                 decision_id: self.next_id,
                 model: Arc::clone(&entry.policy.name),
                 from: Arc::clone(from),

@@ -7,6 +7,8 @@ use monitor::Readings;
 use record::Lane;
 use serde::Serialize;
 
+use super::hold::Hold;
+use super::proposal::Proposal;
 use crate::alert::Alert;
 use crate::decide::{BlockReason, Episode};
 use crate::decision::{Decision, DecisionKind};
@@ -33,6 +35,8 @@ pub enum ModelPhase {
     CoolingDown,
     /// A promotion is being carried out.
     Promoting,
+    /// A person holds it where it is.
+    ManualHold,
 }
 
 /// One model, for people and metrics.
@@ -66,6 +70,12 @@ pub struct ModelStatus {
     pub rollbacks_in_period: u32,
     /// Whether a drill is running.
     pub drill: bool,
+    /// Who holds it where it is.
+    pub hold: Option<Hold>,
+    /// Until when, unix milliseconds, as far as the clock goes on evenly; `None` also for a hold without end.
+    pub hold_until_ms: Option<i64>,
+    /// The rollback that waits for approval.
+    pub proposal: Option<Proposal>,
 }
 
 /// A change of traffic, on both clocks.
@@ -92,6 +102,10 @@ pub(super) struct ModelEntry {
     pub(super) reported: BTreeSet<(Episode, BlockReason)>,
     pub(super) blocked: Option<BlockReason>,
     pub(super) drill: bool,
+    pub(super) hold: Option<Hold>,
+    pub(super) proposal: Option<Proposal>,
+    /// Episodes whose proposal was turned down or ran out.
+    pub(super) not_approved: BTreeSet<Episode>,
     /// The last change of traffic when the running drill began.
     pub(super) changed_before_drill: Option<Changed>,
     /// When it began, unix milliseconds.
@@ -117,6 +131,9 @@ impl ModelEntry {
             reported: BTreeSet::new(),
             blocked: None,
             drill: false,
+            hold: None,
+            proposal: None,
+            not_approved: BTreeSet::new(),
             changed_before_drill: None,
             drill_began_ms: 0,
             edited: false,
@@ -137,6 +154,7 @@ impl ModelEntry {
         if row.configured_shadow_percent == entry.policy.shadow_percent {
             entry.shadow_percent = row.shadow_percent;
         }
+        entry.hold.clone_from(&row.hold);
         entry.edited = *row.configured_active != *entry.policy.active;
         if !entry.edited
             && let Some(active) = entry.policy.versions.iter().find(|version| ***version == *row.active)
@@ -158,6 +176,7 @@ impl ModelEntry {
             changed_at_ms: self.changed.map(|changed| changed.at_ms),
             changed_steady_ms: self.changed.map(|changed| changed.steady_ms),
             armed_steady_ms: self.armed_steady_ms,
+            hold: self.hold.clone(),
         }
     }
 
@@ -199,6 +218,7 @@ impl ModelEntry {
     /// Forgets an alert that is over.
     pub(super) fn forget(&mut self, fingerprint: &str) {
         self.handled.retain(|episode| episode.fingerprint != fingerprint);
+        self.not_approved.retain(|episode| episode.fingerprint != fingerprint);
         self.reported.retain(|(episode, _)| episode.fingerprint != fingerprint);
     }
 
@@ -230,6 +250,7 @@ impl ModelEntry {
         match &self.pending {
             Some(decision) if decision.kind == DecisionKind::Rollback => ModelPhase::RollingBack,
             Some(_) => ModelPhase::Promoting,
+            None if self.hold.is_some() => ModelPhase::ManualHold,
             None if self.active == self.policy.stable && self.active != self.policy.active => {
                 ModelPhase::RolledBack
             }
@@ -256,6 +277,13 @@ impl ModelEntry {
             blocked: self.blocked,
             rollbacks_in_period: self.rollbacks_in_period(steady_ms),
             drill: self.drill,
+            hold_until_ms: self
+                .hold
+                .as_ref()
+                .and_then(|hold| hold.until_steady_ms)
+                .map(|until| now_ms.saturating_add_unsigned(until.saturating_sub(steady_ms))),
+            hold: self.hold.clone(),
+            proposal: self.proposal.clone(),
         }
     }
 }

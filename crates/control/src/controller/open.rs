@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::model::{Changed, ModelEntry};
+use super::proposal::ProposalState;
 use super::{Controller, SELF};
 use crate::alert::AlertChange;
 use crate::book::AlertBook;
@@ -45,7 +46,10 @@ impl Controller {
             saved_ms: steady_ms,
             now_ms,
             store_errors: 0,
+            news: Default::default(),
+            trainings: Default::default(),
         };
+        controller.trainings = controller.store.read("read when trainings were started", state::trainings)?;
         controller.book.restore(controller.store.read("read alerts", state::alerts)?);
         controller.take_models(&policy.models, now_ms)?;
         controller.policy = policy;
@@ -108,6 +112,16 @@ impl Controller {
             entry.last = read.1.filter(|decision| !decision.state.is_open());
             let own = handled.iter().filter(|(model, _)| **model == *policy.name);
             entry.handled = own.map(|(_, episode)| episode.clone()).collect();
+            let proposals = self.store.read("read proposals", |conn| state::proposals(conn, &policy.name))?;
+            for proposal in proposals {
+                match proposal.state {
+                    ProposalState::Open => entry.proposal = Some(proposal),
+                    ProposalState::Rejected | ProposalState::Expired => {
+                        entry.not_approved.extend(proposal.episodes);
+                    }
+                    ProposalState::Approved | ProposalState::Withdrawn => {}
+                }
+            }
             fresh.push((entry, row.map(|row| row.active.clone())));
         }
         let mut known = std::mem::take(&mut self.models);

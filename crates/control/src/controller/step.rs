@@ -5,6 +5,8 @@ use std::sync::Arc;
 use monitor::Readings;
 use serde_json::{Value, json};
 
+use super::news::News;
+use super::proposal::Draft;
 use super::{Controller, Intent, SELF};
 use crate::alert::{Alert, AlertChange, AlertTransition};
 use crate::decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
@@ -52,11 +54,14 @@ impl Controller {
             ..Step::default()
         };
         self.tenants_red = evaluation.tenants_red;
+        self.end_holds(now_ms);
         self.forget_ended(&step.changes);
         step.errors.extend(self.save_alerts(&step.changes, now_ms));
+        self.review_proposals(now_ms);
         for model_idx in 0..self.models.len() {
             self.decide_about(model_idx, latency, now_ms, &mut step);
         }
+        self.retrain(now_ms);
         step
     }
 
@@ -117,6 +122,18 @@ impl Controller {
             Verdict::Blocked { reason, episodes } => {
                 self.block(model_idx, reason, &episodes, &self.evidence(&model, &firing, latency), now_ms);
             }
+            Verdict::Propose { to, because } => {
+                self.models[model_idx].blocked = Some(BlockReason::AwaitingApproval);
+                let draft = Draft {
+                    model_idx,
+                    to,
+                    reason: reason(&firing),
+                    evidence: self.evidence(&model, &firing, latency),
+                    episodes: because,
+                    watched: true,
+                };
+                step.errors.extend(self.propose(draft, now_ms).err());
+            }
             Verdict::Rollback { to, because } => {
                 let intent = Intent {
                     model_idx,
@@ -160,13 +177,16 @@ impl Controller {
             handled: &entry.handled,
             in_progress: entry.pending.is_some(),
             target_healthy: self.target_healthy(model_idx),
+            held: entry.hold.is_some(),
+            proposed: entry.proposal.is_some(),
+            not_approved: &entry.not_approved,
         };
         decide(&state, firing)
     }
 
     /// Whether nothing recent speaks against the stable version. Drift does not: it is in the requests, not in the
     /// version that answers them.
-    fn target_healthy(&self, model_idx: usize) -> bool {
+    pub(super) fn target_healthy(&self, model_idx: usize) -> bool {
         let policy = &self.models[model_idx].policy;
         if self.unhealthy.contains(&(policy.name.to_string(), policy.stable.to_string())) {
             return false;
@@ -195,7 +215,11 @@ impl Controller {
     ) {
         let entry = &mut self.models[model_idx];
         entry.blocked = Some(reason);
-        if reason == BlockReason::EpisodeHandled {
+        // Of these something was said before.
+        if matches!(
+            reason,
+            BlockReason::EpisodeHandled | BlockReason::AwaitingApproval | BlockReason::NotApproved
+        ) {
             return;
         }
         let mut news = false;
@@ -209,11 +233,14 @@ impl Controller {
             (entry.policy.name.clone(), entry.active.clone(), entry.policy.stable.clone());
         let text = match reason {
             BlockReason::Observe => format!("would have rolled back from `{active}` to `{stable}`"),
+            BlockReason::Recommended => format!("a rollback from `{active}` to `{stable}` is advised"),
             BlockReason::TargetUnhealthy => format!("no rollback: `{stable}` is in trouble itself"),
             other => format!("no rollback to `{stable}`: {}", other.as_str()),
         };
         let data = json!({ "reason": reason, "episodes": episodes, "evidence": evidence });
         self.write_event(EventKind::Blocked, Some(&name), SELF, &text, data, now_ms);
+        let change = self.would_be(model_idx);
+        self.tell(News::Blocked { reason, change, text, evidence: evidence.clone() });
         if reason == BlockReason::LimitReached {
             self.switch_off(model_idx, now_ms);
         }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::proposal::Draft;
 use super::step::firing_alert;
 use super::{Controller, Intent};
 use crate::alert::fingerprint;
@@ -187,6 +188,7 @@ impl Controller {
                 let decision_id =
                     newest.filter(|one| one.starts_at_ms == row.starts_at_ms).and_then(|one| one.decision_id);
                 self.remember(&WebhookRow { decision_id, ..row }, now_ms)?;
+                self.episode_over(model_idx, &fingerprint, now_ms);
                 (WebhookVerdict::Resolved, decision_id)
             }
             "firing" => match newest.filter(|one| is_answer(one, &row)) {
@@ -219,6 +221,20 @@ impl Controller {
             Verdict::Blocked { reason, episodes } => {
                 let evidence = json!({ "alerts": [{ "alert": name, "labels": alert.labels }] });
                 self.blocked_notification(model_idx, reason, &episodes, row, &evidence, now_ms)
+            }
+            Verdict::Propose { to, because } => {
+                let intent = self.notified_intent(alert, &name, row.clone(), (model_idx, to), because);
+                let draft = Draft {
+                    model_idx,
+                    to: intent.to,
+                    reason: intent.reason,
+                    evidence: intent.evidence,
+                    episodes: intent.episodes,
+                    watched: false,
+                };
+                self.propose(draft, now_ms)?;
+                self.remember(&WebhookRow { state: WebhookState::Open, ..row }, now_ms)?;
+                Ok((WebhookVerdict::Blocked(BlockReason::AwaitingApproval), None))
             }
             Verdict::Rollback { to, because } => {
                 let intent = self.notified_intent(alert, &name, row, (model_idx, to), because);

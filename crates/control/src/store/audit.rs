@@ -35,10 +35,14 @@ pub enum EventKind {
     Drill,
     /// The program started.
     Start,
+    /// A person holds a model, or lets it go.
+    Hold,
+    /// A rollback waits for approval, or what came of it.
+    Approval,
 }
 
 impl EventKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Rollback,
         Self::Promote,
         Self::Toggle,
@@ -49,6 +53,8 @@ impl EventKind {
         Self::Blocked,
         Self::Drill,
         Self::Start,
+        Self::Hold,
+        Self::Approval,
     ];
 
     /// As it is stored and served.
@@ -64,6 +70,8 @@ impl EventKind {
             Self::Blocked => "blocked",
             Self::Drill => "drill",
             Self::Start => "start",
+            Self::Hold => "hold",
+            Self::Approval => "approval",
         }
     }
 }

@@ -103,6 +103,7 @@ fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
         kind: DecisionKind::parse(&text(3)?).ok_or_else(|| unknown(3))?,
         trigger: Trigger::parse(&text(4)?).ok_or_else(|| unknown(4))?,
         change: Change {
+            kind: DecisionKind::parse(&text(3)?).ok_or_else(|| unknown(3))?,
             decision_id: id,
             model: Arc::clone(&model),
             from: text(5)?.into(),

@@ -8,7 +8,7 @@ use super::database;
 use crate::error::StoreError;
 
 /// One entry per schema version, in order; an entry is never changed once it is out.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -101,6 +101,33 @@ CREATE TABLE history_5m(
     value REAL NOT NULL,
     n INTEGER NOT NULL,
     PRIMARY KEY(series_id, at)
+) WITHOUT ROWID;
+";
+
+const V2: &str = "
+ALTER TABLE model_state ADD COLUMN hold TEXT;
+
+CREATE TABLE proposals(
+    id INTEGER PRIMARY KEY,
+    model TEXT NOT NULL,
+    state TEXT NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE INDEX proposals_model ON proposals(model, id);
+
+CREATE TABLE retrainings(
+    id INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,
+    data TEXT NOT NULL
+);
+
+CREATE TABLE training_state(
+    trainer TEXT NOT NULL,
+    model TEXT NOT NULL,
+    answered INTEGER NOT NULL,
+    started_steady_at INTEGER,
+    told INTEGER NOT NULL,
+    PRIMARY KEY(trainer, model)
 ) WITHOUT ROWID;
 ";
 

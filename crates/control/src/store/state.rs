@@ -3,6 +3,8 @@
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::book::{Instance, Key};
+use crate::controller::retrain::{RetrainState, Retraining, TrainBook, TrainEntry};
+use crate::controller::{Hold, Proposal};
 use crate::decide::Episode;
 
 /// Notifications remembered; the oldest go first.
@@ -24,6 +26,8 @@ pub(crate) struct ModelRow {
     pub(crate) changed_steady_ms: Option<u64>,
     /// When automatic rollback was last switched on: earlier rollbacks do not count towards the limit.
     pub(crate) armed_steady_ms: u64,
+    /// Who holds it where it is.
+    pub(crate) hold: Option<Hold>,
 }
 
 /// How far the answer to a notified alert has come.
@@ -80,11 +84,13 @@ pub(crate) fn models(conn: &Connection) -> rusqlite::Result<Vec<ModelRow>> {
             changed_at_ms: row.get(6)?,
             changed_steady_ms: row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs),
             armed_steady_ms: row.get::<_, i64>(8)?.unsigned_abs(),
+            // One that can't be read is none: a person will see that the model is not held.
+            hold: row.get::<_, Option<String>>(10)?.and_then(|text| serde_json::from_str(&text).ok()),
         })
     };
     conn.prepare(
         "SELECT model, configured_active, active, auto_enabled, configured_shadow_percent, shadow_percent, changed_at,
-             changed_steady_at, armed_steady_at, configured_auto_rollback FROM model_state",
+             changed_steady_at, armed_steady_at, configured_auto_rollback, hold FROM model_state",
     )?
     .query_map([], row)?
     .collect()
@@ -93,8 +99,8 @@ pub(crate) fn models(conn: &Connection) -> rusqlite::Result<Vec<ModelRow>> {
 pub(crate) fn put_model(tx: &Transaction<'_>, row: &ModelRow) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT OR REPLACE INTO model_state(model, configured_active, active, auto_enabled, configured_shadow_percent,
-             shadow_percent, changed_at, changed_steady_at, armed_steady_at, configured_auto_rollback)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             shadow_percent, changed_at, changed_steady_at, armed_steady_at, configured_auto_rollback, hold)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             row.model,
             row.configured_active,
@@ -106,6 +112,7 @@ pub(crate) fn put_model(tx: &Transaction<'_>, row: &ModelRow) -> rusqlite::Resul
             row.changed_steady_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             i64::try_from(row.armed_steady_ms).unwrap_or(i64::MAX),
             row.configured_auto_rollback,
+            row.hold.as_ref().map(text).transpose()?,
         ],
     )?;
     Ok(())
@@ -131,10 +138,7 @@ pub(crate) fn put_alerts<'a>(
     tx.execute("DELETE FROM alert_state", [])?;
     let mut insert = tx.prepare("INSERT INTO alert_state(key, data) VALUES(?1, ?2)")?;
     for (key, instance) in alerts {
-        let text = |value: Result<String, serde_json::Error>| {
-            value.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-        };
-        insert.execute([text(serde_json::to_string(key))?, text(serde_json::to_string(instance))?])?;
+        insert.execute([text(key)?, text(instance)?])?;
     }
     Ok(())
 }
@@ -210,4 +214,106 @@ pub(crate) fn answer_webhooks(tx: &Transaction<'_>, model: &str, decision_id: i6
         params![model, decision_id],
     )?;
     Ok(())
+}
+
+/// A value as JSON.
+fn text(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// Proposals and trainings that are kept; the oldest go first.
+const KEPT_MAX: i64 = 10_000;
+
+/// Proposals about a model that are read back at the start.
+const PROPOSALS_READ: i64 = 100;
+
+pub(crate) fn last_proposal(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("SELECT coalesce(max(id), 0) FROM proposals", [], |row| row.get(0))
+}
+
+pub(crate) fn put_proposal(tx: &Transaction<'_>, proposal: &Proposal) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT OR REPLACE INTO proposals(id, model, state, data) VALUES(?1, ?2, ?3, ?4)",
+        params![proposal.id, &*proposal.model, proposal.state.as_str(), text(proposal)?],
+    )?;
+    tx.execute("DELETE FROM proposals WHERE id <= ?1", [proposal.id - KEPT_MAX])?;
+    Ok(())
+}
+
+/// The newest proposals about a model, oldest first. One that can't be read is left out.
+pub(crate) fn proposals(conn: &Connection, model: &str) -> rusqlite::Result<Vec<Proposal>> {
+    let texts: Vec<String> = conn
+        .prepare("SELECT data FROM proposals WHERE model = ?1 ORDER BY id DESC LIMIT ?2")?
+        .query_map(params![model, PROPOSALS_READ], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(texts.iter().rev().filter_map(|text| serde_json::from_str(text).ok()).collect())
+}
+
+pub(crate) fn last_retraining(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("SELECT coalesce(max(id), 0) FROM retrainings", [], |row| row.get(0))
+}
+
+pub(crate) fn put_retraining(tx: &Transaction<'_>, retraining: &Retraining) -> rusqlite::Result<()> {
+    let state = match retraining.state {
+        RetrainState::Intended => "intended",
+        RetrainState::Started => "started",
+        RetrainState::Failed => "failed",
+    };
+    tx.execute(
+        "INSERT OR REPLACE INTO retrainings(id, state, data) VALUES(?1, ?2, ?3)",
+        params![retraining.id, state, text(retraining)?],
+    )?;
+    tx.execute("DELETE FROM retrainings WHERE id <= ?1", [retraining.id - KEPT_MAX])?;
+    Ok(())
+}
+
+/// Trainings whose trainer has not answered, oldest first.
+pub(crate) fn open_retrainings(conn: &Connection) -> rusqlite::Result<Vec<Retraining>> {
+    let texts: Vec<String> = conn
+        .prepare("SELECT data FROM retrainings WHERE state = 'intended' ORDER BY id")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+}
+
+/// The newest trainings first.
+pub(crate) fn retrainings(conn: &Connection, limit: usize) -> rusqlite::Result<Vec<Retraining>> {
+    let texts: Vec<String> = conn
+        .prepare("SELECT data FROM retrainings ORDER BY id DESC LIMIT ?1")?
+        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+}
+
+pub(crate) fn put_training(
+    tx: &Transaction<'_>,
+    trainer: &str,
+    model: &str,
+    entry: TrainEntry,
+) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT OR REPLACE INTO training_state(trainer, model, answered, started_steady_at, told)
+         VALUES(?1, ?2, ?3, ?4, ?5)",
+        params![
+            trainer,
+            model,
+            entry.answered,
+            entry.started_steady_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            entry.told,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn trainings(conn: &Connection) -> rusqlite::Result<TrainBook> {
+    conn.prepare("SELECT trainer, model, answered, started_steady_at, told FROM training_state")?
+        .query_map([], |row| {
+            let entry = TrainEntry {
+                answered: row.get(2)?,
+                started_steady_ms: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
+                told: row.get(4)?,
+            };
+            Ok(((row.get::<_, String>(0)?.into(), row.get::<_, String>(1)?.into()), entry))
+        })?
+        .collect()
 }

@@ -11,6 +11,7 @@ pub(crate) mod load;
 pub(crate) mod loki;
 pub(crate) mod model;
 pub(crate) mod prometheus;
+pub(crate) mod receiver;
 pub(crate) mod rogue;
 pub(crate) mod rows;
 pub(crate) mod s3;

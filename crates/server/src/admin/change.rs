@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use control::Decision;
+use control::{Change, Decision, DecisionKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -32,11 +32,18 @@ pub(super) struct Why {
     /// Who asks, in their own words; the token or address stands beside it.
     actor: String,
     version: Option<String>,
+    /// Say what would be done, and do nothing.
+    dry_run: bool,
 }
 
 impl Why {
     fn actor(&self, caller: &Actor) -> String {
-        if self.actor.is_empty() { caller.0.clone() } else { format!("{} ({})", self.actor, caller.0) }
+        Self::named(&self.actor, caller)
+    }
+
+    /// A caller, with the name it gives itself.
+    pub(super) fn named(name: &str, caller: &Actor) -> String {
+        if name.is_empty() { caller.0.clone() } else { format!("{name} ({})", caller.0) }
     }
 
     fn reason(&self) -> &str {
@@ -55,7 +62,10 @@ pub(super) async fn rollback(
         let message = "a rollback goes to the model's `stable` version; use `/promote` to name a version";
         return Err(ApiError::bad_request("bad_body", message));
     }
-    check_forwards(&plane, &model)?;
+    check_can_move(&plane, &model)?;
+    if why.dry_run {
+        return rehearse(&plane, &model, DecisionKind::Rollback, None).await;
+    }
     let decision = plane.desk.controller().rollback(&model, &why.actor(&caller), why.reason(), now_ms())?;
     carry_out(&plane, &decision).await
 }
@@ -67,8 +77,11 @@ pub(super) async fn promote(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let why: Why = body(&bytes)?;
-    check_forwards(&plane, &model)?;
+    check_can_move(&plane, &model)?;
     let version = why.version.as_deref();
+    if why.dry_run {
+        return rehearse(&plane, &model, DecisionKind::Promote, version).await;
+    }
     let decision =
         plane.desk.controller().promote(&model, version, &why.actor(&caller), why.reason(), now_ms())?;
     carry_out(&plane, &decision).await
@@ -83,7 +96,45 @@ fn check_forwards(plane: &Plane, model: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn carry_out(plane: &Arc<Plane>, decision: &Decision) -> Result<Json<Value>, ApiError> {
+/// A model whose traffic goes elsewhere can be moved by actuators alone.
+fn check_can_move(plane: &Plane, model: &str) -> Result<(), ApiError> {
+    if plane.desk.can_move(model) { Ok(()) } else { check_forwards(plane, model) }
+}
+
+/// What every actuator would do.
+async fn rehearse(
+    plane: &Plane,
+    model: &str,
+    kind: DecisionKind,
+    version: Option<&str>,
+) -> Result<Json<Value>, ApiError> {
+    let status = plane.desk.controller().models().into_iter().find(|one| *one.model == *model);
+    let status = status.ok_or_else(|| ApiError::unknown_model(model))?;
+    let to = match (kind, version) {
+        (DecisionKind::Promote, Some(version)) => Arc::from(version),
+        (DecisionKind::Promote, None) => Arc::clone(&status.configured_active),
+        (DecisionKind::Rollback, _) => Arc::clone(&status.stable),
+    };
+    let change = Change {
+        decision_id: 0,
+        kind,
+        model: Arc::clone(&status.model),
+        from: Arc::clone(&status.active),
+        restores_configuration: to == status.configured_active,
+        to,
+    };
+    let said = plane.desk.rehearse(&change).await;
+    let steps: Vec<Value> = said
+        .iter()
+        .map(|(actuator, said)| match said {
+            Ok(said) => json!({ "actuator": actuator, "would": said }),
+            Err(error) => json!({ "actuator": actuator, "error": error }),
+        })
+        .collect();
+    Ok(Json(json!({ "dry_run": true, "model": model, "from": change.from, "to": change.to, "steps": steps })))
+}
+
+pub(super) async fn carry_out(plane: &Arc<Plane>, decision: &Decision) -> Result<Json<Value>, ApiError> {
     match plane.carry_out(decision).await {
         Ok(Ok(())) => Ok(Json(json!({ "decision": status::decision(decision), "state": "confirmed" }))),
         Ok(Err(reason)) => Err(ApiError::new(
@@ -129,7 +180,7 @@ pub(super) async fn auto_rollback(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let wanted: Enabled = body(&bytes)?;
-    check_forwards(&plane, &model)?;
+    check_can_move(&plane, &model)?;
     plane.desk.controller().set_auto_rollback(&model, wanted.enabled, &caller.0, now_ms())?;
     Ok(Json(json!({ "model": model, "enabled": wanted.enabled })))
 }
@@ -137,6 +188,66 @@ pub(super) async fn auto_rollback(
 /// Changes nothing: whoever gets this far may change something.
 pub(super) async fn token(Extension(caller): Extension<Actor>) -> Json<Value> {
     Json(json!({ "actor": caller.0 }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HoldWish {
+    /// How long, seconds; until it is released without it.
+    seconds: Option<u64>,
+    reason: String,
+    actor: String,
+}
+
+pub(super) async fn hold(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+    Extension(caller): Extension<Actor>,
+    bytes: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let wish: HoldWish = body(&bytes)?;
+    let for_ms = wish.seconds.map(|seconds| seconds.saturating_mul(1_000));
+    let reason = if wish.reason.is_empty() { "no reason given" } else { &wish.reason };
+    let actor = Why::named(&wish.actor, &caller);
+    plane.desk.controller().hold(&model, for_ms, &actor, reason, now_ms())?;
+    Ok(Json(json!({ "model": model, "held": true, "seconds": wish.seconds })))
+}
+
+pub(super) async fn release(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+    Extension(caller): Extension<Actor>,
+    bytes: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let why: Why = body(&bytes)?;
+    plane.desk.controller().release(&model, &why.actor(&caller), why.reason(), now_ms())?;
+    Ok(Json(json!({ "model": model, "held": false })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RetrainWish {
+    /// Which trainer; the first that trains the model without it.
+    trainer: Option<String>,
+    reason: String,
+    actor: String,
+}
+
+/// Answers when the training is journaled; whether the trainer took it is in the audit trail.
+pub(super) async fn retrain(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+    Extension(caller): Extension<Actor>,
+    bytes: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let wish: RetrainWish = body(&bytes)?;
+    let actor = Why::named(&wish.actor, &caller);
+    let reason = if wish.reason.is_empty() { "by hand" } else { &wish.reason };
+    let trainer = wish.trainer.as_deref();
+    let training = plane.desk.controller().retrain_now(&model, trainer, &actor, reason, now_ms())?;
+    Ok(Json(
+        json!({ "model": model, "trainer": training.trainer, "key": training.key, "state": training.state }),
+    ))
 }
 
 pub(super) async fn reload(

@@ -7,10 +7,13 @@
 //! - `GET /api/v1/status`, `/overview`, `/stream`, `/alerts`, `/events`
 //! - `GET /api/v1/models/{m}/drift`, `/tenants`, `/traffic`, `/pairs`, `/history`, `/grid`, `/profile`
 //! - `POST /api/v1/token` -- says whether the token is the right one
-//! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/embeddings`, `/drill` (and `GET` for its progress)
+//! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/hold`, `/release`, `/approve`,
+//!   `/reject`, `/retrain`, `/embeddings`, `/drill` (and `GET` for its progress)
+//! - `/approve/{model}/{proposal}` -- the page behind a signed link
 //! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/fluentbit`, `/reload`
 //! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
 
+mod approve;
 mod assets;
 mod change;
 mod cloudevents;
@@ -48,7 +51,7 @@ const BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a page from here may do: load our own files, talk to us, nothing else. No script or style inside of markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Serves until `stop` turns true.
 pub(crate) async fn serve(plane: Arc<Plane>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
@@ -88,10 +91,16 @@ fn router(plane: Arc<Plane>, joins: Arc<Joins>, feed: Arc<live::Feed>) -> Router
         .route("/shadow", post(change::shadow))
         .route("/embeddings", post(embeddings::embeddings))
         .route("/auto-rollback", post(change::auto_rollback))
+        .route("/hold", post(change::hold))
+        .route("/release", post(change::release))
+        .route("/approve", post(approve::approve))
+        .route("/reject", post(approve::reject))
+        .route("/retrain", post(change::retrain))
         .route("/drill", get(drill::progress).post(drill::start));
     Router::new()
         .route("/", get(assets::index))
         .route("/ui/{*path}", get(assets::file))
+        .route("/approve/{model}/{proposal}", get(approve::show).post(approve::decide))
         .route("/healthz", get(read::healthz))
         .route("/readyz", get(read::readyz))
         .route("/metrics", get(read::metrics))

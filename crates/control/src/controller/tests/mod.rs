@@ -1,9 +1,12 @@
 //! The controller as a whole: `fraud`, where `v2` is active and `v1` stable.
 
+mod approval;
 mod crash;
 mod flow;
 mod killed;
+mod machine;
 mod random;
+mod training;
 mod webhook;
 
 use crate::controller::{Controller, Step};

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::Rig;
 use crate::controller::Controller;
 use crate::decision::{Decision, DecisionState};
-use crate::policy::Policy;
+use crate::policy::{Policy, RollbackMode};
 use crate::store::{Store, journal};
 use crate::testing::{drift, latency};
 
@@ -27,6 +27,11 @@ enum Op {
     Promote(usize),
     Toggle(bool),
     Health(bool),
+    /// A person holds the model, for some seconds or without end.
+    Hold(Option<u64>),
+    Release,
+    /// A person approves what waits, or turns it down.
+    Decide(bool),
     Jump(i64),
     Reload,
     /// The process dies; another one opens the folder.
@@ -52,6 +57,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..3usize).prop_map(Op::Promote),
         1 => any::<bool>().prop_map(Op::Toggle),
         1 => any::<bool>().prop_map(Op::Health),
+        1 => prop_oneof![Just(None), Just(Some(60)), Just(Some(1_200))].prop_map(Op::Hold),
+        1 => Just(Op::Release),
+        2 => prop_oneof![3 => Just(true), 1 => Just(false)].prop_map(Op::Decide),
         1 => prop_oneof![Just(-86_400_000i64), Just(7_200_000), Just(-1), Just(1_800_000)].prop_map(Op::Jump),
         1 => Just(Op::Reload),
         1 => Just(Op::Restart),
@@ -59,8 +67,10 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Short times, so that limits are reached in a short sequence.
-fn policy(max_rollbacks: u32) -> Policy {
+fn policy(max_rollbacks: u32, mode: RollbackMode) -> Policy {
     let mut policy = crate::testing::policy();
+    policy.models[0].mode = mode;
+    policy.models[0].approval_ms = 600_000;
     policy.models[0].cooldown_ms = 400_000;
     policy.models[0].max_rollbacks = max_rollbacks;
     policy
@@ -76,6 +86,7 @@ struct Watch {
     automatic: u32,
     rollbacks_max: u32,
     stable_ok: bool,
+    mode: RollbackMode,
 }
 
 impl Watch {
@@ -123,7 +134,8 @@ fn readings_op(rig: &mut Rig, watch: &mut Watch, op: &Op) {
     let active = rig.active();
     let version = version.map_or(&*active, |idx| VERSIONS[idx]);
     for _ in 0..*steps {
-        let cooldown_until_ms = rig.controller.models()[0].cooldown_until_ms;
+        let before = rig.controller.models()[0].clone();
+        let cooldown_until_ms = before.cooldown_until_ms;
         rig.now += 15_000;
         let readings = drift(rig.now, version, *psi);
         let slow = [latency(version, Some(*p95_ms)), latency("v1", Some(*stable_p95_ms))];
@@ -131,6 +143,9 @@ fn readings_op(rig: &mut Rig, watch: &mut Watch, op: &Op) {
         let step = rig.controller.step(rig.now, &readings, latency);
         assert!(step.errors.is_empty());
         assert!(step.decisions.len() <= 1);
+        assert!(step.decisions.is_empty() || watch.mode == RollbackMode::Automatic, "somebody must approve");
+        let still_held = before.hold.is_some() && before.hold_until_ms.is_none_or(|until| until > rig.now);
+        assert!(step.decisions.is_empty() || !still_held, "a person's hold wins");
         for decision in &step.decisions {
             watch.decided(decision, &rig.controller);
             assert!(cooldown_until_ms.is_none_or(|until| until <= rig.now), "within the cool-down");
@@ -154,6 +169,21 @@ fn carry(rig: &mut Rig, how: u8) {
     done.expect("was pending");
 }
 
+/// A person answers the proposal that waits.
+fn decide(rig: &mut Rig, watch: &mut Watch, yes: bool) {
+    let before = rig.controller.models()[0].clone();
+    let Some(proposal) = before.proposal.clone() else { return };
+    if !yes {
+        drop(rig.controller.reject("fraud", proposal.id, "ada", rig.now));
+        return;
+    }
+    if let Ok(decision) = rig.controller.approve("fraud", proposal.id, "ada", rig.now) {
+        assert!(before.pending.is_none(), "one direction at a time");
+        assert_eq!(before.active, proposal.from, "it is about what clients get");
+        watch.decided(&decision, &rig.controller);
+    }
+}
+
 fn apply(mut rig: Rig, watch: &mut Watch, op: &Op) -> Rig {
     let now = rig.now;
     match op {
@@ -174,16 +204,27 @@ fn apply(mut rig: Rig, watch: &mut Watch, op: &Op) -> Rig {
             watch.stable_ok = *healthy;
             rig.controller.set_version_health("fraud", "v1", *healthy);
         }
+        Op::Hold(secs) => {
+            let for_ms = secs.map(|secs| secs * 1_000);
+            rig.controller.hold("fraud", for_ms, "ada", "by hand", now).expect("is known");
+        }
+        Op::Release => rig.controller.release("fraud", "ada", "by hand", now).expect("is known"),
+        Op::Decide(yes) => decide(&mut rig, watch, *yes),
         Op::Jump(ms) => rig.now += ms,
-        Op::Reload => drop(rig.controller.configure(policy(watch.rollbacks_max), now).expect("is taken")),
+        Op::Reload => {
+            let policy = policy(watch.rollbacks_max, watch.mode);
+            drop(rig.controller.configure(policy, now).expect("is taken"));
+        }
         Op::Restart => {
             let before = rig.controller.models()[0].clone();
             let Rig { controller, .. } = rig;
             let store: Store = controller.into_store();
             let (mut controller, resume) =
-                Controller::open(store, policy(watch.rollbacks_max), now).expect("opens");
+                Controller::open(store, policy(watch.rollbacks_max, watch.mode), now).expect("opens");
             assert_eq!(resume, before.pending.iter().cloned().collect::<Vec<_>>());
-            assert_eq!(controller.models()[0].active, before.active);
+            let after = controller.models()[0].clone();
+            assert_eq!(after.active, before.active);
+            assert_eq!((after.hold, after.proposal), (before.hold, before.proposal));
             controller.set_version_health("fraud", "v1", watch.stable_ok);
             rig = Rig { controller, now };
         }
@@ -195,9 +236,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_must_always_hold(ops in prop::collection::vec(op(), 1..60), rollbacks_max in 1..=3u32) {
-        let mut rig = Rig::with(policy(rollbacks_max));
-        let mut watch = Watch { stable_ok: true, rollbacks_max, ..Watch::default() };
+    fn what_must_always_hold(
+        ops in prop::collection::vec(op(), 1..60),
+        rollbacks_max in 1..=3u32,
+        mode in prop_oneof![Just(RollbackMode::Automatic), Just(RollbackMode::Approve)],
+    ) {
+        let mut rig = Rig::with(policy(rollbacks_max, mode));
+        let mut watch = Watch { stable_ok: true, rollbacks_max, mode, ..Watch::default() };
         let mut states: BTreeMap<i64, DecisionState> = BTreeMap::new();
         for op in &ops {
             rig = apply(rig, &mut watch, op);
