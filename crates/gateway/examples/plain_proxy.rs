@@ -1,6 +1,8 @@
 //! A gateway from the command line, for measuring: one model, one version, and a shadow if wanted.
 //!
 //! `cargo run --release -p gateway --example plain_proxy -- 127.0.0.1:8080 http://127.0.0.1:9000 [SHADOW_URL PERCENT]`
+//!
+//! Nothing is kept of a request; with `TAP=kept` in the environment everything is that measuring needs, and thrown away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [listen, prod, rest @ ..] = arguments.as_slice() else {
         return Err("usage: plain_proxy LISTEN UPSTREAM [SHADOW PERCENT]".into());
     };
+    let tap = std::env::var("TAP").is_ok_and(|tap| tap == "kept");
     let mut versions = vec![version("prod", prod)?];
     let mut shadows = Vec::new();
     if let [url, percent] = rest {
@@ -28,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             strip_credentials: true,
             strip_headers: Vec::new(),
             timeout: Duration::from_secs(5),
-            tap: false,
+            tap,
             methods: Vec::new(),
         });
     }
@@ -38,8 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         versions,
         split: vec![(0, 1)],
         shadows,
-        tenant_header: None,
-        tap: false,
+        tenant_header: tap.then(|| "x-tenant-id".parse()).transpose()?,
+        tap,
         log_headers: Vec::new(),
         sticky_header: None,
     };

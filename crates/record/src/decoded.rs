@@ -49,6 +49,59 @@ struct RawCell {
     value: CellValue,
 }
 
+/// One side's rows without their values: names and places, to be put into a [`Decoded`] again.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// The names, one after the other.
+    text: String,
+    cells: Vec<RawCell>,
+    rows: u32,
+}
+
+impl Rows {
+    /// The rows of one side.
+    pub(crate) fn of(decoded: &Decoded, features: bool) -> Self {
+        let (cells, rows) = match features {
+            true => (&decoded.features, decoded.feature_rows),
+            false => (&decoded.predictions, decoded.prediction_rows),
+        };
+        let mut text = String::new();
+        let mut known = std::collections::HashMap::new();
+        let mut keep = |name: TextRange| {
+            *known.entry((name.start, name.end)).or_insert_with(|| {
+                let start = text.len() as u32;
+                text.push_str(decoded.text(name));
+                TextRange { start, end: text.len() as u32 }
+            })
+        };
+        let without_value = |cell: &RawCell| RawCell {
+            row: cell.row,
+            name: keep(cell.name),
+            value: CellValue::Missing,
+        };
+        let cells = cells.iter().map(without_value).collect();
+        Self { text, cells, rows }
+    }
+
+    /// Cells of these rows.
+    pub(crate) fn n_cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Bytes of their names.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// How much was there before one side was tried; see [`Decoded::roll_back`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    text: usize,
+    non_finite: u32,
+    precision_loss: u32,
+}
+
 /// The rows of one exchange. Clear it and use it again: after warm-up, decoding allocates nothing.
 #[derive(Debug, Default)]
 pub struct Decoded {
@@ -151,6 +204,39 @@ impl Decoded {
     pub(crate) fn clear_features(&mut self) {
         self.features.clear();
         self.feature_rows = 0;
+    }
+
+    /// Puts rows into an empty side, every value missing.
+    pub(crate) fn put(&mut self, features: bool, rows: &Rows) {
+        let offset = self.text.len() as u32;
+        self.text.push_str(&rows.text);
+        let (cells, n_rows) = match features {
+            true => (&mut self.features, &mut self.feature_rows),
+            false => (&mut self.predictions, &mut self.prediction_rows),
+        };
+        *n_rows = rows.rows;
+        if offset == 0 {
+            cells.extend_from_slice(&rows.cells);
+            return;
+        }
+        let moved = |name: TextRange| TextRange { start: name.start + offset, end: name.end + offset };
+        cells.extend(rows.cells.iter().map(|cell| RawCell { name: moved(cell.name), ..*cell }));
+    }
+
+    /// How much there is now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { text: self.text.len(), non_finite: self.non_finite, precision_loss: self.precision_loss }
+    }
+
+    /// Empties one side and forgets all text and counts since the mark.
+    pub(crate) fn roll_back(&mut self, mark: Mark, features: bool) {
+        self.text.truncate(mark.text);
+        (self.non_finite, self.precision_loss) = (mark.non_finite, mark.precision_loss);
+        if features {
+            self.clear_features();
+        } else {
+            self.clear_predictions();
+        }
     }
 
     pub(crate) fn n_features(&self) -> usize {

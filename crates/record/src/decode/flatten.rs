@@ -92,7 +92,7 @@ impl<'s> Flattener<'s> {
             Kind::Object => self.object(reader, sink, row),
             Kind::Array => self.array(reader, sink, row),
             _ => {
-                let value = sink.value(reader.scalar()?)?;
+                let value = sink.read_value(reader)?;
                 sink.cell(row, self.name, value)
             }
         }
@@ -124,7 +124,7 @@ impl<'s> Flattener<'s> {
                 self.value(reader, sink, row)?;
                 self.name.truncate(length);
             } else {
-                reader.skip_value()?;
+                sink.skip_value(reader)?;
             }
             index += 1;
         }

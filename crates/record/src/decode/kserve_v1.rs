@@ -30,7 +30,7 @@ pub(crate) fn read(
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {
         if *key != *by_row && *key != *by_column {
-            reader.skip_value()?;
+            sink.skip_value(&mut reader)?;
             continue;
         }
         found = true;

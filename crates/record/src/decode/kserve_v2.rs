@@ -48,7 +48,7 @@ pub(crate) fn read(
             found = true;
             tensors(&mut reader, sink, scratch)?;
         } else {
-            reader.skip_value()?;
+            sink.skip_value(&mut reader)?;
         }
     }
     if scratch.tensors.iter().all(|tensor| tensor.binary.is_none()) || !found {
@@ -92,7 +92,7 @@ fn tensor(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -
             "shape" => draft.shape = Some(dimensions(reader)?),
             "data" => draft.data = Some(data(reader, sink, scratch)?),
             "parameters" => draft.binary = binary_size(reader)?,
-            _ => reader.skip_value()?,
+            _ => sink.skip_value(reader)?,
         }
     }
     finish_tensor(reader, sink, scratch, &draft)
@@ -122,6 +122,7 @@ fn finish_tensor(
         ));
     }
     if draft.datatype == Some(Datatype::Bool) {
+        sink.notes.booleans(start, count);
         for cell in scratch.cells.iter_mut().skip(start).take(count) {
             if let CellValue::Number(number) = *cell {
                 *cell = sink.boolean(number != 0.0)?;
@@ -209,7 +210,7 @@ fn data(reader: &mut Reader<'_>, sink: &mut Sink<'_>, scratch: &mut Scratch) -> 
             Kind::Object => return Err(shape(reader, "expected a value, found an object")),
             _ => {
                 sink.check_cells(scratch.cells.len() + 1)?;
-                let value = sink.value(reader.scalar()?)?;
+                let value = sink.read_value(reader)?;
                 scratch.cells.push(value);
             }
         }

@@ -19,6 +19,7 @@ mod json_lines;
 mod kserve_grpc;
 mod kserve_v1;
 mod kserve_v2;
+mod layout;
 mod names;
 mod openai;
 mod path;
@@ -33,6 +34,7 @@ mod tests;
 mod wire;
 
 use auto::Form;
+use layout::{Layouts, Told};
 use names::NameTable;
 use reader::Reader;
 use sink::{Side, Sink};
@@ -111,6 +113,8 @@ pub struct Decoder {
     tensors: tensors::Scratch,
     message: Vec<u8>,
     found: select::Found,
+    request_layouts: Layouts,
+    answer_layouts: Layouts,
     /// Of the exchange that is being decoded.
     timing: openai::Timing,
 }
@@ -253,9 +257,9 @@ impl Decoder {
         body: &[u8],
         into: &mut Decoded,
     ) -> Result<Form, DecodeError> {
-        let (selector, names) = match side {
-            Side::Features => (&self.features, &mut self.feature_names),
-            Side::Predictions => (&self.predictions, &mut self.prediction_names),
+        let (selector, names, layouts) = match side {
+            Side::Features => (&self.features, &mut self.feature_names, &mut self.request_layouts),
+            Side::Predictions => (&self.predictions, &mut self.prediction_names, &mut self.answer_layouts),
         };
         let mut sink = Sink::new(side, into, names, &self.spec);
         let form = auto::form(protocol, content_type, body)?;
@@ -277,6 +281,14 @@ impl Decoder {
             _ => {}
         }
         let mut reader = Reader::new(body, self.spec.limits.max_depth);
+        let told = Told { form, request_rows: sink.request_rows() };
+        let covered = !by_path && Layouts::cover(form, body);
+        if covered {
+            if let Some(form) = layouts.read(told, reader, &mut sink) {
+                return Ok(form);
+            }
+            sink.notes = layouts.take_notes();
+        }
         reader.begin()?;
         let form = match form {
             Form::Detect => auto::by_body(reader, side)?,
@@ -286,14 +298,20 @@ impl Decoder {
             selector.read(reader, &mut sink, &mut self.found)?;
             return Ok(form);
         }
-        match form {
-            Form::KserveV1 => kserve_v1::read(reader, &mut sink, &self.spec, &mut self.name)?,
-            Form::KserveV2 => {
-                kserve_v2::read(reader, body, &mut sink, &self.spec, &mut self.tensors, &mut self.name)?;
+        let (spec, name) = (&self.spec, &mut self.name);
+        let read = match form {
+            Form::KserveV1 => kserve_v1::read(reader, &mut sink, spec, name),
+            Form::KserveV2 => kserve_v2::read(reader, body, &mut sink, spec, &mut self.tensors, name),
+            Form::JsonLines => json_lines::read(reader, &mut sink, spec, name),
+            _ => json::read(reader, &mut sink, spec, name),
+        };
+        if covered {
+            let notes = std::mem::take(&mut sink.notes);
+            match read {
+                Ok(()) => layouts.learn(told, body, form, notes, &sink),
+                Err(_) => layouts.give_back(notes),
             }
-            Form::JsonLines => json_lines::read(reader, &mut sink, &self.spec, &mut self.name)?,
-            _ => json::read(reader, &mut sink, &self.spec, &mut self.name)?,
         }
-        Ok(form)
+        read.map(|()| form)
     }
 }

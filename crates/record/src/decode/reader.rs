@@ -129,6 +129,15 @@ impl<'a> Reader<'a> {
         Self { text, at: 0, depth: 0, max_depth: max_depth.min(MAX_DEPTH), cut }
     }
 
+    /// Takes these bytes; `None` when others stand here.
+    #[inline]
+    pub(crate) fn take_exactly(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.at.checked_add(bytes.len())?;
+        let found = self.text.as_bytes().get(self.at..end)?;
+        self.at = end;
+        (found == bytes).then_some(())
+    }
+
     /// Bytes read so far.
     pub(crate) fn position(&self) -> usize {
         self.at

@@ -1,10 +1,12 @@
 //! Where decoders put cells: one side of a [`Decoded`], with the limits watched.
 
+use super::layout::Notes;
 use super::names::NameTable;
 #[cfg(doc)]
 use super::reader::Number;
-use super::reader::{Scalar, Text};
+use super::reader::{Kind, Reader, Scalar, Text};
 use super::{DecodeError, DecodeErrorKind, DecodeLimits, DecoderSpec};
+use crate::decoded::{Mark, Rows};
 use crate::{CellValue, Decoded, TextRange};
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -35,6 +37,8 @@ pub(crate) struct Sink<'d> {
     /// Whether payment cards are looked for, see [`Number::long_card`].
     cards: bool,
     side: Side,
+    /// Where values were read, if anybody wants to know.
+    pub(crate) notes: Notes,
 }
 
 impl<'d> Sink<'d> {
@@ -45,7 +49,8 @@ impl<'d> Sink<'d> {
         spec: &'d DecoderSpec,
     ) -> Self {
         let cards = spec.privacy.spec().detectors.card;
-        let mut sink = Self { into, names, limits: &spec.limits, cards, side };
+        let notes = Notes::default();
+        let mut sink = Self { into, names, limits: &spec.limits, cards, side, notes };
         sink.restart();
         sink
     }
@@ -62,10 +67,33 @@ impl<'d> Sink<'d> {
     /// Forgets this side's cells: the key that held them came again, and the last one counts.
     pub(crate) fn restart(&mut self) {
         self.names.begin();
+        self.notes.restarted();
         match self.side {
             Side::Features => self.into.clear_features(),
             Side::Predictions => self.into.clear_predictions(),
         }
+    }
+
+    /// Takes a scalar as a cell's value.
+    pub(crate) fn read_value(&mut self, reader: &mut Reader<'_>) -> Result<CellValue> {
+        reader.kind()?;
+        let start = reader.position();
+        let scalar = reader.scalar()?;
+        if self.notes.on() {
+            self.notes.value(start, reader.position());
+        }
+        self.value(scalar)
+    }
+
+    /// Takes a value that becomes nothing.
+    pub(crate) fn skip_value(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        let kind = reader.kind()?;
+        let start = reader.position();
+        reader.skip_value()?;
+        if self.notes.on() && !matches!(kind, Kind::Object | Kind::Array) {
+            self.notes.skipped(start, reader.position());
+        }
+        Ok(())
     }
 
     /// A scalar as a cell's value.
@@ -182,11 +210,38 @@ impl<'d> Sink<'d> {
     pub(crate) fn push(&mut self, row: u32, name: TextRange, value: CellValue) -> Result<()> {
         self.check_rows(u64::from(row) + 1)?;
         self.check_cells(1)?;
+        if self.notes.on() {
+            self.notes.cell();
+        }
         match self.side {
             Side::Features => self.into.push_feature(row, name, value),
             Side::Predictions => self.into.push_prediction(row, name, value),
         }
         Ok(())
+    }
+
+    /// What has been written, by both sides.
+    pub(crate) fn decoded(&self) -> &Decoded {
+        self.into
+    }
+
+    /// Puts rows there whose values follow with [`Sink::set`]; `None` over a limit. The side must be empty.
+    pub(crate) fn put(&mut self, rows: &Rows) -> Option<()> {
+        self.check_cells(rows.n_cells()).ok()?;
+        self.check_text(rows.text_bytes()).ok()?;
+        self.into.put(self.side == Side::Features, rows);
+        Some(())
+    }
+
+    /// Gives a cell of this side its value.
+    #[inline]
+    pub(crate) fn set(&mut self, cell: usize, value: CellValue) {
+        self.into.replace(self.side == Side::Features, cell, value);
+    }
+
+    /// Forgets what this side has written since the mark.
+    pub(crate) fn roll_back(&mut self, mark: Mark) {
+        self.into.roll_back(mark, self.side == Side::Features);
     }
 
     /// Refuses an exchange with more rows than the limit.

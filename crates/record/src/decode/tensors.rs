@@ -115,6 +115,9 @@ pub(crate) fn emit(
                 }
             };
             for (row, value) in cells.iter().skip(column).step_by(width).enumerate() {
+                if sink.notes.on() {
+                    sink.notes.from(tensor.start + column + row * width);
+                }
                 sink.push(row as u32, range, *value)?;
             }
         }

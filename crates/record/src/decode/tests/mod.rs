@@ -6,6 +6,7 @@ mod grpc;
 mod hostile;
 mod json;
 mod kserve;
+mod layouts;
 mod llm;
 mod messages;
 mod openai;

@@ -1,0 +1,105 @@
+//! One of the paths that every request takes, a given number of times, for a profiler or an instruction counter.
+//!
+//! `cargo run --release -p monitor --example hot_path -- decode|count|evaluate TIMES`
+//!
+//! The request is the one of `bench/`: 1.9 KB of KServe v2 with 30 features. `decode` reads its bodies, `count` reads them
+//! and counts their rows into windows, `evaluate` computes PSI, JS and critical values of 30 features over 1 000 rows.
+//! `bench/instructions` runs it.
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "a measurement, not a library")]
+
+use std::hint::black_box;
+
+use monitor::{Engine, ModelSpec, ReferenceSpec, TenantSpec, WindowLimits};
+use record::{Body, Decoded, Decoder, DecoderSpec, Exchange, Lane, Pairing};
+use stats::{BinningRule, RangeRule};
+
+const FEATURES: usize = 30;
+const BODIES: usize = 64;
+const LEARNED: usize = 1_000;
+
+fn spec() -> ModelSpec {
+    ModelSpec {
+        name: "fraud".into(),
+        decoder: DecoderSpec::default(),
+        reference: ReferenceSpec::Learn { rows: LEARNED },
+        binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },
+        window: 1_000,
+        min_requests: 100,
+        alpha: 0.01,
+        tenants: TenantSpec::default(),
+        pairs: None,
+        limits: WindowLimits::default(),
+        include: Vec::new(),
+        exclude: Vec::new(),
+    }
+}
+
+fn exchange(number: usize) -> Exchange {
+    let value = |feature: usize| ((number * 31 + feature) * 7_919 % 100_000) as f64 / 100_000.0;
+    let tensor =
+        |n| format!(r#"{{"name":"f{n:02}","datatype":"FP32","shape":[1],"data":[{:.5}]}}"#, value(n));
+    let tensors = (1..=FEATURES).map(tensor).collect::<Vec<_>>().join(",");
+    let score = value(0);
+    let answer = format!(
+        r#"{{"model_name":"fraud","model_version":"2","outputs":[{{"name":"score","datatype":"FP32","shape":[1],"data":[{score:.7}]}}]}}"#
+    );
+    let json = |text: String| {
+        let content_type = Some("application/json".into());
+        Body { content_type, ..Body::complete(text) }
+    };
+    Exchange {
+        at_ms: number as i64,
+        model: "fraud".into(),
+        version: "v2".into(),
+        lane: Lane::Prod,
+        tenant: Some("acme".into()),
+        request_id: format!("{number:032x}").into(),
+        status: 200,
+        latency_ms: 1.0,
+        first_byte_ms: None,
+        path: "/v2/models/fraud/infer".into(),
+        request: json(format!(r#"{{"id":"{number}","inputs":[{tensors}]}}"#)),
+        response: json(answer),
+        pairing: Pairing::Alone,
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [path, times] = arguments.as_slice() else {
+        eprintln!("usage: hot_path decode|count|evaluate TIMES");
+        std::process::exit(2);
+    };
+    let times: usize = times.parse().unwrap();
+    let exchanges: Vec<Exchange> = (1..=BODIES).map(exchange).collect();
+    let mut engine = Engine::new(vec![spec()]);
+    // The reference is learned and the window full before anything is counted here.
+    for exchange in exchanges.iter().cycle().take(LEARNED + 1_000) {
+        engine.observe(exchange);
+    }
+    engine.readings(1);
+    match path.as_str() {
+        "decode" => {
+            let (mut decoder, mut into) = (Decoder::new(DecoderSpec::default()), Decoded::new());
+            for exchange in exchanges.iter().cycle().take(times) {
+                decoder.decode(black_box(exchange), &mut into).unwrap();
+                black_box(&into);
+            }
+        }
+        "count" => {
+            for exchange in exchanges.iter().cycle().take(times) {
+                assert!(engine.observe(black_box(exchange)).is_some());
+            }
+        }
+        "evaluate" => {
+            for exchange in exchanges.iter().cycle().take(times) {
+                engine.observe(exchange);
+                black_box(engine.readings(2));
+            }
+        }
+        other => {
+            eprintln!("`{other}` is no path: use decode, count or evaluate");
+            std::process::exit(2);
+        }
+    }
+}
