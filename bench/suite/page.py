@@ -84,10 +84,11 @@ def markdown(results):
                        for name, version in section.get("versions", {}).items()})
     parts = [
         "# Benchmarks\n",
-        "This page is made of `bench/results.json`, one run of\n\n    bench/run --json bench/results.json\n",
+        f"This page is made of `bench/results.json`, one run of\n\n    {results['command']}\n",
         f"on {machine['cores']} cores ({machine['processor']}, {machine['system']}), with {', '.join(versions)}. Absolute times "
         "are this machine's; compare within a table. How the figures came about, and what is left to do, is in "
         "[performance](performance.md).\n",
+        *([f"{results['note']}\n"] if "note" in results else []),
         "## Marks\n\n" + marks(results),
     ]
     parts += [f"## {TITLES[name]}\n\n{RENDER[name](results['sections'][name])}" for name in ORDER if name in results["sections"]]

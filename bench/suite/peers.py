@@ -39,11 +39,11 @@ def envoy():
 
 
 def statistics_python():
-    return str(env("peers", "numpy", "scipy", "pandas", "pyarrow", "evidently") / "python")
+    return str(env("peers", "numpy", "scipy", "pandas<3", "pyarrow", "evidently") / "python")
 
 
 def nannyml_python():
-    return str(env("nannyml", "nannyml") / "python")
+    return str(env("nannyml", "nannyml", "statsmodels") / "python")
 
 
 def version(command, pattern=r"(\d+\.\d+[\w.]*)"):

@@ -337,6 +337,10 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Takes off an answer what ends at this hop.
 pub(crate) fn strip_answer(headers: &mut HeaderMap) {
+    // Most answers have at most `connection`: one look at every name costs less than looking each of these up.
+    if !headers.keys().any(ends_here) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         remove_nominated(headers);
     }
@@ -347,6 +351,12 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &UPGRADE, &TE, &PROXY_AUTHENTICATE] {
         headers.remove(name);
     }
+}
+
+/// Whether an answer's field ends at this hop, or says which do.
+fn ends_here(name: &HeaderName) -> bool {
+    matches!(*name, CONNECTION | TRANSFER_ENCODING | UPGRADE | TE | PROXY_AUTHENTICATE)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// Takes credentials off a copy.

@@ -20,6 +20,7 @@ const LEARNED: usize = 1_000;
 fn spec() -> ModelSpec {
     ModelSpec {
         name: "fraud".into(),
+        versions: Vec::new(),
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Learn { rows: LEARNED },
         binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },
@@ -60,6 +61,7 @@ fn exchange(number: usize) -> Exchange {
         path: "/v2/models/fraud/infer".into(),
         request: json(format!(r#"{{"id":"{number}","inputs":[{tensors}]}}"#)),
         response: json(answer),
+        headers: Vec::new(),
         pairing: Pairing::Alone,
     }
 }

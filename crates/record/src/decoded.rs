@@ -74,11 +74,8 @@ impl Rows {
                 TextRange { start, end: text.len() as u32 }
             })
         };
-        let without_value = |cell: &RawCell| RawCell {
-            row: cell.row,
-            name: keep(cell.name),
-            value: CellValue::Missing,
-        };
+        let without_value =
+            |cell: &RawCell| RawCell { row: cell.row, name: keep(cell.name), value: CellValue::Missing };
         let cells = cells.iter().map(without_value).collect();
         Self { text, cells, rows }
     }

@@ -11,8 +11,8 @@
 use super::auto::Form;
 use super::reader::Reader;
 use super::sink::{Side, Sink};
-use crate::decoded::Rows;
 use crate::CellValue;
+use crate::decoded::Rows;
 
 /// Layouts kept for one side of one model: so many clients may write in different ways.
 const KEPT: usize = 4;
@@ -170,10 +170,7 @@ impl Layouts {
     /// Whether bodies of a form have layouts: JSON without a protocol's own values in it.
     pub(crate) fn cover(form: Form, body: &[u8]) -> bool {
         body.len() <= MAX_BYTES
-            && matches!(
-                form,
-                Form::Detect | Form::KserveV1 | Form::KserveV2 | Form::Json | Form::JsonLines
-            )
+            && matches!(form, Form::Detect | Form::KserveV1 | Form::KserveV2 | Form::Json | Form::JsonLines)
     }
 
     /// Reads a body that fits a layout and says which form it has; `None`, and nothing is changed, when none fits.

@@ -46,7 +46,22 @@ fn what_differs_is_parsed() {
             r#"{{"id":"7","inputs":[{{"name":"a","datatype":"{kind}","shape":[2],"data":[{first},{second}]}}],"outputs":[{{"name":"a","datatype":"{kind}","shape":[2],"data":[{first},{second}]}}]}}"#
         )
     };
-    let values = ["1", "0", "-0.5", "1e400", "9007199254740993", "null", "true", "\"x\"", "\"\\u00e4\\n\"", "01", ".5", "{}", "[1]", ""];
+    let values = [
+        "1",
+        "0",
+        "-0.5",
+        "1e400",
+        "9007199254740993",
+        "null",
+        "true",
+        "\"x\"",
+        "\"\\u00e4\\n\"",
+        "01",
+        ".5",
+        "{}",
+        "[1]",
+        "",
+    ];
     for kind in ["FP64", "BOOL", "BYTES"] {
         let bodies: Vec<String> =
             values.iter().flat_map(|a| ["2", "false", a].map(|b| tensors(kind, a, b))).collect();
