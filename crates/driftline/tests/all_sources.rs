@@ -1,10 +1,13 @@
 //! Belongs here: the promise that inferences give the same readings whichever way they come in. Every way is a row of
 //! [`WAYS`].
 
+mod kafka;
+
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::process::{ChildStdin, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,6 +30,12 @@ const MEASURED: &str = "models:
     window: 200
 ";
 
+/// Where the model finds everything in a [`document`].
+const PATHS: &str = "    features:
+      paths: { hour: $.in.hour, distance: $.in.distance, temp: $.in.temp, delay: $.in.delay, carrier: $.in.carrier }
+    prediction: { score: $.out.score }
+";
+
 /// A way in.
 struct Way {
     name: &'static str,
@@ -36,20 +45,19 @@ struct Way {
     bring: fn(&Folder, &[Value]) -> Option<Brought>,
 }
 
-/// An instance, and what has to stay there as long as it.
+/// An instance, and what has to stay there as long as it: a pipe, a server.
 struct Brought {
     instance: Instance,
-    _stdin: Option<ChildStdin>,
-    _s3: Option<S3>,
+    _stays: Box<dyn Any>,
 }
 
 impl From<Instance> for Brought {
     fn from(instance: Instance) -> Self {
-        Self { instance, _stdin: None, _s3: None }
+        Self { instance, _stays: Box::new(()) }
     }
 }
 
-const WAYS: [Way; 14] = [
+const WAYS: [Way; 17] = [
     Way { name: "stdin", predictions: true, bring: stdin },
     Way { name: "tail", predictions: true, bring: tail },
     Way { name: "tail, any JSON", predictions: true, bring: tail_json },
@@ -72,6 +80,9 @@ const WAYS: [Way; 14] = [
     Way { name: "Fluent Bit, msgpack", predictions: true, bring: fluent_msgpack },
     Way { name: "forward", predictions: true, bring: forward },
     Way { name: "copies of requests", predictions: false, bring: mirror },
+    Way { name: "Kafka, records", predictions: true, bring: kafka::records },
+    Way { name: "Kafka, any JSON", predictions: true, bring: kafka::json },
+    Way { name: "Kafka, CloudEvents", predictions: true, bring: kafka::events },
 ];
 
 #[test]
@@ -80,7 +91,7 @@ fn every_way_gives_the_readings_of_the_gateway() {
     let expected = through_the_gateway(&flights);
     for Way { name, predictions, bring } in WAYS {
         let folder = Folder::new();
-        let Some(Brought { instance, _stdin, _s3 }) = bring(&folder, &flights) else { continue };
+        let Some(Brought { instance, _stays }) = bring(&folder, &flights) else { continue };
         let mut expected = expected.clone();
         if !predictions {
             expected.retain(|labels, _| !labels.contains("\"prediction\""));
@@ -235,7 +246,7 @@ fn stdin(folder: &Folder, flights: &[Value]) -> Option<Brought> {
     let mut instance = Instance::spawn(command.arg("observe").stdin(Stdio::piped()).stdout(Stdio::null()));
     let mut stdin = instance.stdin();
     stdin.write_all(lines(flights).as_bytes()).unwrap();
-    Some(Brought { instance, _stdin: Some(stdin), _s3: None })
+    Some(Brought { instance, _stays: Box::new(stdin) })
 }
 
 fn tail(folder: &Folder, flights: &[Value]) -> Option<Brought> {
@@ -245,10 +256,6 @@ fn tail(folder: &Folder, flights: &[Value]) -> Option<Brought> {
 
 fn tail_json(folder: &Folder, flights: &[Value]) -> Option<Brought> {
     // A document says no tenant, so every tenant has a source of its own.
-    let paths = "    features:
-      paths: { hour: $.in.hour, distance: $.in.distance, temp: $.in.temp, delay: $.in.delay, carrier: $.in.carrier }
-    prediction: { score: $.out.score }
-";
     let sources: String = flights
         .iter()
         .map(tenant)
@@ -259,14 +266,11 @@ fn tail_json(folder: &Folder, flights: &[Value]) -> Option<Brought> {
             format!("  t{n}: {{ tenant: {tenant}, tail: {{ paths: ['{tenant}.jsonl'], poll: 10ms, format: json }} }}\n")
         })
         .collect();
-    let instance = observe(folder, &format!("{paths}sources:\n{sources}"));
+    let instance = observe(folder, &format!("{PATHS}sources:\n{sources}"));
     // One after the other, run by run of a tenant: so the order stays.
     let mut counted = 0;
     for run in flights.chunk_by(|a, b| a["tenant"] == b["tenant"]) {
-        let text: String = run
-            .iter()
-            .map(|flight| format!("{}\n", json!({ "in": flight["features"], "out": flight["prediction"] })))
-            .collect();
+        let text: String = run.iter().map(|flight| format!("{}\n", document(flight))).collect();
         let path = folder.path().join(format!("{}.jsonl", tenant(&run[0])));
         let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -274,6 +278,11 @@ fn tail_json(folder: &Folder, flights: &[Value]) -> Option<Brought> {
         await_until("a run is counted", DEADLINE, || instance.model()["rows"] == counted);
     }
     Some(instance.into())
+}
+
+/// An inference in a form of its own, read by paths.
+fn document(flight: &Value) -> Value {
+    json!({ "in": flight["features"], "out": flight["prediction"] })
 }
 
 /// A call as SageMaker captures it.
@@ -325,7 +334,7 @@ fn capture_bucket(folder: &Folder, flights: &[Value]) -> Option<Brought> {
     folder.write("driftline.yaml", &format!("admin: 127.0.0.1:0\n{}", yaml(&source)));
     let mut command = driftline(folder.path());
     let instance = Instance::spawn(S3::credentials(&mut command).arg("observe").stdout(Stdio::null()));
-    Some(Brought { instance, _stdin: None, _s3: Some(s3) })
+    Some(Brought { instance, _stays: Box::new(s3) })
 }
 
 fn observe_api(folder: &Folder, flights: &[Value]) -> Option<Brought> {
