@@ -12,7 +12,7 @@ use crate::support::fraud::Pair;
 use crate::support::http::Client;
 use crate::support::instance::{Folder, Instance};
 use crate::support::load::Load;
-use crate::support::{DEADLINE, await_some, await_until, driftline, finish, repository, require};
+use crate::support::{DEADLINE, await_some, await_until, driftline, finish, require};
 
 /// A process that is ended when it is dropped.
 struct Process(Child);
@@ -45,8 +45,7 @@ const KEYS: [(&str, &str); 3] = [
 impl Moto {
     /// `None` when it is not installed.
     fn start() -> Option<Self> {
-        let own = repository().join("target/moto/bin/moto_server");
-        let program: PathBuf = if own.is_file() { own } else { require("moto_server")? };
+        let program = require("moto_server")?;
         let address = free_address();
         let mut command = Command::new(program);
         command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);

@@ -87,7 +87,14 @@ fn blocked(plane: &Arc<Plane>, reason: control::BlockReason, change: Change, tex
                 });
                 let model = Some(&*change.model);
                 let kind = control::EventKind::Blocked;
-                plane.desk.controller().record_event(kind, model, "driftline", "rehearsed", data, now_ms());
+                plane.desk.controller().record_event(
+                    kind,
+                    model,
+                    "driftline",
+                    &format!("{text}: {}", steps.join("; ")),
+                    data,
+                    now_ms(),
+                );
                 let dashboard = plane.settings().policy.dashboard_url.clone();
                 let extra = Some(steps.join("; "));
                 plane.hub.tell(&told::blocked(reason, &change, &text, extra, features, dashboard.as_deref()));
