@@ -1,7 +1,7 @@
 //! What a decision does out there: who is told, what is switched, what is started.
 //!
 //! Everything that leaves the process on behalf of an alert or a decision goes through here, and all of it the same way:
-//! one [`call`](call::Http) with a time limit and a bounded answer, [`tried again`](retry) with growing pauses as long as
+//! one call (`call::Http`) with a time limit and a bounded answer, tried again (`retry`) with growing pauses as long as
 //! that may help, as the server asks for with `retry-after`, and described without the secrets it was made with.
 //!
 //! Nothing here decides. `control` says what is to be done; whatever fails here is counted and said, and holds nothing up.
