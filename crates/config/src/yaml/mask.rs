@@ -6,8 +6,19 @@
 use crate::yaml::{Node, Source, Yaml};
 
 /// Parts of key names whose values are never shown.
-const SECRET_WORDS: [&str; 9] =
-    ["token", "secret", "password", "passwd", "authorization", "credential", "apikey", "api_key", "api-key"];
+const SECRET_WORDS: [&str; 10] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "authorization",
+    "credential",
+    "apikey",
+    "api_key",
+    "api-key",
+    // Whoever knows the address of a Slack or Teams webhook may post to it.
+    "webhook_url",
+];
 
 /// Whether a value under this key is never shown. One or two slips of the pen still count (`tokn`, `pasword`).
 fn looks_secret(key: &str) -> bool {
