@@ -8,8 +8,8 @@ use crate::support::kafka::{Broker, Sent};
 
 /// Inference records.
 pub(super) fn records(folder: &Folder, flights: &[Value]) -> Option<Brought> {
-    let messages = flights.iter().map(|flight| Sent { value: Some(flight.to_string()), ..Sent::default() });
-    brought(folder, "", "", messages.collect())
+    let message = |flight: &Value| Sent { value: Some(flight.to_string()), ..Sent::default() };
+    brought(folder, "", "", &flights.iter().map(message).collect::<Vec<_>>())
 }
 
 /// Documents, whose tenant is the key.
@@ -19,7 +19,7 @@ pub(super) fn json(folder: &Folder, flights: &[Value]) -> Option<Brought> {
         value: Some(document(flight).to_string()),
         ..Sent::default()
     };
-    brought(folder, PATHS, "format: json, key: tenant", flights.iter().map(message).collect())
+    brought(folder, PATHS, "format: json, key: tenant", &flights.iter().map(message).collect::<Vec<_>>())
 }
 
 /// Requests and answers as CloudEvents in binary mode.
@@ -39,15 +39,15 @@ pub(super) fn events(folder: &Folder, flights: &[Value]) -> Option<Brought> {
             ],
         })
     };
-    let messages = flights.iter().enumerate().flat_map(halves).collect();
-    brought(folder, "", "format: cloudevents, headers: { tenant: x-tenant-id }", messages)
+    let messages: Vec<Sent> = flights.iter().enumerate().flat_map(halves).collect();
+    brought(folder, "", "format: cloudevents, headers: { tenant: x-tenant-id }", &messages)
 }
 
 /// One partition keeps the order.
-fn brought(folder: &Folder, model: &str, more: &str, messages: Vec<Sent>) -> Option<Brought> {
+fn brought(folder: &Folder, model: &str, more: &str, messages: &[Sent]) -> Option<Brought> {
     let broker = Broker::start()?;
     broker.topic("flights", 1);
-    broker.send("flights", "zstd", &messages);
+    broker.send("flights", "zstd", messages);
     let comma = if more.is_empty() { "" } else { ", " };
     let source = format!(
         "kafka: {{ brokers: ['{}'], topics: [flights], group: g, start: earliest{comma}{more} }}",
