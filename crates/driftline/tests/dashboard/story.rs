@@ -97,9 +97,10 @@ fn it_goes_on_after_a_restart_and_says_what_is_stale() {
     assert_eq!(browser.eval("location.search"), "?page=drift&range=6h");
     // A reload half-way changes nothing about where one is.
     browser.forgive();
-    browser.eval("location.reload()");
+    browser.eval("window.isOld = true; location.reload()");
+    browser
+        .await_true("!window.isOld && document.querySelector('nav [aria-current]')?.innerText === 'Drift'");
     browser.await_text("main", "amount");
-    assert_eq!(browser.eval("document.querySelector('nav [aria-current]').innerText"), "Drift");
     browser.is_clean();
 }
 
