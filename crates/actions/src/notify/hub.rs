@@ -245,7 +245,7 @@ mod tests {
     fn slack(name: &str, url: String) -> NotifierSpec {
         NotifierSpec {
             name: name.to_owned(),
-            kind: NotifierKind::Slack(SlackSpec { webhook_url: Secret::new(url) }),
+            kind: NotifierKind::Slack(SlackSpec::Webhook { url: Secret::new(url) }),
             at_least: Severity::Warning,
             models: Vec::new(),
             per_minute: 600,
@@ -347,6 +347,34 @@ mod tests {
             let told = [server.next().await, server.next().await];
             assert!(told.iter().all(|one| one.json()["text"].as_str().unwrap().contains("is over")));
             running.end().await;
+        });
+    }
+
+    #[test]
+    fn a_bot_ends_its_own_message_after_a_restart() {
+        block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let place = serde_json::json!({ "ok": true, "channel": "C1", "ts": "1.2" });
+            let server = Server::start(vec![Reply::json(200, &place)]).await;
+            let spec = || {
+                let (token, channel) = (Secret::new("xoxb-1"), "#mlops".to_owned());
+                let kind = SlackSpec::Bot { token, channel, api_url: server.url("") };
+                vec![NotifierSpec { kind: NotifierKind::Slack(kind), ..slack("bot", String::new()) }]
+            };
+            let running = Running::start(Hub::new(spec(), GROUPING, &[], folder.path(), now_ms));
+            running.hub.alerts(&[fire("amount", AlertTransition::Firing)], |_, _| Vec::new());
+            assert_eq!(server.next().await.path, "/chat.postMessage");
+            running.end().await;
+            let running = Running::start(Hub::new(spec(), GROUPING, &[], folder.path(), now_ms));
+            let (update, reply) = (server.next().await, server.next().await);
+            assert_eq!(
+                (update.path.as_str(), &update.json()["ts"]),
+                ("/chat.update", &serde_json::json!("1.2"))
+            );
+            assert_eq!(reply.json()["thread_ts"], "1.2");
+            assert!(update.json()["text"].as_str().unwrap().contains("is over"));
+            running.end().await;
+            assert!(server.try_next().await.is_none());
         });
     }
 

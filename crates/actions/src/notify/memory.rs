@@ -1,7 +1,9 @@
 //! What was told to whom, over a restart: neither a message twice, nor an end that nobody hears of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 /// Name of the file in the state folder.
 const FILE: &str = "notified.json";
@@ -9,11 +11,20 @@ const FILE: &str = "notified.json";
 /// Bytes of it that are read.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Groups that each notifier was told to be firing.
+/// Where a message stands that can be changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Posted {
+    /// The channel's id.
+    pub(crate) channel: String,
+    /// The message's id in it.
+    pub(crate) ts: String,
+}
+
+/// Groups that each notifier was told to be firing, and where it was told if that can be changed.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     file: Option<PathBuf>,
-    told: BTreeMap<String, BTreeSet<String>>,
+    told: BTreeMap<String, BTreeMap<String, Option<Posted>>>,
 }
 
 impl Memory {
@@ -35,19 +46,31 @@ impl Memory {
     }
 
     pub(crate) fn has(&self, notifier: &str, key: &str) -> bool {
-        self.told.get(notifier).is_some_and(|keys| keys.contains(key))
+        self.told.get(notifier).is_some_and(|told| told.contains_key(key))
     }
 
     /// Groups that this notifier believes to be firing.
     pub(crate) fn of(&self, notifier: &str) -> Vec<String> {
-        self.told.get(notifier).into_iter().flatten().cloned().collect()
+        self.told.get(notifier).into_iter().flat_map(BTreeMap::keys).cloned().collect()
     }
 
-    /// Remembers, or forgets, that a group was told to be firing.
-    pub(crate) fn set(&mut self, notifier: &str, key: &str, firing: bool) {
-        let keys = self.told.entry(notifier.to_owned()).or_default();
-        let changed = if firing { keys.insert(key.to_owned()) } else { keys.remove(key) };
-        if changed {
+    /// Where this notifier's message about a group stands.
+    pub(crate) fn posted(&self, notifier: &str, key: &str) -> Option<Posted> {
+        self.told.get(notifier)?.get(key)?.clone()
+    }
+
+    /// Remembers that a group was told to be firing, and where.
+    pub(crate) fn tell(&mut self, notifier: &str, key: &str, posted: Option<Posted>) {
+        let told = self.told.entry(notifier.to_owned()).or_default();
+        if told.get(key) != Some(&posted) {
+            told.insert(key.to_owned(), posted);
+            self.save();
+        }
+    }
+
+    /// Forgets a group whose end was told.
+    pub(crate) fn forget(&mut self, notifier: &str, key: &str) {
+        if self.told.get_mut(notifier).is_some_and(|told| told.remove(key).is_some()) {
             self.save();
         }
     }
@@ -82,13 +105,16 @@ mod tests {
     fn it_survives_and_a_broken_file_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let mut memory = Memory::open(folder.path());
-        memory.set("slack", "a", true);
-        memory.set("slack", "b", true);
-        memory.set("slack", "a", false);
-        memory.set("gone", "c", true);
+        let posted = Some(Posted { channel: "C1".to_owned(), ts: "1.2".to_owned() });
+        memory.tell("slack", "a", None);
+        memory.tell("slack", "b", None);
+        memory.tell("slack", "b", posted.clone());
+        memory.forget("slack", "a");
+        memory.tell("gone", "c", None);
         memory.keep(&["slack"]);
         let memory = Memory::open(folder.path());
         assert_eq!(memory.of("slack"), ["b"]);
+        assert_eq!(memory.posted("slack", "b"), posted);
         assert!(!memory.has("gone", "c"));
         std::fs::write(folder.path().join(FILE), "nonsense").unwrap();
         assert!(Memory::open(folder.path()).of("slack").is_empty());

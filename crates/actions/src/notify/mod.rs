@@ -36,6 +36,8 @@ pub use slack::SlackSpec;
 pub use teams::TeamsSpec;
 pub use webhook::WebhookSpec;
 
+pub(crate) use memory::Posted;
+
 use crate::call::{Failure, Http};
 
 /// One notifier as configured.
@@ -60,7 +62,7 @@ pub struct NotifierSpec {
 /// What a notifier is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NotifierKind {
-    /// Slack's incoming webhook.
+    /// Slack: an incoming webhook or a bot.
     Slack(SlackSpec),
     /// Alertmanager's API, version 2.
     Alertmanager(AlertmanagerSpec),
@@ -92,15 +94,24 @@ impl NotifierKind {
         matches!(self, Self::Alertmanager(_))
     }
 
-    async fn send(&self, http: &Http, timeout: Duration, notice: &Notice) -> Result<(), Failure> {
+    /// Sends a message. `posted`: where an earlier one about the same thing stands. The answer: where this one stands, if
+    /// it can be changed later.
+    pub(crate) async fn send(
+        &self,
+        http: &Http,
+        timeout: Duration,
+        notice: &Notice,
+        posted: Option<&Posted>,
+    ) -> Result<Option<Posted>, Failure> {
         match self {
-            Self::Slack(spec) => spec.send(http, notice).await,
+            Self::Slack(spec) => return spec.send(http, notice, posted).await,
             Self::Alertmanager(spec) => spec.send(http, notice).await,
             Self::PagerDuty(spec) => spec.send(http, notice).await,
             Self::Teams(spec) => spec.send(http, notice).await,
             Self::Email(spec) => spec.send(timeout, notice).await,
             Self::Webhook(spec) => spec.send(http, notice).await,
         }
+        .map(|()| None)
     }
 }
 

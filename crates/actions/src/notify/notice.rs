@@ -44,11 +44,6 @@ impl NoticeKind {
             Self::Retraining => "retraining",
         }
     }
-
-    /// Whether it is about a group of alerts.
-    pub(crate) const fn is_about_alerts(self) -> bool {
-        matches!(self, Self::Firing | Self::Resolved)
-    }
 }
 
 /// A feature's part of a window's drift.

@@ -180,9 +180,10 @@ impl Outlet {
             within: self.spec.keep_trying,
         };
         let spec = &self.spec;
+        let posted = remember(memory).posted(&spec.name, &notice.key);
         let (outcome, tries) = retry
             .run(|| async {
-                let sent = spec.kind.send(http, spec.timeout, notice).await;
+                let sent = spec.kind.send(http, spec.timeout, notice, posted.as_ref()).await;
                 self.counters.up.store(sent.is_ok(), Ordering::Relaxed);
                 if let Err(failure) = &sent {
                     tracing::debug!(notifier = spec.name, %failure, "a message was not taken");
@@ -191,10 +192,12 @@ impl Outlet {
             })
             .await;
         match outcome {
-            Ok(()) => {
+            Ok(posted) => {
                 self.counters.sent.fetch_add(1, Ordering::Relaxed);
-                if notice.kind.is_about_alerts() {
-                    remember(memory).set(&spec.name, &notice.key, notice.kind == NoticeKind::Firing);
+                match notice.kind {
+                    NoticeKind::Firing => remember(memory).tell(&spec.name, &notice.key, posted),
+                    NoticeKind::Resolved => remember(memory).forget(&spec.name, &notice.key),
+                    _ => {}
                 }
                 tracing::info!(
                     notifier = spec.name,

@@ -41,7 +41,7 @@ pub(crate) use model::{
     Tenant, Version, default_learn,
 };
 pub(crate) use named::{AnyText, Headers, Named, Names, OwnNames, Rules, SourceNames};
-pub(crate) use notify::{Email, EmailTls, HttpCall, Notifier};
+pub(crate) use notify::{Email, EmailTls, HttpCall, Notifier, Slack};
 pub(crate) use pairs::{Pairs, PairsDetail, ShadowRole};
 pub(crate) use privacy::{Detector, Privacy};
 pub(crate) use retrain::{Airflow, Github, Trainer, VertexPipeline};

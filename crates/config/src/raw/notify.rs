@@ -31,8 +31,8 @@ pub(crate) struct Notifier {
     #[serde(default = "default_keep_trying")]
     #[schemars(extend("x-max" = "1d"))]
     pub(crate) keep_trying: Span,
-    /// Slack, by an incoming webhook.
-    pub(crate) slack: Option<SecretAddress>,
+    /// Slack, by an incoming webhook (`webhook_url`) or as a bot (`token` and `channel`).
+    pub(crate) slack: Option<Slack>,
     /// Alertmanager, by its API version 2.
     pub(crate) alertmanager: Option<Alertmanager>,
     /// PagerDuty, by its events version 2.
@@ -44,6 +44,26 @@ pub(crate) struct Notifier {
     /// Any HTTP call. Its body may use the names of the message: `title`, `text`, `kind`, `key`, `severity`, `model`,
     /// `version`, `since_ms`, `at_ms`, `facts`, `features`, `links`, `alerts`, `ended`.
     pub(crate) webhook: Option<HttpCall>,
+}
+
+/// Slack.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slack {
+    /// The address of an incoming webhook. What it posted can't be changed: the end of an alert is a message of its own.
+    pub(crate) webhook_url: Option<SecretText>,
+    /// File that holds the address. Instead of `webhook_url`.
+    pub(crate) webhook_url_file: Option<FileName>,
+    /// A bot's token, with the right `chat:write`. The bot changes its message when there is news and when it is over.
+    pub(crate) token: Option<SecretText>,
+    /// File that holds the token. Instead of `token`.
+    pub(crate) token_file: Option<FileName>,
+    /// Where the bot posts: the channel's id, or `#name`. It must have been invited.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) channel: Option<String>,
+    /// Where Slack's methods are.
+    #[serde(default = "default_slack_api")]
+    pub(crate) api_url: Url,
 }
 
 /// An address that is a credential.
@@ -163,6 +183,10 @@ pub(crate) fn default_timeout() -> Span {
 
 fn default_keep_trying() -> Span {
     Span(Duration::from_secs(600))
+}
+
+fn default_slack_api() -> Url {
+    Url(http::Uri::from_static("https://slack.com/api"))
 }
 
 fn default_pagerduty() -> Url {

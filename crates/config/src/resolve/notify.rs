@@ -6,7 +6,7 @@ use actions::{
 };
 use http::HeaderName;
 
-use crate::raw::{Email, EmailTls, File, HttpCall, Named, Notifier};
+use crate::raw::{Email, EmailTls, File, HttpCall, Named, Notifier, Slack};
 use crate::resolve::{Context, secrets};
 use crate::suggest::did_you_mean_or_list;
 use crate::text::{FileName, Name, SecretText};
@@ -79,14 +79,7 @@ pub(crate) fn models(
 
 fn kind(raw: &Notifier, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<NotifierKind> {
     if let Some(raw) = &raw.slack {
-        let at = at.key("slack");
-        let url = address(
-            (&raw.webhook_url, "webhook_url"),
-            (&raw.webhook_url_file, "webhook_url_file"),
-            &at,
-            context,
-        );
-        return url.map(|webhook_url| NotifierKind::Slack(SlackSpec { webhook_url }));
+        return slack(raw, &at.key("slack"), context).map(NotifierKind::Slack);
     }
     if let Some(raw) = &raw.teams {
         let at = at.key("teams");
@@ -118,6 +111,35 @@ fn kind(raw: &Notifier, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Optio
     }
     let raw = raw.webhook.as_ref()?;
     webhook(raw, &at.key("webhook"), context).map(|spec| NotifierKind::Webhook(Box::new(spec)))
+}
+
+fn slack(raw: &Slack, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Option<SlackSpec> {
+    let is_webhook = raw.webhook_url.is_some() || raw.webhook_url_file.is_some();
+    let is_bot = raw.token.is_some() || raw.token_file.is_some() || raw.channel.is_some();
+    if is_webhook == is_bot {
+        let hint = "give it an incoming webhook's `webhook_url`, or a bot's `token` and `channel`";
+        context.sink.error(at, "Slack is reached by a webhook or as a bot, one of the two").hint(hint);
+        return None;
+    }
+    if is_webhook {
+        let url = address(
+            (&raw.webhook_url, "webhook_url"),
+            (&raw.webhook_url_file, "webhook_url_file"),
+            at,
+            context,
+        );
+        return url.map(|url| SlackSpec::Webhook { url });
+    }
+    let token = required((&raw.token, "token"), (&raw.token_file, "token_file"), at, context);
+    let Some(channel) = &raw.channel else {
+        context.sink.error(at, "`channel` is missing").hint("give its id, such as `C024BE91L`, or `#name`");
+        return None;
+    };
+    if channel.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        context.sink.error(&at.key("channel"), "expected a channel's id, such as `C024BE91L`, or `#name`");
+        return None;
+    }
+    Some(SlackSpec::Bot { token: token?, channel: channel.clone(), api_url: raw.api_url.0.to_string() })
 }
 
 /// A bearer token, if one is given.

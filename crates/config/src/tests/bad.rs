@@ -307,7 +307,14 @@ fn what_acts_out_there() {
             "notify: { a: { slack: { webhook_url: 'https://a/b' }, teams: { webhook_url: 'https://a/b' } } }"
         ),
         top("slack without an address", "notify: { a: { slack: {} } }"),
+        top(
+            "slack as a webhook and as a bot",
+            "notify: { a: { slack: { webhook_url: 'https://a/b', channel: C1 } } }"
+        ),
+        top("a bot without a channel", "notify: { a: { slack: { token: xoxb-topsecret } } }"),
+        top("a bot without a token", "notify: { a: { slack: { channel: 'C1 C2' } } }"),
         top("slack with a bad address", "notify: { a: { slack: { webhook_url: 'ftp://topsecret' } } }"),
+        top("a webhook with a bad address", "notify: { a: { webhook: { url: 'ftp://topsecret' } } }"),
         top("a template", "notify: { a: { webhook: { url: 'https://a/b', body: '{{ title' } } }"),
         top("another model", "notify: { a: { models: [n], slack: { webhook_url: 'https://a/b' } } }"),
         top("mail", "notify: { a: { email: { host: h, username: u, from: nobody, to: [a@b.c] } } }"),

@@ -38,10 +38,16 @@ fn looks_secret(key: &str) -> bool {
 
 /// Masks a readable text: values under secret keys, user and password of URLs.
 pub(crate) fn mask_tree(root: &mut Node, source: &mut Source) {
-    walk(root, false, source);
+    walk(root, "", false, source);
 }
 
-fn walk(node: &mut Node, is_secret: bool, source: &mut Source) {
+/// Whether an address under this key of this map may itself be the credential: of a webhook, of a call to anywhere.
+fn may_be_credential(parent: &str, key: &str) -> bool {
+    key == "url" && matches!(parent, "webhook" | "http")
+}
+
+/// `key`: under which the node stands.
+fn walk(node: &mut Node, key: &str, is_secret: bool, source: &mut Source) {
     match &mut node.value {
         Yaml::Scalar(scalar) => {
             if is_secret || userinfo(&scalar.text) {
@@ -51,15 +57,18 @@ fn walk(node: &mut Node, is_secret: bool, source: &mut Source) {
         }
         Yaml::List(items) => {
             for item in items {
-                walk(item, is_secret, source);
+                walk(item, key, is_secret, source);
             }
         }
         Yaml::Map(entries) => {
             for entry in entries {
                 // A secret may stand right under `auth` by mistake.
                 let is_misplaced = entry.key == "auth" && !matches!(entry.value.value, Yaml::Map(_));
-                let is_secret = is_secret || is_misplaced || looks_secret(&entry.key);
-                walk(&mut entry.value, is_secret, source);
+                let is_secret = is_secret
+                    || is_misplaced
+                    || looks_secret(&entry.key)
+                    || may_be_credential(key, &entry.key);
+                walk(&mut entry.value, &entry.key, is_secret, source);
             }
         }
     }
@@ -134,6 +143,8 @@ mod tests {
             "pasword",
             "api_key",
             "Authorization",
+            "webhook_url",
+            "webhok_url",
         ] {
             assert!(looks_secret(key), "{key}");
         }
