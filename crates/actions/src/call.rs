@@ -17,6 +17,9 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Characters of a refusal's text that are told.
 const TOLD_MAX: usize = 300;
 
+/// Characters of a reason: it goes into the journal, into messages and into logs.
+pub(crate) const REASON_MAX: usize = 1_000;
+
 /// Longest `retry-after` that is followed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
@@ -40,20 +43,29 @@ pub struct Failure {
 impl Failure {
     /// Another try may help.
     pub(crate) fn later(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), retry: true, after: None, status: None }
+        Self { reason: clipped(reason.into(), REASON_MAX), retry: true, after: None, status: None }
     }
 
     /// No other try helps.
     pub(crate) fn never(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), retry: false, after: None, status: None }
+        Self { reason: clipped(reason.into(), REASON_MAX), retry: false, after: None, status: None }
     }
 
     /// The same with a word before it: what was being done.
     #[must_use]
     pub(crate) fn at(mut self, what: &str) -> Self {
-        self.reason = format!("{what}: {}", self.reason);
+        self.reason = clipped(format!("{what}: {}", self.reason), REASON_MAX);
         self
     }
+}
+
+/// At most `most` characters, with a mark where something is missing.
+pub(crate) fn clipped(text: String, most: usize) -> String {
+    // Bytes are at least as many as characters.
+    if text.len() <= most || text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A call that is to be made. Not printable: any part of it may be a secret.
@@ -145,8 +157,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Failure::later(format!("the answer is not the JSON that was expected: {error}")))
+        serde_json::from_slice(&self.body).map_err(|error| not_as_expected(&error))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -154,15 +165,36 @@ impl Answer {
     }
 }
 
+/// What is said of an answer that can't be read: where it went wrong, and nothing of what stands there.
+pub(crate) fn not_as_expected(error: &serde_json::Error) -> Failure {
+    let (line, column) = (error.line(), error.column());
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "has other fields than expected",
+        _ => "is no JSON",
+    };
+    Failure::later(format!("the answer {what} (line {line}, column {column})"))
+}
+
 /// Makes calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
-    client: reqwest::Client,
+    client: Client,
+}
+
+#[derive(Clone, Debug)]
+enum Client {
+    Real(reqwest::Client),
+    #[cfg(feature = "fuzzing")]
+    MadeUp(crate::fuzzing::Answers),
 }
 
 impl Http {
     /// `timeout` holds for a whole call. `trust`: further trusted certificates, PEM.
     pub(crate) fn new(timeout: Duration, trust: Option<&[u8]>) -> Result<Self, Failure> {
+        #[cfg(feature = "fuzzing")]
+        if let Some(answers) = crate::fuzzing::Answers::of_this_thread() {
+            return Ok(Self { client: Client::MadeUp(answers) });
+        }
         // Already set by another part of the process is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = reqwest::Client::builder()
@@ -179,7 +211,7 @@ impl Http {
         let client = builder
             .build()
             .map_err(|error| Failure::never(format!("no HTTP client: {}", error.without_url())))?;
-        Ok(Self { client })
+        Ok(Self { client: Client::Real(client) })
     }
 
     /// Makes a call; any status but 2xx is a failure.
@@ -193,14 +225,22 @@ impl Http {
         call: &Call,
         fine: impl Fn(StatusCode) -> bool,
     ) -> Result<Answer, Failure> {
-        let request = self
-            .client
-            .request(call.method.clone(), &call.url)
-            .headers(call.headers.clone())
-            .body(call.body.clone());
-        let answer = request.send().await.map_err(|error| unanswered(&error))?;
-        let (status, after) = (answer.status(), retry_after(answer.headers()));
-        let body = read(answer).await?;
+        let (status, after, body) = match &self.client {
+            Client::Real(client) => {
+                let request = client
+                    .request(call.method.clone(), &call.url)
+                    .headers(call.headers.clone())
+                    .body(call.body.clone());
+                let answer = request.send().await.map_err(|error| unanswered(&error))?;
+                let (status, after) = (answer.status(), retry_after(answer.headers()));
+                (status, after, read(answer).await?)
+            }
+            #[cfg(feature = "fuzzing")]
+            Client::MadeUp(answers) => {
+                let (status, body) = answers.next()?;
+                (status, None, body)
+            }
+        };
         if fine(status) {
             return Ok(Answer { status: status.as_u16(), body });
         }

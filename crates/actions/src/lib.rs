@@ -10,6 +10,8 @@ mod actuators;
 mod aws;
 mod call;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod google;
 mod kube;
 mod notify;

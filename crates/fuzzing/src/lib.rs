@@ -21,7 +21,7 @@ pub use decode::decode;
 pub type Invariant = fn(&[u8]);
 
 /// Every target by name: the folder of its corpus.
-pub const TARGETS: [(&str, Invariant); 16] = [
+pub const TARGETS: [(&str, Invariant); 17] = [
     ("decode_auto", |data| decode(record::Protocol::Auto, data)),
     ("decode_kserve_v1", |data| decode(record::Protocol::KserveV1, data)),
     ("decode_kserve_v2", |data| decode(record::Protocol::KserveV2, data)),
@@ -38,6 +38,7 @@ pub const TARGETS: [(&str, Invariant); 16] = [
     ("lines", feeds::fuzzing::split),
     ("privacy", privacy),
     ("config", config),
+    ("answers", actions::fuzzing::answers),
 ];
 
 /// Runs a target of [`TARGETS`].

@@ -101,8 +101,10 @@ impl Kserve {
             found |= is_it;
             if is_it {
                 canary["trafficPercent"] = percent.into();
-            } else if percent == 100 {
-                canary["trafficPercent"] = 0.into();
+            } else if percent == 100
+                && let Some(other) = canary.as_object_mut()
+            {
+                other.insert("trafficPercent".to_owned(), 0.into());
             }
         }
         found
@@ -114,7 +116,7 @@ impl Kserve {
             KserveMode::Knative => {
                 let traffic = service.pointer("/status/components/predictor/traffic")?.as_array()?;
                 let latest = traffic.iter().filter(|one| one["latestRevision"] == true);
-                Some(latest.filter_map(|one| one["percent"].as_i64()).sum())
+                Some(latest.filter_map(|one| one["percent"].as_i64()).fold(0, i64::saturating_add))
             }
             KserveMode::Standard => {
                 let statuses = service.pointer("/status/canaryStatuses")?.as_array()?;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use control::{Actuator, ActuatorError, ActuatorFuture, Change, DecisionKind, Patience, RehearsalFuture};
 use serde::Serialize;
 
-use crate::call::Failure;
+use crate::call::{Failure, REASON_MAX, clipped};
 
 pub use argo_rollouts::ArgoRolloutsSpec;
 pub use command::CommandSpec;
@@ -261,7 +261,8 @@ impl Actuator for Outside {
             if self.is_none_of_ours(change) {
                 return Ok("nothing: it follows rollbacks only".to_owned());
             }
-            self.switch.rehearse(&self.wanted(change)).await.map_err(|failure| self.error(change, failure))
+            let said = self.switch.rehearse(&self.wanted(change)).await;
+            said.map(|said| clipped(said, REASON_MAX)).map_err(|failure| self.error(change, failure))
         })
     }
 }

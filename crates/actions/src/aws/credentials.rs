@@ -83,7 +83,7 @@ impl Chain {
         Self { profile, clock, known: Mutex::new(None) }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn knowing(keys: Keys, clock: fn() -> i64) -> Self {
         Self { profile: None, clock, known: Mutex::new(Some(keys)) }
     }
@@ -233,7 +233,7 @@ async fn container(http: &Http, url: &str) -> Result<Keys, Failure> {
 }
 
 /// The machine's role, by version 2 of its metadata service.
-async fn machine(http: &Http) -> Result<Keys, Failure> {
+pub(super) async fn machine(http: &Http) -> Result<Keys, Failure> {
     let base = env("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|| IMDS.to_owned());
     let ttl = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
     let ask = Call::new(Method::PUT, format!("{base}/latest/api/token")).header(ttl, "300")?;

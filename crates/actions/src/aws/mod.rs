@@ -10,7 +10,7 @@ use aws_sigv4::sign::v4;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
-use crate::call::{Call, Failure, Http};
+use crate::call::{Call, Failure, Http, REASON_MAX, clipped};
 use credentials::{Chain, Keys};
 
 /// Where AWS is, and as whom it is called.
@@ -77,6 +77,12 @@ impl Aws {
     ) -> Result<Self, Failure> {
         let http = Http::new(timeout, None)?;
         let chain = Chain::new(spec.profile.clone(), clock);
+        #[cfg(feature = "fuzzing")]
+        let chain = if crate::fuzzing::Answers::of_this_thread().is_some() {
+            Chain::knowing(Keys::fixed("AKIDEXAMPLE", "nobodys-secret", None), clock)
+        } else {
+            chain
+        };
         let region = spec.region.clone().or_else(|| chain.region());
         Ok(Self { service, target, endpoint: spec.endpoint.clone(), region, http, chain, clock })
     }
@@ -160,6 +166,13 @@ impl Aws {
     }
 }
 
+/// What a machine's metadata service is made of, in as far as it is no secret.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn role_of_this_machine() -> Result<String, Failure> {
+    let http = Http::new(Duration::from_secs(1), None)?;
+    credentials::machine(&http).await.map(|_| String::new())
+}
+
 fn at(clock: fn() -> i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(clock().max(0).unsigned_abs())
 }
@@ -176,6 +189,7 @@ fn told(status: u16, body: &[u8]) -> AwsError {
     let reason = if code.is_empty() { format!("status {status}") } else { format!("{code}: {message}") };
     let expired = code.starts_with("ExpiredToken");
     let retry = throttled || expired || matches!(status, 408 | 429 | 500..=599);
+    let reason = clipped(reason, REASON_MAX);
     AwsError { code, failure: Failure { reason, retry, after: None, status: Some(status) } }
 }
 

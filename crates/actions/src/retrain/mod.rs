@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::call::Failure;
+use crate::call::{Failure, clipped};
 use crate::notify::FeatureShare;
 use crate::retry::Retry;
 
@@ -28,6 +28,9 @@ pub use http_start::HttpStartSpec;
 pub use kubeflow::KubeflowSpec;
 pub use sagemaker::SagemakerPipelineSpec;
 pub use vertex::VertexPipelineSpec;
+
+/// Characters of what a trainer calls a training: it goes into the audit trail.
+const NAME_MAX: usize = 500;
 
 /// One trainer as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,8 +178,9 @@ impl Trainer {
         retry.run(|| self.once(order)).await.0
     }
 
-    async fn once(&self, order: &TrainOrder) -> Result<String, Failure> {
-        match &self.start {
+    /// Tries it once.
+    pub(crate) async fn once(&self, order: &TrainOrder) -> Result<String, Failure> {
+        let run = match &self.start {
             Start::Airflow(one) => one.start(order).await,
             Start::Argo(one) => one.start(order).await,
             Start::Sagemaker(one) => one.start(order).await,
@@ -184,7 +188,8 @@ impl Trainer {
             Start::Github(one) => one.start(order).await,
             Start::Kubeflow(one) => one.start(order).await,
             Start::Http(one) => one.start(order).await,
-        }
+        };
+        run.map(|name| clipped(name, NAME_MAX))
     }
 }
 
