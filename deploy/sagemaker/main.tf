@@ -130,6 +130,11 @@ data "aws_iam_policy_document" "driftline" {
     }
   }
   statement {
+    sid       = "StartTheTraining"
+    actions   = ["sagemaker:StartPipelineExecution"]
+    resources = ["arn:aws:sagemaker:*:*:pipeline/${var.name}-*"]
+  }
+  statement {
     sid       = "CurrentModel"
     actions   = ["ssm:GetParameter", "ssm:PutParameter"]
     resources = ["arn:aws:ssm:*:*:parameter/model/*"]

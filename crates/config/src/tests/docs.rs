@@ -194,6 +194,40 @@ fn the_pages_of_the_actions_load() {
     }
 }
 
+/// Every configuration on the pages about platforms works, those in values of the chart as well.
+#[test]
+fn the_pages_of_the_platforms_load() {
+    // The profile that they name is there.
+    let folder = repository().join("examples");
+    for (name, actuators) in [
+        ("sagemaker", &["sagemaker:"][..]),
+        ("vertex", &["vertex:"]),
+        ("terraform", &["terraform:"]),
+        ("kubernetes", &["kserve:", "argo_rollouts:"]),
+    ] {
+        let page = repository().join(format!("docs/guide/platforms/{name}.md"));
+        let text = std::fs::read_to_string(&page).unwrap();
+        let mut loaded = String::new();
+        for block in text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let configuration = if let Some((_, below)) = block.split_once("\nconfig:\n") {
+                below.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
+            } else if block.starts_with("models:") || block.starts_with("# driftline.yaml") {
+                block.to_owned()
+            } else {
+                // Another program's.
+                continue;
+            };
+            let found = crate::parse(&configuration, "page.yaml", &folder, &|_| None);
+            let found = found.unwrap_or_else(|problems| panic!("{name}: {problems}"));
+            assert!(found.warnings.is_empty(), "{name}: {}", found.warnings[0]);
+            loaded.push_str(&configuration);
+        }
+        for actuator in actuators {
+            assert!(loaded.contains("actuators:") && loaded.contains(actuator), "{name}: no {actuator}");
+        }
+    }
+}
+
 /// The full example shows every key of the schema, set or commented out.
 #[test]
 fn the_full_example_is_full() {
