@@ -104,6 +104,8 @@ fn clients_notice_nothing() {
     assert_eq!(result["verdict"], "passed", "{result:#}");
     assert!(result["moved_at_ms"].as_i64() >= result["fired_at_ms"].as_i64());
     assert!(result["fired_at_ms"].as_i64() > result["injected_at_ms"].as_i64());
+    let p95_after = result["p95_after_ms"].as_f64().expect("clients were served after the move");
+    assert!(p95_after < 530.0 * 0.9, "{result:#}");
     let psi = result["psi_seen"].as_f64().unwrap();
     assert!((0.2..0.8).contains(&psi), "0.35 was asked for, {psi} was seen");
     await_until("its tenants are gone", DEADLINE, || {

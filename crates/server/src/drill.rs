@@ -22,14 +22,21 @@ use crate::plane::Plane;
 /// Pause between two injections.
 const INJECT_EVERY: Duration = Duration::from_millis(100);
 
-/// Synthetic rows per tenant and injection.
+/// Synthetic rows per tenant and injection. A batch holds each bin's share to one row; a batch of a few rows would be left
+/// to chance, and so would the PSI of a window that is made of such.
 const ROWS_PER_INJECTION: usize = 50;
 
-/// Rows after which a tenant's window is full enough; then a trickle keeps it fresh.
-const TRICKLE_ROWS: usize = 2;
+/// When a tenant's window is full, one injection in so many keeps it fresh.
+const FRESHEN_EVERY: u64 = 25;
 
 /// Synthetic answers per injection.
 const ANSWERS_PER_INJECTION: u64 = 20;
+
+/// How long clients are awaited where traffic was moved to; there may be none.
+const AWAIT_CLIENTS_MS: i64 = 3_000;
+
+/// How long their p95 is awaited when there are some.
+const AWAIT_P95_MS: i64 = 30_000;
 
 /// The promise: traffic moved this long after the alert, milliseconds.
 const MOVED_PROMISE_MS: i64 = 90_000;
@@ -89,6 +96,9 @@ pub(crate) struct DrillProgress {
     /// Requests of clients since the injection, and those of them that failed: 5xx, or no whole answer.
     requests: u64,
     requests_failed: u64,
+    /// Requests when traffic moved.
+    #[serde(skip)]
+    requests_at_move: Option<u64>,
     recovered_at_ms: Option<i64>,
     restored_at_ms: Option<i64>,
     psi_seen: Option<f64>,
@@ -290,11 +300,12 @@ impl Drill {
         let settings = self.plane.settings();
         let window = settings.monitor.iter().find(|m| *m.name == *self.model).map_or(1_000, |m| m.window);
         let full = seed as usize * ROWS_PER_INJECTION > window;
-        let n_rows = if full { TRICKLE_ROWS } else { ROWS_PER_INJECTION };
-        for tenant in 1..=settings.policy.tenants_red {
+        let is_due = !full || seed.is_multiple_of(FRESHEN_EVERY);
+        let tenants = if is_due { settings.policy.tenants_red } else { 0 };
+        for tenant in 1..=tenants {
             let (model, psi) = (self.model.clone(), self.wish.psi);
             let seed = seed * 1_000 + tenant as u64;
-            let ask = |reply| Command::DrillRows { model, psi, rows: n_rows, seed, reply };
+            let ask = |reply| Command::DrillRows { model, psi, rows: ROWS_PER_INJECTION, seed, reply };
             let rows = self.plane.monitor.ask(ask).await.map_err(|error| error.to_string())?;
             let Some(rows) = rows else {
                 return Err("the reference has no feature that can be shifted".to_owned());
@@ -374,9 +385,13 @@ impl Drill {
             }
             if moved {
                 progress.fired_at_ms.get_or_insert(now);
-                progress.moved_at_ms.get_or_insert(now);
+                let moved_for_ms = now - *progress.moved_at_ms.get_or_insert(now);
                 progress.p95_after_ms = p95_active;
-                let recovered = p95_active.is_none_or(|p95| p95 < self.wish.latency_ms.max(1.0) * 0.9);
+                let served = progress.requests - *progress.requests_at_move.get_or_insert(progress.requests);
+                let recovered = match p95_active {
+                    Some(p95) => self.wish.latency_ms <= 0.0 || p95 < self.wish.latency_ms * 0.9,
+                    None => moved_for_ms >= if served > 0 { AWAIT_P95_MS } else { AWAIT_CLIENTS_MS },
+                };
                 if recovered {
                     progress.recovered_at_ms.get_or_insert(now);
                 }
