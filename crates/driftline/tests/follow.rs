@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -189,9 +191,19 @@ fn weights_of_a_sagemaker_endpoint() {
     assert_eq!(weights(), [0.0, 1.0]);
 }
 
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // In order: killed, it would leave its workers behind.
+        let pid = self.process.0.id().to_string();
+        if Command::new("kill").args(["-s", "TERM", &pid]).status().is_ok_and(|sent| sent.success()) {
+            drop(self.process.0.wait());
+        }
+    }
+}
+
 /// nginx as clients have it: the upstream is in a file of its own.
 struct Nginx {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
     config: PathBuf,
 }
@@ -221,7 +233,7 @@ http {{
         let mut command = Command::new(program);
         command.arg("-c").arg(&config).arg("-p").arg(folder.path());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let nginx = Self { _process: Process(child), address, config };
+        let nginx = Self { process: Process(child), address, config };
         await_until("nginx answers", DEADLINE, || nginx.try_get().is_some());
         nginx
     }
@@ -289,6 +301,80 @@ fn nginx_follows_a_parameter_and_loses_no_request() {
     let log = log.whole();
     assert!(log.contains("the configuration fails its test, the old one is back"), "{log}");
     assert!(!log.contains("testing-secret"));
+}
+
+/// What a client with one connection that it keeps has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    answers: u64,
+    lost: u64,
+    /// Requests that met a connection which nginx had just closed, and were sent again over a new one.
+    again: u64,
+}
+
+impl Seen {
+    /// Sends requests until `stop`.
+    fn send(&mut self, address: SocketAddr, stop: &AtomicBool) {
+        let mut client = Client::new(address);
+        while !stop.load(Ordering::Relaxed) {
+            let is_new = !client.is_connected();
+            let mut answer = client.try_send("GET", "/", &[], b"");
+            if answer.is_err() && !is_new {
+                self.again += 1;
+                answer = client.try_send("GET", "/", &[], b"");
+            }
+            match answer {
+                Ok(answer) if answer.status() == 200 => self.answers += 1,
+                _ => self.lost += 1,
+            }
+        }
+    }
+}
+
+#[test]
+fn clients_that_keep_their_connections_to_nginx_lose_nothing_if_they_open_a_new_one() {
+    const CLIENTS: u64 = 4;
+    const CHANGES: u64 = 5;
+    let Some(nginx) = require("nginx") else { return };
+    let folder = Folder::new();
+    let models = [free_address(), free_address()];
+    folder.write("current", "v2");
+    let server = Nginx::start(&nginx, &folder, models);
+    folder.write("upstream.conf.tmpl", "server {{ target }};\n");
+    let (nginx, config, here) = (nginx.display(), server.config.display(), folder.path().display());
+    let mut command = driftline(folder.path());
+    command.args(["follow", "--file", "current", "--every", "0.1"]);
+    for (version, model) in ["v1", "v2"].iter().zip(models) {
+        command.args(["--map", &format!("{version}={model}")]);
+    }
+    command.args(["--template", "upstream.conf.tmpl", "-o", "upstream.conf"]);
+    command.args(["--reload", &format!("'{nginx}' -s reload -c '{config}' -p '{here}'")]);
+    let _sidecar = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (stop, address) = (Arc::clone(&stop), server.address);
+            std::thread::spawn(move || {
+                let mut seen = Seen::default();
+                seen.send(address, &stop);
+                seen
+            })
+        })
+        .collect();
+    for n in 0..CHANGES {
+        let version = if n % 2 == 0 { "v1" } else { "v2" };
+        folder.write("current", version);
+        await_until("nginx serves it", DEADLINE, || server.try_get().as_deref() == Some(version));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let seen = clients.into_iter().map(|client| client.join().unwrap()).fold(Seen::default(), |all, one| {
+        Seen { answers: all.answers + one.answers, lost: all.lost + one.lost, again: all.again + one.again }
+    });
+    eprintln!("{CHANGES} reloads under {CLIENTS} connections that are kept: {seen:?}");
+    assert_eq!(seen.lost, 0, "{seen:?}");
+    assert!(seen.answers > CLIENTS * CHANGES, "{seen:?}");
+    // At most once for each connection and reload: that is what a client without a second try would lose.
+    assert!(seen.again <= CLIENTS * CHANGES, "{seen:?}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod reload;
 mod restart;
 mod shadow_isolation;
 mod stack;
+mod stack_copies;
 mod stack_files;
 mod support;
 mod tail;

@@ -106,6 +106,11 @@ impl Client {
         Self { address, connection: None }
     }
 
+    /// Whether it has a connection from an earlier request.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
     /// Sends a request and reads the answer. An error is what a user would see as a failed request.
     pub(crate) fn try_send(
         &mut self,
