@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Subject;
+use crate::place::Place;
 use crate::policy::{Condition, Policy, Rule, Severity};
 
 /// Where an alert stands.
@@ -131,7 +132,7 @@ pub(crate) struct Fill<'a> {
     pub(crate) value: &'a str,
 }
 
-/// The texts of a rule.
+/// The texts of a rule. The link to the dashboard is the caller's to add.
 pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Annotations {
     let Fill { model, version, feature, value } = fill;
     let held = duration(rule.for_ms);
@@ -159,7 +160,15 @@ pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Anno
         summary,
         description,
         runbook_url: format!("{}{}.md", policy.runbook_base_url, kebab(&rule.name)),
-        dashboard_url: policy.dashboard_url.clone(),
+        dashboard_url: None,
+    }
+}
+
+/// The page of our dashboard that shows what a rule is about.
+pub(crate) const fn page_of(rule: &Rule) -> &'static str {
+    match rule.condition {
+        Condition::Psi { .. } => "drift",
+        Condition::LatencyP95Above(_) => "lanes",
     }
 }
 
@@ -179,6 +188,18 @@ pub(crate) fn annotations_of(
     let feature: Arc<str> = subject.feature.clone().unwrap_or_else(|| "".into());
     let fill = Fill { model: &subject.model, version: &subject.version, feature: &feature, value: &value };
     let mut texts = annotations(policy, rule, &fill);
+    let place = Place {
+        page: page_of(rule),
+        model: &subject.model,
+        version: &subject.version,
+        feature: &feature,
+        // A link to one of several would hide the others.
+        tenant: match tenants {
+            [only] if tenants_red == 1 => only,
+            _ => "",
+        },
+    };
+    texts.dashboard_url = policy.dashboard_url.as_deref().map(|base| place.link(base));
     if !tenants.is_empty() {
         let more = if tenants_red > tenants.len() { " and more" } else { "" };
         texts.description.push_str(&format!(" Red tenants ({tenants_red}): {}{more}.", tenants.join(", ")));

@@ -17,6 +17,7 @@ mod decision;
 mod error;
 mod evaluate;
 mod latency;
+mod place;
 mod policy;
 mod prometheus;
 mod store;
@@ -34,6 +35,7 @@ pub use decision::{Decision, DecisionKind, DecisionState, Trigger};
 pub use error::{ControlError, StoreError};
 pub use evaluate::{Evaluation, Holding, Subject, evaluate};
 pub use latency::{LatencyHorizon, LatencyReading};
+pub use place::Place;
 pub use policy::{Condition, ModelPolicy, Policy, RetrainPolicy, RollbackMode, Rule, Severity};
 pub use prometheus::rules_yaml;
 pub use store::{

@@ -18,7 +18,8 @@
 
 use std::fmt::Write as _;
 
-use crate::alert::{Fill, annotations, duration};
+use crate::alert::{Fill, annotations, duration, page_of};
+use crate::place::Place;
 use crate::policy::{Condition, Policy, Rule};
 
 /// Shortest distance of evaluations that the exported group asks for.
@@ -93,9 +94,24 @@ fn alert(out: &mut String, policy: &Policy, rule: &Rule) {
     push(out, 10, &format!("summary: {}", quoted(&texts.summary)));
     push(out, 10, &format!("description: {}", quoted(&texts.description)));
     push(out, 10, &format!("runbook_url: {}", quoted(&literal(&texts.runbook_url))));
-    if let Some(url) = &texts.dashboard_url {
-        push(out, 10, &format!("dashboard_url: {}", quoted(&literal(url))));
+    if let Some(base) = &policy.dashboard_url {
+        push(out, 10, &format!("dashboard_url: {}", quoted(&dashboard_link(rule, base))));
     }
+}
+
+/// The link to the dashboard, with what Prometheus fills in. The tenants are not among its labels.
+fn dashboard_link(rule: &Rule, base: &str) -> String {
+    let place = Place {
+        page: page_of(rule),
+        model: "model",
+        version: "version",
+        feature: if matches!(rule.condition, Condition::Psi { .. }) { "feature" } else { "" },
+        tenant: "",
+    };
+    place.link_with(&literal(base), |label| match label {
+        "" => String::new(),
+        label => format!("{{{{ $labels.{label} | urlquery }}}}"),
+    })
 }
 
 /// The expression of one rule: a value per model and version, and per feature for drift.

@@ -59,9 +59,12 @@ fn everybody_is_told_and_a_silent_one_holds_nothing_up() {
     await_until("traffic moves whoever is silent", DEADLINE, || instance.active() == "v1");
     let told = |what: &str| slack.bodies().into_iter().find(|body| body.contains(what));
     let firing = await_some("Slack hears of the alert", DEADLINE, || told("FeaturePSICritical: fraud v2"));
-    for expected in
-        ["amount: PSI", "Top features by contribution", "https://d.example/", "feature-psi-critical.md"]
-    {
+    for expected in [
+        "amount: PSI",
+        "Top features by contribution",
+        "https://d.example/?page=drift&model=fraud&feature=amount&version=v2&range=6h",
+        "feature-psi-critical.md",
+    ] {
         assert!(firing.contains(expected), "`{expected}` is not in {firing}");
     }
     await_until("Slack hears of the rollback", DEADLINE, || told("rollback of fraud v2 -> v1").is_some());

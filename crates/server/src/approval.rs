@@ -111,7 +111,7 @@ pub(crate) fn links(plane: &Plane, proposal: &Proposal) -> Vec<Link> {
             &format!("{}{}", base.trim_end_matches('/'), plane.approval_key.path(proposal)),
         )
     });
-    let look = settings.policy.dashboard_url.as_ref().map(|url| told_link("Dashboard", url));
+    let look = plane.dashboard("control", &proposal.model).map(|url| told_link("Dashboard", &url));
     decide.into_iter().chain(look).collect()
 }
 

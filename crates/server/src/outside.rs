@@ -57,23 +57,17 @@ pub(crate) fn take(plane: &Arc<Plane>, news: News) {
 fn proposal_ended(plane: &Plane, proposal: &Proposal) {
     // Whoever turned it down knows; what is over by itself needs nobody any more.
     if proposal.state == ProposalState::Expired {
-        plane.hub.tell(&told::expired(proposal, plane.settings().policy.dashboard_url.as_deref()));
+        let dashboard = plane.dashboard("control", &proposal.model);
+        plane.hub.tell(&told::expired(proposal, dashboard.as_deref()));
     }
 }
 
 fn blocked(plane: &Arc<Plane>, reason: control::BlockReason, change: Change, text: &str, evidence: Value) {
     use control::BlockReason::{LimitReached, Observe, Recommended, TargetUnhealthy};
     let features = told::top_features(&plane.monitor.readings(), &change.model, &change.from);
+    let dashboard = plane.dashboard("control", &change.model);
     let notice = |extra: Option<String>| {
-        let settings = plane.settings();
-        told::blocked(
-            reason,
-            &change,
-            text,
-            extra,
-            features.clone(),
-            settings.policy.dashboard_url.as_deref(),
-        )
+        told::blocked(reason, &change, text, extra, features.clone(), dashboard.as_deref())
     };
     match reason {
         Recommended | TargetUnhealthy | LimitReached => plane.hub.tell(&notice(None)),
@@ -95,7 +89,6 @@ fn blocked(plane: &Arc<Plane>, reason: control::BlockReason, change: Change, tex
                     data,
                     now_ms(),
                 );
-                let dashboard = plane.settings().policy.dashboard_url.clone();
                 let extra = Some(steps.join("; "));
                 plane.hub.tell(&told::blocked(reason, &change, &text, extra, features, dashboard.as_deref()));
             });

@@ -131,9 +131,14 @@ impl Plane {
             }
             control::DecisionKind::Promote => Vec::new(),
         };
-        let settings = self.settings();
-        let dashboard = settings.policy.dashboard_url.as_deref();
-        self.hub.tell(&told::decision(decision, failure, features, dashboard));
+        let dashboard = self.dashboard("overview", &change.model);
+        self.hub.tell(&told::decision(decision, failure, features, dashboard.as_deref()));
+    }
+
+    /// A link to a page about a model, when the dashboard's address is known.
+    pub(crate) fn dashboard(&self, page: &str, model: &str) -> Option<String> {
+        let place = control::Place { page, model, ..control::Place::default() };
+        self.settings().policy.dashboard_url.as_deref().map(|base| place.link(base))
     }
 
     /// All traffic at this instant: what our gateway carried and what others did.

@@ -29,7 +29,8 @@ pub(crate) struct Alerts {
     pub(crate) evaluate_every: Span,
     /// Base of the runbook links in alerts; the alert's name in kebab case and `.md` are appended.
     pub(crate) runbook_url: Link,
-    /// Address of the dashboard as people reach it, for links in alerts.
+    /// Address of the dashboard as people reach it, for links in messages. A host alone is this program's dashboard: the link
+    /// leads to the model and feature. Of another one, write where they stand: `{model}`, `{version}`, `{feature}`, `{tenant}`.
     pub(crate) dashboard_url: Option<Link>,
     /// How long notifiers wait for more alerts of the same rule about the same version, to tell them in one message.
     #[schemars(extend("x-max" = "10m"))]

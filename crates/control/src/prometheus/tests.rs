@@ -188,6 +188,25 @@ fn odd_names_and_links_stay_text() {
 }
 
 #[test]
+fn links_lead_to_what_the_alert_is_about() {
+    let mut policy = exported();
+    policy.dashboard_url = Some("https://d.example".to_owned());
+    let ours = rules_yaml(&policy);
+    let drift = "https://d.example/?page=drift&model={{ $labels.model | urlquery }}&feature={{ $labels.feature | urlquery }}\
+                 &version={{ $labels.version | urlquery }}&range=6h";
+    let latency = "https://d.example/?page=lanes&model={{ $labels.model | urlquery }}\
+                   &version={{ $labels.version | urlquery }}&range=6h";
+    assert!(ours.contains(drift) && ours.contains(latency), "{ours}");
+    policy.dashboard_url = Some("https://g.example/d/driftline?var-model={model}&x={{y}}".to_owned());
+    let grafana = rules_yaml(&policy);
+    assert!(grafana.contains("var-model={{ $labels.model | urlquery }}&x={{ \\\"{{\\\" }}y}}"), "{grafana}");
+    for rules in [ours, grafana] {
+        let Some(result) = promtool(&["check", "rules", RULES_FILE], &[(RULES_FILE, &rules)]) else { return };
+        result.expect("the rules are accepted");
+    }
+}
+
+#[test]
 fn the_same_policy_gives_the_same_text() {
     assert_eq!(rules_yaml(&exported()), rules_yaml(&exported()));
     let mut other = exported();

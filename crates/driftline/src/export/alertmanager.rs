@@ -71,7 +71,7 @@ fn slack() -> String {
          \x20       send_resolved: true\n\
          \x20       color: '{{{{ if eq .Status \"firing\" }}}}{{{{ if eq .CommonLabels.severity \"critical\" }}}}danger{{{{ else }}}}warning{{{{ end }}}}{{{{ else }}}}good{{{{ end }}}}'\n\
          \x20       title: '{{{{ .Status | toUpper }}}} {{{{ .CommonLabels.severity }}}}: {{{{ .CommonLabels.alertname }}}} on {{{{ .CommonLabels.model }}}} {{{{ .CommonLabels.version }}}}'\n\
-         \x20       title_link: '{{{{ if .CommonAnnotations.dashboard_url }}}}{{{{ .CommonAnnotations.dashboard_url }}}}{{{{ else }}}}{{{{ .ExternalURL }}}}{{{{ end }}}}'\n\
+         \x20       title_link: '{{{{ with (index .Alerts 0).Annotations.dashboard_url }}}}{{{{ . }}}}{{{{ else }}}}{{{{ .ExternalURL }}}}{{{{ end }}}}'\n\
          \x20       text: |-\n\
          \x20         {{{{ range .Alerts }}}}{{{{ .Annotations.description }}}}\n\
          \x20         {{{{ end }}}}Runbook: {{{{ .CommonAnnotations.runbook_url }}}}\n"
