@@ -2,6 +2,7 @@
 
 import { keepToken, token } from "./lib/api.js";
 import { askToken } from "./lib/confirm.js";
+import { waits } from "./lib/decide.js";
 import { fill, h, name, plain } from "./lib/dom.js";
 import { age, moment, span } from "./lib/format.js";
 import { listen, live, serverNow } from "./lib/live.js";
@@ -52,12 +53,7 @@ function render() {
   header(at, model, over);
   notice(over);
   page?.update(over);
-  if (!marked) performance.mark("shown");
-  marked = true;
 }
-
-/** Whether the first page has been shown: the time until then is measured. */
-let marked = false;
 
 /** @param {any} at @param {any} model @param {string} key */
 function build(at, model, key) {
@@ -122,8 +118,11 @@ let noticed = "";
 
 /** @param {any} over */
 function notice(over) {
-  /** @type {Array<[string, any]>} */
+  /** @type {Array<[string, any, Record<string, string>?]>} */
   const all = [];
+  const at = place();
+  // Where the question itself is shown it need not be announced.
+  const asked = at.page === "overview" || at.page === "control" ? modelOf(over)?.model : null;
   if (live.state === "stale") all.push(["bad", `No news from the instance since ${moment(live.heard)}: what you see is as old as that. It goes on as soon as the instance answers.`]);
   const measured = over.measured_at ? serverNow() - Date.parse(over.measured_at) : 0;
   if (live.state === "live" && measured > 15_000) all.push(["bad", `Drift was last measured ${age(over.measured_at, serverNow())} ago.`]);
@@ -133,13 +132,14 @@ function notice(over) {
     const who = plain(m.model, 60);
     if (!m.only_measured && m.mode === "observe") all.push(["dry", `DRY RUN · ${who}: alerts say what would be done; no traffic is moved automatically.`]);
     if (m.drill) all.push(["dry", `DRILL · ${who}: drift and latency are made up until it ends.`]);
+    if (waits(m) && m.model !== asked) all.push(["warn", m.proposal ? `${who}: a rollback from ${plain(m.proposal.from, 40)} to ${plain(m.proposal.to, 40)} waits for approval until ${moment(m.proposal.expires_at)}. ` : `${who}: a rollback to ${plain(m.stable, 40)} is advised. `, { page: "control", model: m.model }]);
     if (m.pending_decision) all.push(["warn", `${who}: ${m.pending_decision.kind} from ${plain(m.pending_decision.from, 40)} to ${plain(m.pending_decision.to, 40)} (${m.pending_decision.state}).`]);
   }
   const shownAll = all.slice(0, 6);
   const key = JSON.stringify(shownAll);
   if (key === noticed) return;
   noticed = key;
-  fill(notices, shownAll.map(([kind, text]) => h("p", { class: `notice ${kind}` }, text)));
+  fill(notices, shownAll.map(([kind, text, to]) => h("p", { class: `notice ${kind}` }, text, to && h("a", { href: address({ feature: "", tenant: "", version: "", ...to }) }, "Decide"))));
 }
 
 /** @returns {"auto" | "light" | "dark"} */

@@ -18,7 +18,7 @@ export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) /** @type {any} */ (element)[name] = value;
     else if (name === "vars") for (const [key, v] of Object.entries(value)) element.style.setProperty(key, String(v));
     else if (name in PROPERTIES) /** @type {any} */ (element)[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
@@ -26,6 +26,9 @@ export function h(tag, attributes = {}, ...children) {
   put(element, children);
   return element;
 }
+
+/** Listeners that elements of ours may have. Properties, so that one takes the place of another. */
+const LISTENERS = ["onclick", "onchange", "oninput", "onsubmit", "onclose"];
 
 /** Attributes that only work as properties. */
 const PROPERTIES = { value: 1, checked: 1, disabled: 1, selected: 1 };
@@ -44,6 +47,57 @@ function put(parent, child) {
 export function fill(parent, ...children) {
   parent.replaceChildren();
   put(parent, children);
+}
+
+/**
+ * The same, but what is there already is changed instead of replaced: what is focused, selected or scrolled stays so. For
+ * whatever is shown again and again; not for fields, whose content belongs to whoever types, nor for charts.
+ * @param {Element} parent @param {...any} children
+ */
+export function patch(parent, ...children) {
+  const next = document.createDocumentFragment();
+  put(next, children);
+  become(parent, next);
+}
+
+/** @param {Node} old @param {Node} next whose children are used up */
+function become(old, next) {
+  let at = old.firstChild;
+  let from = next.firstChild;
+  while (from) {
+    const following = from.nextSibling;
+    if (!at) old.appendChild(from);
+    else {
+      const after = at.nextSibling;
+      if (!alike(at, from)) old.replaceChild(from, at);
+      at = after;
+    }
+    from = following;
+  }
+  while (at) {
+    const after = at.nextSibling;
+    at.remove();
+    at = after;
+  }
+}
+
+/** Makes one node like another, if it can be. @param {any} old @param {any} next */
+function alike(old, next) {
+  if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName) return false;
+  if (!(old instanceof HTMLElement)) {
+    if (old.data !== next.data) old.data = next.data;
+    return true;
+  }
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) === value) continue;
+    // The policy of the page allows no style as an attribute.
+    if (name === "style") old.style.cssText = next.style.cssText;
+    else old.setAttribute(name, value);
+  }
+  for (const listener of LISTENERS) /** @type {any} */ (old)[listener] = next[listener];
+  become(old, next);
+  return true;
 }
 
 /**

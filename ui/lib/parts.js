@@ -93,6 +93,8 @@ const KINDS = /** @type {Record<string, [string, string]>} */ ({
   blocked: ["⊘", "No rollback"],
   drill: ["⚑", "Drill"],
   start: ["●", "Start"],
+  hold: ["‖", "Hold"],
+  approval: ["◇", "Approval"],
 });
 
 /** What an entry of the audit trail is about. @param {string} kind */

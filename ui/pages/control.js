@@ -1,8 +1,9 @@
 // Control: what moves traffic, each with what will happen, and the trail of what did.
 
-import { get, keepToken, ofModel, post } from "../lib/api.js";
+import { get, keepToken, post } from "../lib/api.js";
 import { askToken, confirm, locked, said } from "../lib/confirm.js";
-import { fill, h, name, plain } from "../lib/dom.js";
+import { askRollback, caller, clients, waiting } from "../lib/decide.js";
+import { fill, h, name, patch, plain } from "../lib/dom.js";
 import { percentOf, rate } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { eventRow, merged, panel, pill, select, slot } from "../lib/parts.js";
@@ -16,6 +17,7 @@ const KEPT = 500;
 /** @param {import("../lib/place.js").Place} _at @param {any} model */
 export function control(_at, model) {
   const lock = h("div");
+  const ask = h("div", { class: "page" });
   const head = h("div", { class: "verdict" });
   const controls = h("div", { class: "controls" });
   const trail = slot();
@@ -26,7 +28,7 @@ export function control(_at, model) {
   let kind = "";
   let ended = false;
   let drawn = "";
-  const element = h("div", { class: "page" }, lock,
+  const element = h("div", { class: "page" }, lock, ask,
     h("section", { class: "panel" }, head, controls),
     panel("Audit trail", filterBar, trail, h("div", { class: "buttons" }, more)));
 
@@ -37,7 +39,7 @@ export function control(_at, model) {
     }
     const rows = events.filter((e) => !kind || e.kind === kind);
     more.hidden = ended || events.length >= KEPT;
-    fill(trail, rows.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Audit trail" }, h("table", { class: "events" },
+    patch(trail, rows.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Audit trail" }, h("table", { class: "events" },
       h("thead", {}, h("tr", {}, ["When", "What", "Model", "Why", "Who"].map((t) => h("th", { scope: "col" }, t)))),
       h("tbody", {}, merged(rows).map((e) => eventRow(e, true))))) : h("p", { class: "empty" }, "Nothing has happened yet."));
   }
@@ -65,8 +67,9 @@ export function control(_at, model) {
     update(over) {
       const m = over.models.find((/** @type {any} */ one) => one.model === model.model);
       if (!m) return;
-      fill(head, h("h1", {}, name(m.model)), pill(m.health), h("p", {}, name(m.health.text, "long")));
-      const key = JSON.stringify([m.active, m.stable, m.configured_active, m.versions, m.shadow_percent, m.auto_rollback, m.mode, m.only_measured, m.pending_decision?.id, locked(), over.token_required]);
+      patch(head, h("h1", {}, name(m.model)), pill(m.health), h("p", {}, name(m.health.text, "long")));
+      patch(ask, waiting(m, () => newest()));
+      const key = JSON.stringify([m.active, m.stable, m.configured_active, m.versions, m.shadow_percent, m.auto_rollback, m.mode, m.only_measured, m.pending_decision?.id, Boolean(m.hold), locked(), over.token_required]);
       // A field that somebody types into is left alone.
       if (key === drawn || controls.contains(document.activeElement) && document.activeElement?.tagName !== "BUTTON") return;
       drawn = key;
@@ -94,25 +97,20 @@ function lockNote(over) {
 
 /** @param {any} m @param {() => Promise<void>} after */
 function rows(m, after) {
-  const requests = m.lanes.filter((/** @type {any} */ l) => l.lane === "prod").reduce((/** @type {number} */ sum, /** @type {any} */ l) => sum + l.per_second, 0);
+  const requests = clients(m);
   const pending = Boolean(m.pending_decision);
-  /** @param {string} what @param {any} body */
-  const call = (what, body) => async (/** @type {string} */ reason) => {
-    await post(ofModel(m.model, what), "reason" in body ? { ...body, reason } : body);
+  const call = caller(m, async () => {
     if (document.activeElement instanceof HTMLInputElement) document.activeElement.blur();
     await after();
-  };
-  return [rollbackRow(m, requests, pending, call), promoteRow(m, requests, pending, call), autoRow(m, call), shadowRow(m, call), reloadRow(after)];
+  });
+  return [rollbackRow(m, pending, call), promoteRow(m, requests, pending, call), autoRow(m, call), holdRow(m, call), shadowRow(m, call), reloadRow(after)];
 }
 
-/** @param {any} m @param {number} requests @param {boolean} pending @param {any} call */
-function rollbackRow(m, requests, pending, call) {
+/** @param {any} m @param {boolean} pending @param {any} call */
+function rollbackRow(m, pending, call) {
   const done = m.active === m.stable;
   return row("Rollback", done ? ["Clients get the stable version ", name(m.stable), " already."] : ["Sends all traffic from ", name(m.active), " to the stable version ", name(m.stable), "."],
-    h("button", { type: "button", class: "plain-danger", disabled: done || pending, onclick: () => confirm({
-      title: `Roll back ${plain(m.model, 60)}?`, verb: `Roll back to ${plain(m.stable, 40)}`, danger: true, reason: true, act: call("rollback", { reason: "" }),
-      what: [h("p", {}, "All traffic (", rate(requests), ") goes from ", name(m.active), " to ", name(m.stable), " with the next request. Requests under way end where they are; none is lost."), h("p", { class: "muted" }, "Automatic rollback pauses for the cool-down. Promote undoes this.")],
-    }) }, "Roll back…"));
+    h("button", { type: "button", class: "plain-danger", disabled: done || pending, onclick: () => askRollback(m, call) }, "Roll back…"));
 }
 
 /** @param {any} m @param {number} requests @param {boolean} pending @param {any} call */
@@ -130,15 +128,38 @@ function promoteRow(m, requests, pending, call) {
     } }, "Promote…"));
 }
 
+/** What a critical alert does in each mode, while automatic rollback is on. @param {any} m */
+function doesNow(m) {
+  switch (m.mode) {
+    case "observe": return "a DRY RUN (mode observe): a critical alert only says what it would do.";
+    case "approve": return ["a critical alert proposes to send all traffic to ", name(m.stable), " and waits for somebody's approval."];
+    case "recommend": return ["a critical alert advises to send all traffic to ", name(m.stable), "; somebody has to do it."];
+    case "frozen": return "the mode is frozen: no alert moves anything.";
+    default: return ["a critical alert sends all traffic to ", name(m.stable), " by itself."];
+  }
+}
+
 /** @param {any} m @param {any} call */
 function autoRow(m, call) {
   const on = m.auto_rollback;
-  const dry = m.mode === "observe";
-  return row("Auto-rollback", on ? (dry ? ["On, but a DRY RUN (mode observe): it only says what it would do."] : ["On: a critical alert sends all traffic to ", name(m.stable), " by itself."]) : ["Off: alerts are told, traffic stays where it is."],
+  return row("Auto-rollback", on ? ["On: ", doesNow(m)] : ["Off: alerts are told, traffic stays where it is."],
     h("button", { type: "button", role: "switch", class: "switch", "aria-checked": String(on), "aria-label": "Automatic rollback", onclick: () => confirm({
       title: on ? `Switch automatic rollback of ${plain(m.model, 60)} off?` : `Switch automatic rollback of ${plain(m.model, 60)} on?`, verb: on ? "Switch off" : "Switch on", danger: on, act: call("auto-rollback", { enabled: !on }),
-      what: on ? h("p", {}, "Critical alerts will no longer move traffic. Somebody has to watch and roll back by hand until it is on again.") : h("p", {}, dry ? "Its mode is observe: a critical alert will only say what would be done." : "The next critical alert about the version that clients get sends all traffic to ", !dry && name(m.stable), !dry && ". An alert that fires already counts as well."),
+      what: on ? h("p", {}, "Critical alerts will no longer move traffic. Somebody has to watch and roll back by hand until it is on again.") : h("p", {}, "From now on ", doesNow(m), " An alert that fires already counts as well."),
     }) }));
+}
+
+/** How long a hold may last. */
+const HOLDS = /** @type {Array<[string, string]>} */ ([["1800", "30 minutes"], ["7200", "2 hours"], ["28800", "8 hours"], ["", "until released"]]);
+
+/** @param {any} m @param {any} call */
+function holdRow(m, call) {
+  const length = h("select", { "aria-label": "How long to hold" }, HOLDS.map(([v, text]) => h("option", { value: v, selected: v === "7200" }, text)));
+  return row("Hold", m.hold ? ["It is held: no alert moves its traffic. Release it above."] : ["Keeps it on ", name(m.active), " whatever alerts fire, for a load test or planned work."],
+    !m.hold && length, h("button", { type: "button", disabled: Boolean(m.hold), onclick: () => confirm({
+      title: `Hold ${plain(m.model, 60)} on ${plain(m.active, 40)}?`, verb: "Hold it", danger: true, reason: true, act: call("hold", { ...(length.value ? { seconds: Number(length.value) } : {}), reason: "" }),
+      what: h("p", {}, `Critical alerts do not move its traffic ${length.value ? `for ${HOLDS.find(([v]) => v === length.value)?.[1]}` : "until somebody releases it"}. They are still told; people can still roll back.`),
+    }) }, "Hold…"));
 }
 
 /** @param {any} m @param {any} call */

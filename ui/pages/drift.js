@@ -2,7 +2,7 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { chart, points, tooltip } from "../lib/charts.js";
-import { fill, h, name, plain } from "../lib/dom.js";
+import { fill, h, name, patch, plain } from "../lib/dom.js";
 import { count, moment, psi, some } from "../lib/format.js";
 import { gauge, grade, graded, key, link, panel, segments, select, slot } from "../lib/parts.js";
 import { between, go } from "../lib/place.js";
@@ -81,10 +81,10 @@ export function drift(at, model) {
           heat.element.style.setProperty("--rows", String(Math.max(4, grid.rows.length)));
           if (limits) drawHeat(heat, grid, at, limits);
         }
-        fill(table, limits && featureTable(now, at, limits));
+        patch(table, limits && featureTable(now, at, limits));
         await chosen.load(signal);
       } catch (error) {
-        if (!signal.aborted) fill(table, h("p", { class: "empty wrong" }, error instanceof Error ? error.message : String(error)));
+        if (!signal.aborted) patch(table, h("p", { class: "empty wrong" }, error instanceof Error ? error.message : String(error)));
       }
     },
     dispose: heat.dispose,

@@ -2,7 +2,7 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { axisRows, chart, line, marks, points, timeAxis, tooltip, valueAxis } from "../lib/charts.js";
-import { fill, h, name, plain } from "../lib/dom.js";
+import { h, name, patch, plain } from "../lib/dom.js";
 import { count, number, percent, psi, some } from "../lib/format.js";
 import { gauge, grade, graded, key, link, moments, panel, slot } from "../lib/parts.js";
 import { between } from "../lib/place.js";
@@ -47,16 +47,16 @@ export function feature(at, model) {
       try {
         const now = await get(ofModel(model.model, "drift"), { ...who, feature: at.feature }, signal);
         const one = now.features.find((/** @type {any} */ f) => f.reference === at.reference);
-        fill(said, verdict(now, one, at, limits));
+        patch(said, verdict(now, one, at, limits));
         drawShape(shape, parts, bins, one);
         const version = now.version;
         const ask = at.reference === "prod" ? null : get(ofModel(model.model, "grid"), { metric: "psi", by: "version", feature: at.feature, tenant: who.tenant, version, ...range, steps: 240 }, signal);
         const [grid, told, events] = await Promise.all([ask, get(ofModel(model.model, "tenants"), { version, lane: at.lane, feature: at.feature }, signal), get("/api/v1/events", { limit: 200 }, signal)]);
         drawPast(past, grid, at, model, limits, range, events.events);
-        fill(tenants, tenantList(told, at, limits));
+        patch(tenants, tenantList(told, at, limits));
         await chosen.load(signal);
       } catch (error) {
-        if (!signal.aborted) fill(said, h("p", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
+        if (!signal.aborted) patch(said, h("p", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
       }
     },
     dispose() {
@@ -87,7 +87,7 @@ function drawShape(shape, parts, bins, one) {
   if (!hist) {
     shape.say("Nothing to compare yet.");
     parts.say("");
-    fill(bins, h("p", { class: "empty" }, "No bins."));
+    patch(bins, h("p", { class: "empty" }, "No bins."));
     return;
   }
   const sum = (/** @type {number[]} */ list) => Math.max(1, list.reduce((a, b) => a + b, 0));
@@ -118,7 +118,7 @@ function drawShape(shape, parts, bins, one) {
     tooltip: tooltip(c, "axis", (p) => ({ title: plain(drawn[p[0].dataIndex].label, 80), lines: [[c["amber-fill"], "adds", psi(p[0].value)]] })),
     series: [{ type: "bar", data: drawn.map((/** @type {any} */ r) => r.part), color: c["amber-fill"], barWidth: "84%" }],
   }));
-  fill(bins, binTable(shown, one.psi));
+  patch(bins, binTable(shown, one.psi));
 }
 
 /** A bin's name: of a number its edges. @param {any} hist @param {string} label @param {number} i */

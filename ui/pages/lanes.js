@@ -2,7 +2,7 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { chart, tooltip, valueAxis } from "../lib/charts.js";
-import { fill, h, name, plain } from "../lib/dom.js";
+import { fill, h, name, patch, plain } from "../lib/dom.js";
 import { age, count, ms, number, percent, psi, rate, some } from "../lib/format.js";
 import { live, serverNow } from "../lib/live.js";
 import { fact, key, panel, share, slot } from "../lib/parts.js";
@@ -48,15 +48,15 @@ export function lanes(at, model) {
       try {
         const [told, traffic, shadow, grid] = await Promise.all([ask("pairs", { limit: 10 }), ask("traffic"), ask("drift", { lane: "shadow" }), ask("grid", { metric: "p95_ms", by: "version", ...range, steps: 180 })]);
         const m = live.overview.models.find((/** @type {any} */ one) => one.model === model.model) ?? model;
-        fill(pairs, pairFacts(told));
-        fill(top, topPairs(told));
+        patch(pairs, pairFacts(told));
+        patch(top, topPairs(told));
         drawShapes(shapes, said, drawn, shadow);
         drawLatency(over, keys, grid, m, live.overview, range);
         drawTimes(times, timeKeys, traffic, m);
-        fill(codes, codeTable(traffic));
-        fill(copies, copyTable(traffic.copies));
+        patch(codes, codeTable(traffic));
+        patch(copies, copyTable(traffic.copies));
       } catch (error) {
-        if (!signal.aborted) fill(pairs, h("p", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
+        if (!signal.aborted) patch(pairs, h("p", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
       }
     },
     dispose() {

@@ -2,7 +2,8 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { axisRows, chart, line, marks, PALETTE, points, timeAxis, tooltip, valueAxis } from "../lib/charts.js";
-import { h, fill, name } from "../lib/dom.js";
+import { waiting } from "../lib/decide.js";
+import { fill, h, name, patch } from "../lib/dom.js";
 import { age, count, ms, percent, percentOf, psi, rate, span } from "../lib/format.js";
 import { serverNow } from "../lib/live.js";
 import { alertTable, eventRow, fact, gauge, grade, graded, key, link, merged, moments, panel, pill } from "../lib/parts.js";
@@ -11,6 +12,7 @@ import { address, between, go } from "../lib/place.js";
 /** @param {import("../lib/place.js").Place} at @param {any} model */
 export function overview(at, model) {
   const models = h("div");
+  const ask = h("div", { class: "page" });
   const head = h("div");
   const worst = h("div");
   const latency = chart(`p95 latency of ${model.model} by version`, "mid");
@@ -19,7 +21,7 @@ export function overview(at, model) {
   const alerts = h("div");
   const events = h("div");
   const features = h("a", { href: address({ page: "drift", model: model.model }) }, "All features");
-  const element = h("div", { class: "page" }, models,
+  const element = h("div", { class: "page" }, models, ask,
     h("section", { class: "panel model" }, head,
       h("div", { class: "three" },
         h("div", {}, h("header", {}, h("h3", {}, "PSI of the worst features"), features), worst),
@@ -49,11 +51,12 @@ export function overview(at, model) {
       newest = over;
       const m = over.models.find((/** @type {any} */ one) => one.model === model.model);
       if (!m) return;
-      fill(models, over.models.length > 1 && modelTable(over, model.model));
-      fill(head, heading(m, over));
-      fill(worst, worstList(m, over.limits));
-      fill(alerts, alertTable(over.alerts));
-      fill(events, eventList(over.events));
+      patch(models, over.models.length > 1 && modelTable(over, model.model));
+      patch(ask, waiting(m));
+      patch(head, heading(m, over));
+      patch(worst, worstList(m, over.limits));
+      patch(alerts, alertTable(over.alerts));
+      patch(events, eventList(over.events));
       draw();
     },
     /** @param {AbortSignal} signal */
@@ -77,6 +80,9 @@ export function overview(at, model) {
   };
 }
 
+/** What a critical alert does in each mode, in a word or two. */
+const MODES = /** @type {Record<string, string>} */ ({ automatic: "on", approve: "asks first", recommend: "advises", observe: "dry run", frozen: "frozen" });
+
 /** @param {any} m @param {any} over */
 function heading(m, over) {
   const now = serverNow();
@@ -96,9 +102,9 @@ function heading(m, over) {
       fact("p95 prod", ms(active?.p95_ms), `p99 ${ms(active?.p99_ms)}`, over.limits.p95_ms && active?.p95_ms > over.limits.p95_ms ? "bad" : ""),
       fact("p95 shadow", ms(shadow?.p95_ms), shadow ? name(shadow.version) : "no shadow"),
       fact("Copies", percentOf(m.shadow_percent), copies ? h("span", {}, copies.version ? ["to ", name(copies.version)] : "logged only") : "no shadow"),
-      fact("Features", m.features.red ? `${m.features.red} red` : m.features.amber ? `${m.features.amber} amber` : m.features.total ? "all calm" : "–", `of ${m.features.total}`, m.features.red ? "bad" : m.features.amber ? "warn" : ""),
+      fact("Features", m.features.red ? `${m.features.red} red` : m.features.amber ? `${m.features.amber} amber` : m.features.total ? "all calm" : "–", m.features.total ? `of ${m.features.total}` : "none measured yet", m.features.red ? "bad" : m.features.amber ? "warn" : ""),
       m.tenants > 0 && fact("Red tenants", link({ page: "tenants", model: m.model }, `${m.tenants_red} of ${m.tenants}`), `${Math.min(over.limits.tenants_red, m.tenants)} make an alert`, m.tenants_red >= Math.min(over.limits.tenants_red, m.tenants) ? "bad" : ""),
-      !m.only_measured && fact("Auto-rollback", m.auto_rollback ? (m.mode === "observe" ? "dry run" : "on") : "off", m.cooldown_until && Date.parse(m.cooldown_until) > now ? `cooling down for ${span((Date.parse(m.cooldown_until) - now) / 1000)}` : m.mode === "automatic" ? `to ${m.stable.slice(0, 20)}` : m.mode, m.auto_rollback && m.mode !== "observe" ? "" : "warn")),
+      !m.only_measured && fact("Auto-rollback", m.auto_rollback ? MODES[m.mode] ?? m.mode : "off", m.hold ? "held by a person" : m.cooldown_until && Date.parse(m.cooldown_until) > now ? `cooling down for ${span((Date.parse(m.cooldown_until) - now) / 1000)}` : ["to ", name(m.stable)], m.auto_rollback && !m.hold && m.mode !== "observe" && m.mode !== "frozen" ? "" : "warn")),
   ];
 }
 
@@ -109,15 +115,37 @@ function lane(m, version, of) {
 
 /** @param {any} m @param {any} limits */
 function worstList(m, limits) {
-  if (!m.worst.length) {
-    const learning = m.reference?.state === "learning";
-    return h("p", { class: "empty" }, learning ? `Learning the reference: ${count(m.reference.rows)} of ${count(m.reference.wanted)} rows.` : "Nothing is measured yet. Features appear with the first requests.");
-  }
-  return h("ol", { class: "worst" }, m.worst.map((/** @type {any} */ f) => {
+  const shown = [
+    m.worst.length ? gauges(m.model, "", m.worst, limits) : h("p", { class: "empty" }, notYet(m, limits)),
+    m.before && before(m, limits),
+  ];
+  return [shown, (m.worst.length > 0 || m.before) && h("p", { class: "scale" }, `limits: amber ${limits.psi_amber}, red ${limits.psi_red}`)];
+}
+
+/** Why no feature has a value. @param {any} m @param {any} limits */
+function notYet(m, limits) {
+  if (m.reference?.state === "learning") return `Learning the reference: ${count(m.reference.rows)} of ${count(m.reference.wanted)} rows.`;
+  const version = m.only_measured ? m.measured_version : m.active;
+  if (m.before) return [name(version), ` has nothing in its window yet: it is judged from ${count(limits.min_requests + 1)} requests on.`];
+  return "Nothing is measured yet. Features appear with the first requests.";
+}
+
+/** What was wrong with the version that clients had before, as long as the present one can't be judged. @param {any} m @param {any} limits */
+function before(m, limits) {
+  const b = m.before;
+  return h("div", { class: "before" },
+    h("h4", {}, name(b.version), ` when traffic left it, ${age(b.until, serverNow())} ago`),
+    m.requests > 0 && h("p", { class: "muted" }, "The window of ", name(m.active), ` holds ${count(m.requests)} of ${count(m.window_size)} requests; it is judged from ${count(limits.min_requests + 1)} on.`),
+    b.worst.length ? gauges(m.model, b.version, b.worst, limits) : h("p", { class: "empty" }, "Its window is gone."));
+}
+
+/** @param {string} model @param {string} version whose features they are; empty for the one that clients get @param {any[]} features @param {any} limits */
+function gauges(model, version, features, limits) {
+  return h("ol", { class: "worst" }, features.map((f) => {
     const of = grade(f.psi, limits, f.verdict);
-    return h("li", {}, link({ page: "drift", model: m.model, feature: f.feature, tenant: "", version: "", lane: "", reference: "" }, name(f.feature)),
+    return h("li", {}, link({ page: "drift", model, feature: f.feature, tenant: "", version, lane: "", reference: "" }, name(f.feature)),
       gauge(f.psi, limits, f.verdict), h("span", { class: `n ${of}` }, psi(f.psi)), graded(of));
-  }), h("li", { class: "scale", "aria-hidden": "true" }, h("span"), h("span", {}, `limits: amber ${limits.psi_amber}, red ${limits.psi_red}`)));
+  }));
 }
 
 /** @param {any} over @param {string} chosen */

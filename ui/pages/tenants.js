@@ -2,7 +2,7 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { chart, points, tooltip } from "../lib/charts.js";
-import { fill, h, name, plain } from "../lib/dom.js";
+import { fill, h, name, patch, plain } from "../lib/dom.js";
 import { age, count, moment, psi, some } from "../lib/format.js";
 import { live, serverNow } from "../lib/live.js";
 import { gauge, grade, graded, link, panel, segments, select, slot } from "../lib/parts.js";
@@ -49,7 +49,7 @@ export function tenants(at, model) {
     if (!told) return;
     const limits = live.overview.limits;
     const needed = Math.min(told.quorum, Math.max(1, told.tenants_known));
-    fill(said, told.tenants_known === 0 ? "No request has named a tenant: drift is judged by the total. The key `tenant` of the configuration says where its name stands." : [
+    patch(said, told.tenants_known === 0 ? "No request has named a tenant: drift is judged by the total. The key `tenant` of the configuration says where its name stands." : [
       h("b", { class: told.tenants_red >= needed ? "red" : "" }, `${told.tenants_red} of ${some(told.tenants_known, "tenant")} red`),
       `. A drift alert needs ${needed}, so that one customer's change does not move everybody's traffic. Red counts with more than ${count(told.min_requests)} requests.`]);
     const wanted = find.value.trim().toLowerCase();
@@ -57,7 +57,7 @@ export function tenants(at, model) {
       const [x, y] = [a[sort] ?? -1, b[sort] ?? -1];
       return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
     });
-    fill(table, rows.length ? tenantTable(rows, limits) : h("p", { class: "empty" }, wanted ? "No tenant of that name." : "No tenants yet."));
+    patch(table, rows.length ? tenantTable(rows, limits) : h("p", { class: "empty" }, wanted ? "No tenant of that name." : "No tenants yet."));
   }
 
   /** @param {any[]} rows @param {any} limits */
@@ -92,7 +92,7 @@ export function tenants(at, model) {
         const grid = await get(ofModel(model.model, "grid"), { metric: "psi", by: "tenant", feature: at.feature, version: told.version, lane: at.lane, ...between(at.range), steps: 96 }, signal);
         drawHeat(heat, grid, live.overview.limits);
       } catch (error) {
-        if (!signal.aborted) fill(said, h("span", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
+        if (!signal.aborted) patch(said, h("span", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
       }
     },
     dispose: heat.dispose,

@@ -180,12 +180,12 @@ pub(crate) fn rollback(args: &RollbackArgs) -> Outcome {
 
 /// `driftline approve`.
 pub(crate) fn approve(args: &ChangeArgs) -> Outcome {
-    change(args, "approve", &json!({ "actor": actor() }))
+    change(args, "approve", &json!({ "reason": args.reason, "actor": actor() }))
 }
 
 /// `driftline reject`.
 pub(crate) fn reject(args: &ChangeArgs) -> Outcome {
-    let answer = call(args, "reject", &json!({ "actor": actor() }))?;
+    let answer = call(args, "reject", &json!({ "reason": args.reason, "actor": actor() }))?;
     line(format!("{}: proposal {} is turned down", text(&answer["model"]), text(&answer["proposal"])))?;
     Ok(Exit::Fine)
 }

@@ -121,11 +121,7 @@ impl View<'_> {
         let shown = measured.as_ref().unwrap_or(&status.active);
         let window = read.and_then(|read| total(read, shown, Lane::Prod));
         let features = window.map(baseline).unwrap_or_default();
-        let judged = |above: f64| {
-            features.iter().filter(move |f| f.psi > above && f.verdict != Verdict::Inconclusive).count()
-        };
-        let red = judged(self.limits.red);
-        let amber = judged(self.limits.amber) - red;
+        let (red, amber) = self.red_and_amber(&features);
         let is_ours = |alert: &&Alert| alert.labels.get("model").is_some_and(|m| **m == *status.model);
         let alerts: Vec<&Alert> = self.alerts.iter().filter(is_ours).collect();
         let requests = window.map_or(0, |w| w.requests);
@@ -155,12 +151,16 @@ impl View<'_> {
             "rollbacks_in_period": status.rollbacks_in_period,
             "pending_decision": status.pending.as_ref().map(decision),
             "last_decision": status.last.as_ref().map(decision),
+            "proposal": status.proposal.as_ref().map(proposal),
+            "hold": status::hold(status),
             "reference": read.map(|read| &read.reference),
             "requests": requests,
+            "window_size": settings.monitor.iter().find(|m| m.name == status.model).map(|m| m.window),
             "last_request_at": window.map(|w| rfc3339(w.last_at_ms)),
             "tenants": tenants, "tenants_red": tenants_red,
             "features": { "total": features.len(), "red": red, "amber": amber },
             "worst": worst(features),
+            "before": read.and_then(|read| self.before(status, read, requests)),
             "alerts": { "firing": counted(AlertState::Firing), "pending": counted(AlertState::Pending) },
             "pairs": pairs::summary(&plane.monitor.pairs(), &status.model),
         });
@@ -169,6 +169,32 @@ impl View<'_> {
         out["lanes"] = lanes(plane, &status.model, &self.traffic, &self.rates).into();
         out["copies"] = copies_of(&self.traffic, &status.model);
         out
+    }
+
+    /// Features above the red limit, and those between amber and red, that have enough rows.
+    fn red_and_amber(&self, features: &[&FeatureReading]) -> (usize, usize) {
+        let judged = |above: f64| {
+            features.iter().filter(move |f| f.psi > above && f.verdict != Verdict::Inconclusive).count()
+        };
+        let red = judged(self.limits.red);
+        (red, judged(self.limits.amber) - red)
+    }
+
+    /// What the version showed that clients had before, while the one that they have now can't be judged yet: right after a
+    /// rollback its window is empty, and what was wrong is what everybody wants to see.
+    fn before(&self, status: &ModelStatus, read: &ModelReadings, requests: u64) -> Option<Value> {
+        let last = status.last.as_ref().filter(|last| last.change.to == status.active)?;
+        let window = total(read, &last.change.from, Lane::Prod)?;
+        if requests > self.policy.min_requests || last.change.from == status.active {
+            return None;
+        }
+        let features = baseline(window);
+        let (red, amber) = self.red_and_amber(&features);
+        Some(json!({
+            "version": last.change.from, "until": rfc3339(last.at_ms), "requests": window.requests,
+            "features": { "total": features.len(), "red": red, "amber": amber },
+            "worst": worst(features),
+        }))
     }
 }
 
@@ -284,6 +310,14 @@ pub(crate) fn decision(decision: &control::Decision) -> Value {
     }
     value["reason"] = json!(cut(&decision.reason));
     value
+}
+
+/// A rollback that waits for approval, without its evidence.
+fn proposal(proposal: &control::Proposal) -> Value {
+    json!({
+        "id": proposal.id, "from": proposal.from, "to": proposal.to, "reason": cut(&proposal.reason),
+        "at": rfc3339(proposal.at_ms), "expires_at": rfc3339(proposal.expires_at_ms),
+    })
 }
 
 fn event(event: &Event) -> Value {

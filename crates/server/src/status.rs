@@ -78,10 +78,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "pending_decision": status.pending.as_ref().map(decision),
                 "last_decision": status.last.as_ref().map(decision),
                 "cooldown_until": status.cooldown_until_ms.map(rfc3339),
-                "hold": status.hold.as_ref().map(|hold| json!({
-                    "by": hold.by, "reason": hold.reason, "since": rfc3339(hold.since_ms),
-                    "until": status.hold_until_ms.map(rfc3339),
-                })),
+                "hold": hold(status),
                 "proposal": status.proposal.as_ref().map(proposal),
                 "alerts_firing": firing,
                 "reference": read.map(|m| &m.reference),
@@ -141,6 +138,15 @@ fn source(view: &SourceView) -> Value {
         "errors": view.status.errors,
         "lag": view.status.lag,
     })
+}
+
+/// Who holds a model where it is.
+pub(crate) fn hold(status: &control::ModelStatus) -> Option<Value> {
+    let hold = status.hold.as_ref()?;
+    Some(json!({
+        "by": hold.by, "reason": hold.reason, "since": rfc3339(hold.since_ms),
+        "until": status.hold_until_ms.map(rfc3339),
+    }))
 }
 
 /// A rollback that waits for approval.

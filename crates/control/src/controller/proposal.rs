@@ -130,7 +130,8 @@ impl Controller {
         Ok(proposal)
     }
 
-    /// Approves a proposal: the rollback is decided now, if it still makes sense.
+    /// Approves a proposal: the rollback is decided now, if it still makes sense. `note` is why, for the audit trail; it may
+    /// be empty.
     ///
     /// # Errors
     /// An unknown model; a conflict when the proposal does not wait any more, or must not be carried out now.
@@ -139,6 +140,7 @@ impl Controller {
         model: &str,
         id: i64,
         actor: &str,
+        note: &str,
         now_ms: i64,
     ) -> Result<Decision, ControlError> {
         self.tick(now_ms);
@@ -176,19 +178,26 @@ impl Controller {
         if let Some(error) = error {
             tracing::error!(%error, decision = decision.id, "rolling back with a spare journal");
         }
-        self.end_proposal(model_idx, ProposalState::Approved, actor, "approved", now_ms);
+        self.end_proposal(model_idx, ProposalState::Approved, actor, &noted("approved", note), now_ms);
         Ok(decision)
     }
 
-    /// Turns a proposal down: its alerts do not propose again.
+    /// Turns a proposal down: its alerts do not propose again. `note` is why, for the audit trail; it may be empty.
     ///
     /// # Errors
     /// An unknown model; a conflict when the proposal does not wait any more.
-    pub fn reject(&mut self, model: &str, id: i64, actor: &str, now_ms: i64) -> Result<(), ControlError> {
+    pub fn reject(
+        &mut self,
+        model: &str,
+        id: i64,
+        actor: &str,
+        note: &str,
+        now_ms: i64,
+    ) -> Result<(), ControlError> {
         self.tick(now_ms);
         let model_idx = self.model_idx(model)?;
         self.open_proposal(model_idx, id)?;
-        self.end_proposal(model_idx, ProposalState::Rejected, actor, "turned down", now_ms);
+        self.end_proposal(model_idx, ProposalState::Rejected, actor, &noted("turned down", note), now_ms);
         Ok(())
     }
 
@@ -255,6 +264,11 @@ impl Controller {
             self.tell(News::ProposalEnded(proposal));
         }
     }
+}
+
+/// What was done, and why if somebody said so.
+fn noted(what: &str, note: &str) -> String {
+    if note.is_empty() { what.to_owned() } else { format!("{what}: {note}") }
 }
 
 fn event<'a>(proposal: &'a Proposal, actor: &'a str, reason: &'a str, now_ms: i64) -> NewEvent<'a> {

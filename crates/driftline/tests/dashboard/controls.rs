@@ -100,8 +100,7 @@ fn the_token_is_asked_for_tried_and_kept_in_the_tab() {
     browser.await_text(".controls", "Clients get the stable version v1 already.");
     assert_eq!(running.instance.active(), "v1");
 
-    browser.eval("window.isOld = true; location.reload()");
-    browser.await_true("!window.isOld && document.querySelector('main') !== null");
+    browser.reload();
     browser.await_text("main", "The token is kept in this tab until it is closed.");
     for place in ["localStorage", "document.cookie", "location.href", "document.documentElement.outerHTML"] {
         let held = browser.eval(&format!("JSON.stringify({place})"));

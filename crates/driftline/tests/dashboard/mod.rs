@@ -1,6 +1,9 @@
 //! Belongs here: the dashboard, in a real browser and as its files and calls.
 
+mod approval;
 mod controls;
+mod demo;
+mod endurance;
 mod hostile;
 mod large;
 mod serving;

@@ -21,6 +21,15 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 /// Time between two looks at a page.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// What a page holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) heap_bytes: f64,
+    pub(crate) nodes: f64,
+    pub(crate) listeners: f64,
+    pub(crate) documents: f64,
+}
+
 /// A browser with one page; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Browser {
@@ -96,6 +105,29 @@ impl Browser {
         let outcome = self.call("Page.navigate", json!({ "url": url }));
         assert!(outcome["errorText"].is_null(), "{url}: {outcome}");
         self.await_true("document.readyState === 'complete'");
+    }
+
+    /// Runs a script at the beginning of every page that is opened from now on. It may do what the page's policy forbids.
+    pub(crate) fn begin_pages_with(&mut self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
+    }
+
+    /// What the page holds once everything that could be freed is freed.
+    pub(crate) fn memory(&mut self) -> Memory {
+        self.call("Performance.enable", json!({}));
+        // What only a collection finds to be free may free more in the next.
+        (0..3).for_each(|_| drop(self.call("HeapProfiler.collectGarbage", json!({}))));
+        let told = self.call("Performance.getMetrics", json!({}));
+        let of = |name: &str| {
+            let metrics = told["metrics"].as_array().unwrap();
+            metrics.iter().find(|one| one["name"] == name).unwrap()["value"].as_f64().unwrap()
+        };
+        Memory {
+            heap_bytes: of("JSHeapUsedSize"),
+            nodes: of("Nodes"),
+            listeners: of("JSEventListeners"),
+            documents: of("Documents"),
+        }
     }
 
     /// Value of an expression on the page; a promise is waited for.
@@ -231,9 +263,32 @@ impl Browser {
         assert!(problems.is_empty(), "{problems:#?}");
     }
 
+    /// Loads the page again and waits for the new one.
+    #[track_caller]
+    pub(crate) fn reload(&mut self) {
+        self.eval("window.isOld = true");
+        self.call("Page.reload", json!({}));
+        let began = Instant::now();
+        let asked = json!({ "expression": "!window.isOld && document.readyState === 'complete'" });
+        // What is asked of the page that goes is not answered.
+        while !self
+            .try_call("Runtime.evaluate", asked.clone())
+            .is_ok_and(|outcome| outcome["result"]["value"] == json!(true))
+        {
+            assert!(began.elapsed() < DEADLINE, "the page is not there again within {DEADLINE:?}");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    #[track_caller]
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The result, or the error that the browser answers with.
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "every caller makes its parameters on the spot")]
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn try_call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.next_id += 1;
         let id = self.next_id;
         let mut command = json!({ "id": id, "method": method, "params": params });
@@ -246,8 +301,10 @@ impl Browser {
             let Message::Text(text) = message else { continue };
             let mut message: Value = serde_json::from_str(&text).unwrap();
             if message["id"] == json!(id) {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].take();
+                if !message["error"].is_null() {
+                    return Err(message["error"].take());
+                }
+                return Ok(message["result"].take());
             }
             self.problems.extend(problem(&message));
         }

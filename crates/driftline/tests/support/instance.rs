@@ -22,6 +22,11 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
+    /// What has come until now.
+    pub(crate) fn so_far(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
     /// All of it, once the process has closed its end.
     pub(crate) fn whole(self) -> String {
         self.reader.join().unwrap();

@@ -53,7 +53,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-static ASSETS: [Asset; 19] = [
+static ASSETS: [Asset; 20] = [
     asset!("index.html", HTML),
     asset!("style.css", CSS),
     asset!("icon.svg", SVG),
@@ -61,6 +61,7 @@ static ASSETS: [Asset; 19] = [
     asset!("lib/api.js", JS),
     asset!("lib/charts.js", JS),
     asset!("lib/confirm.js", JS),
+    asset!("lib/decide.js", JS),
     asset!("lib/dom.js", JS),
     asset!("lib/format.js", JS),
     asset!("lib/live.js", JS),

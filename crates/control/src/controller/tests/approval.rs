@@ -39,21 +39,22 @@ fn approved_it_is_a_rollback_like_any_other() {
     let (mut rig, proposal) = proposed();
     assert_eq!(rig.drift("v2", 0.35, 60), []);
     assert_eq!(proposals(&mut rig), [], "one proposal, said once");
-    let decision = rig.controller.approve("fraud", proposal.id, "ada", rig.now).expect("is open");
+    let decision = rig.controller.approve("fraud", proposal.id, "ada", "a broken feed", rig.now);
+    let decision = decision.expect("is open");
     assert_eq!((decision.actor.as_str(), &*decision.change.to), ("ada", "v1"));
     assert_eq!(decision.evidence["proposal"], proposal.id);
     rig.carry(&decision);
     assert_eq!(rig.active(), "v1");
-    assert!(rig.controller.approve("fraud", proposal.id, "ada", rig.now).is_err(), "once");
+    assert!(rig.controller.approve("fraud", proposal.id, "ada", "", rig.now).is_err(), "once");
     assert_eq!(rig.controller.models()[0].rollbacks_in_period, 1, "it counts");
-    assert_eq!(rig.events(EventKind::Approval), ["a rollback waits for approval", "approved"]);
+    assert_eq!(rig.events(EventKind::Approval), ["a rollback waits for approval", "approved: a broken feed"]);
 }
 
 #[test]
 fn turned_down_or_too_late_it_is_not_asked_again() {
     let (mut rig, proposal) = proposed();
-    rig.controller.reject("fraud", proposal.id, "ada", rig.now).expect("is open");
-    assert!(rig.controller.reject("fraud", proposal.id, "ada", rig.now).is_err());
+    rig.controller.reject("fraud", proposal.id, "ada", "", rig.now).expect("is open");
+    assert!(rig.controller.reject("fraud", proposal.id, "ada", "", rig.now).is_err());
     assert_eq!(rig.drift("v2", 0.35, 3_600), []);
     assert_eq!(rig.controller.models()[0].blocked, Some(BlockReason::NotApproved));
     rig.drift("v2", 0.0, 120);
@@ -66,7 +67,7 @@ fn turned_down_or_too_late_it_is_not_asked_again() {
     assert!(rig.controller.models()[0].proposal.is_some(), "a jump of the clock ends nothing");
     rig.drift("v2", 0.35, 615);
     assert_eq!(proposals(&mut rig).pop().map(|one| one.state), Some(ProposalState::Expired));
-    assert!(rig.controller.approve("fraud", proposal.id, "ada", rig.now).is_err());
+    assert!(rig.controller.approve("fraud", proposal.id, "ada", "", rig.now).is_err());
     assert_eq!(rig.active(), "v2");
 }
 
@@ -75,11 +76,11 @@ fn pointless_it_is_withdrawn() {
     let (mut rig, proposal) = proposed();
     rig.drift("v2", 0.0, 120);
     assert_eq!(proposals(&mut rig).pop().map(|one| one.state), Some(ProposalState::Withdrawn));
-    assert!(rig.controller.approve("fraud", proposal.id, "ada", rig.now).is_err());
+    assert!(rig.controller.approve("fraud", proposal.id, "ada", "", rig.now).is_err());
 
     let (mut rig, proposal) = proposed();
     let by_hand = rig.controller.rollback("fraud", "ada", "did not wait", rig.now).expect("rolls back");
-    assert!(rig.controller.approve("fraud", proposal.id, "bob", rig.now).is_err(), "never two at once");
+    assert!(rig.controller.approve("fraud", proposal.id, "bob", "", rig.now).is_err(), "never two at once");
     rig.carry(&by_hand);
     rig.step("v1", 0.0);
     assert!(rig.controller.models()[0].proposal.is_none());
@@ -89,14 +90,14 @@ fn pointless_it_is_withdrawn() {
 fn never_to_a_version_in_trouble_nor_against_a_hold() {
     let (mut rig, proposal) = proposed();
     rig.controller.set_version_health("fraud", "v1", false);
-    assert!(rig.controller.approve("fraud", proposal.id, "ada", rig.now).is_err());
+    assert!(rig.controller.approve("fraud", proposal.id, "ada", "", rig.now).is_err());
     rig.controller.set_version_health("fraud", "v1", true);
     rig.controller.hold("fraud", None, "bob", "load test", rig.now).expect("holds");
     let refused =
-        rig.controller.approve("fraud", proposal.id, "ada", rig.now).expect_err("is held").to_string();
+        rig.controller.approve("fraud", proposal.id, "ada", "", rig.now).expect_err("is held").to_string();
     assert!(refused.contains("bob holds it"), "{refused}");
     rig.controller.release("fraud", "bob", "done", rig.now).expect("lets go");
-    rig.controller.approve("fraud", proposal.id, "ada", rig.now).expect("is open still");
+    rig.controller.approve("fraud", proposal.id, "ada", "", rig.now).expect("is open still");
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn it_survives_a_restart() {
     let (now, store) = (rig.now, rig.controller.into_store());
     let (mut controller, _) = Controller::open(store, in_mode(RollbackMode::Approve), now).expect("opens");
     assert_eq!(controller.models()[0].proposal.as_ref(), Some(&proposal));
-    controller.reject("fraud", proposal.id, "ada", now).expect("is open");
+    controller.reject("fraud", proposal.id, "ada", "", now).expect("is open");
     let (controller, _) =
         Controller::open(controller.into_store(), in_mode(RollbackMode::Approve), now).expect("opens");
     let mut rig = Rig { controller, now };

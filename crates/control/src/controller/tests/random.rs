@@ -174,10 +174,10 @@ fn decide(rig: &mut Rig, watch: &mut Watch, yes: bool) {
     let before = rig.controller.models()[0].clone();
     let Some(proposal) = before.proposal.clone() else { return };
     if !yes {
-        drop(rig.controller.reject("fraud", proposal.id, "ada", rig.now));
+        drop(rig.controller.reject("fraud", proposal.id, "ada", "", rig.now));
         return;
     }
-    if let Ok(decision) = rig.controller.approve("fraud", proposal.id, "ada", rig.now) {
+    if let Ok(decision) = rig.controller.approve("fraud", proposal.id, "ada", "", rig.now) {
         assert!(before.pending.is_none(), "one direction at a time");
         assert_eq!(before.active, proposal.from, "it is about what clients get");
         watch.decided(&decision, &rig.controller);
