@@ -1,6 +1,5 @@
-//! Belongs here: a large installation. 30 features, 50 tenants, 30 days of history: answers stay small, the overview fast.
-
-use std::time::{Duration, Instant};
+//! Belongs here: a large installation. 30 features, 50 tenants, 30 days of history: answers stay small, pages whole. How fast
+//! they are is measured by `bench/dashboard`.
 
 use control::{HistoryPoint, Metric, Series, Store};
 use record::Lane;
@@ -17,9 +16,6 @@ const DAYS: i64 = 30;
 
 /// No answer that the dashboard asks for is larger.
 const BYTES_MAX: usize = 1_000_000;
-
-/// The overview is usable within this time. It is a second where a release runs alone; a test shares its machine.
-const INTERACTIVE_WITHIN: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
 
 fn series(metric: Metric, tenant: &str, feature: &str) -> Series {
     let text = str::to_owned;
@@ -74,7 +70,7 @@ fn observe(instance: &Instance, rows_of_each: usize) {
 }
 
 #[test]
-fn a_large_installation_stays_small_and_fast() {
+fn a_large_installation_stays_small_and_whole() {
     let Running { models, folder, instance } = Running::start("");
     let (status, _) = instance.terminate();
     assert!(status.success());
@@ -102,10 +98,8 @@ fn a_large_installation_stays_small_and_fast() {
         format!("/api/v1/models/fraud/grid?by=tenant&feature=feature-00&from={from}&to={to}&steps=400"),
         format!("/api/v1/models/fraud/history?feature=feature-00&from={from}&to={to}"),
     ] {
-        let began = Instant::now();
         let answer = instance.call("GET", &path, &[], b"");
         assert_eq!(answer.status(), 200, "{path}");
-        eprintln!("{} bytes in {:?}: {path}", answer.body.len(), began.elapsed());
         assert!(answer.body.len() < BYTES_MAX, "{path} is {} bytes", answer.body.len());
     }
     let grid = instance.get(&format!("/api/v1/models/fraud/grid?from={from}&to={to}&steps=96&version=v2"));
@@ -116,16 +110,9 @@ fn a_large_installation_stays_small_and_fast() {
 
     let Some(mut browser) = Browser::start() else { return };
     browser.open(&format!("http://{}/?range=30d", instance.admin));
-    browser.await_text(".facts", "Clients get");
-    // The second visit: a browser that is warm, as that of somebody who looks every day.
-    browser.open(&format!("http://{}/?range=30d", instance.admin));
     browser.await_true(
         "document.querySelector('.facts') && document.querySelectorAll('.chart canvas').length >= 2",
     );
-    let took = browser
-        .eval("performance.getEntriesByType('mark').find((m) => m.name === 'shown')?.startTime ?? 1e9");
-    eprintln!("the overview is shown after {took} ms");
-    assert!(took.as_f64().unwrap() < INTERACTIVE_WITHIN.as_millis() as f64, "{took} ms");
     browser.is_clean();
     browser.open(&format!("http://{}/?page=drift&range=30d&version=v2", instance.admin));
     browser.await_text("main", "Chance explains up to");
