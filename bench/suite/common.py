@@ -103,3 +103,12 @@ def machine():
                   if line.startswith("model name")), "unknown")
     kernel = os.uname()
     return {"processor": model, "cores": os.cpu_count(), "system": f"{kernel.sysname} {kernel.release}"}
+
+
+def rounded(value):
+    """Figures with four digits are more than any of them is worth."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
