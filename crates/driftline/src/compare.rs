@@ -1,10 +1,13 @@
 //! `driftline compare`: how far a data file lies from a reference, feature by feature.
 //!
 //! The definitions are those of the live gauges: bins from the reference, PSI on shares floored at 1e-4, JS in base 2.
-//! Beside them, for numbers, Kolmogorov-Smirnov and Wasserstein on the values themselves. Two Parquet files are read
-//! column by column, so that memory is that of one column; of CSV and JSON lines numbers are kept and texts counted.
+//! Beside them, for numbers, Kolmogorov-Smirnov and Wasserstein on the values themselves. Parquet files are read column by
+//! column, CSV and JSON lines all columns at once. Of texts the different ones are counted; numbers are held in memory up
+//! to a limit, and beyond it in an unnamed temporary file.
 
+mod exact;
 mod measure;
+mod numbers;
 mod rule;
 mod sample;
 mod source;

@@ -34,7 +34,7 @@ mod recent;
 mod threshold;
 
 pub use alarm::{Alarm, Direction, Event, Phase, Size, Suspect, measure};
-pub use bins::{DetectorBins, MAX_KEPT_CATEGORIES, tail_edges};
+pub use bins::{DetectorBins, FEW_VALUES, MAX_KEPT_CATEGORIES, tail_edges};
 pub use detector::{ABSENT, Detector, Settings};
 pub use dictionary::{Alternative, Dictionary, Layout};
 pub use evidence::Evidence;

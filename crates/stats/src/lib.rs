@@ -11,7 +11,8 @@
 //! 3. A [`Window`] keeps the last values of live traffic as one byte each; [`merge`] adds counts of replicas.
 //! 4. [`distances`] and [`psi_and_js`] compare two counts as everyone shows them (shares floored at [`FLOOR`]);
 //!    [`jeffreys`] holds the smoothed forms that decisions rest on; [`sampling`] says what chance alone produces.
-//! 5. [`two_sample`] compares raw samples: Kolmogorov-Smirnov, Wasserstein, chi-square.
+//! 5. [`two_sample`] compares raw samples: Kolmogorov-Smirnov, Wasserstein, chi-square; [`grid`] does it for samples too
+//!    large to sort, with the same results.
 //! 6. [`detect`] finds drift sooner than any window does, with a stated rate of false alarms.
 //! 7. [`agreement`] and [`correlation`] compare two answers to the same questions.
 //!
@@ -55,8 +56,10 @@ pub mod bins;
 pub mod correlation;
 pub mod detect;
 pub mod distance;
+pub mod grid;
 pub mod homogeneity;
 pub mod jeffreys;
+pub mod ordered;
 pub mod quantile;
 pub mod sampling;
 pub mod shares;
@@ -72,7 +75,8 @@ pub use bins::{
 pub use correlation::{pearson, ranks, spearman};
 pub use distance::{Distances, FLOOR, contributions, distances, psi_and_js};
 pub use homogeneity::{ChiSquare, chi_square, chi_square_merged, g_test, g_test_merged};
-pub use quantile::quantile;
+pub use ordered::{Few, Ordered};
+pub use quantile::{quantile, quantile_of, quantile_ranks};
 pub use sampling::{
     Severity, benjamini_hochberg, debiased_psi, psi_critical, psi_noise, psi_p_value, severity,
 };

@@ -3,20 +3,34 @@
 //! The exact rounding matters: an edge one unit in the last place off moves every value that equals it into the
 //! neighbouring bin, and integer features have many such values.
 
+use crate::ordered::Ordered;
+
 /// The quantile `q` in [0, 1] of an ascending sample of finite numbers: position `(n - 1) * q`, linear between
 /// neighbours. `None` if the sample is empty or `q` is outside [0, 1].
 ///
 /// Hyndman and Fan, *Sample Quantiles in Statistical Packages*, 1996, definition 7.
 #[must_use]
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    quantile_of(&sorted, q)
+}
+
+/// [`quantile`] of a sample that may be held in another way. `None` also if the sample does not know the two values.
+pub fn quantile_of(sample: &impl Ordered, q: f64) -> Option<f64> {
+    let [below, above] = quantile_ranks(sample.rows(), q)?;
+    let position = (sample.rows() - 1) as f64 * q;
+    Some(interpolate(sample.at(below)?, sample.at(above)?, position - below as f64))
+}
+
+/// The ranks, from 0, of the two values between which a quantile of `rows` values lies. `None` if there are no rows or
+/// `q` is outside [0, 1].
+#[must_use]
+pub fn quantile_ranks(rows: usize, q: f64) -> Option<[usize; 2]> {
     if !(0.0..=1.0).contains(&q) {
         return None;
     }
-    let last = sorted.len().checked_sub(1)?;
-    let position = last as f64 * q;
-    let below = (position.floor() as usize).min(last);
-    let above = (below + 1).min(last);
-    Some(interpolate(sorted[below], sorted[above], position - below as f64))
+    let last = rows.checked_sub(1)?;
+    let below = ((last as f64 * q).floor() as usize).min(last);
+    Some([below, (below + 1).min(last)])
 }
 
 /// `a` to `b` at `t` in [0, 1): from the nearer end, as numpy does, so that the result is monotone in `t`.

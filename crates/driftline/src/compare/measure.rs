@@ -1,12 +1,13 @@
 //! Pairs the columns of both sides and measures each pair.
 
 use anyhow::{Context, Result, bail};
-use stats::{Bins, BinsError, CategoricalBins, Distances, NumericBins};
+use stats::{Bins, BinsError, CategoricalBins};
 
+use super::CompareArgs;
+use super::exact::{self, Cut, Measured};
 use super::rule::FailOn;
-use super::sample::{Numbers, Sample, decisive_counts};
+use super::sample::{Sample, Texts, decisive_counts};
 use super::source::{Kind, Source};
-use super::{Binning, CompareArgs};
 use crate::report::{FeatureKind, FeatureReport, Report, Slot};
 
 /// Rows each side must have more of: below, PSI exceeds 0.2 by chance too often.
@@ -162,32 +163,32 @@ fn measure(
     let about = || format!("feature `{}`", pair.name);
     let left = sample(reference, pair)?;
     let right = sample(current, pair)?;
+    if let (Some(Sample::Numbers(left)), Some(Sample::Numbers(right))) = (&left, &right) {
+        let cut = Cut { bins: args.bins, binning: args.binning };
+        let measured = exact::measure(left, right, cut).with_context(about)?;
+        return describe(pair, measured);
+    }
     let frozen = reference.profile_feature(&pair.name).or_else(|| current.profile_feature(&pair.name));
     let bins = match (frozen, &left) {
         (Some(frozen), _) => frozen.bins.clone(),
-        (None, Some(left)) => fit(left, args.bins, args.binning).with_context(about)?,
-        (None, None) => bail!("{}: neither file has values", about()),
+        (None, Some(Sample::Texts(left))) => categories(left).with_context(about)?,
+        (None, _) => bail!("{}: neither file has values", about()),
     };
     let counts = |source: &Source, sample: &Option<Sample>| match (sample, source.profile_feature(&pair.name))
     {
-        (Some(sample), _) => Ok(sample.count(&bins)),
+        (Some(sample), _) => sample.count(&bins).with_context(about),
         (None, Some(feature)) if feature.bins == bins => Ok(feature.counts.clone()),
         (None, _) => {
             bail!("{}: the profiles have different bins; compare a data file with one of them", about())
         }
     };
-    let (before, after) = (counts(reference, &left)?, counts(current, &right)?);
-    let Some(distances) = stats::distances(&bins, &before, &after) else {
-        bail!("{}: a side has no rows", about());
-    };
-    let values = Values::of(left.as_ref(), right.as_ref());
-    let decisive = left.as_ref().zip(right.as_ref()).and_then(|(left, right)| decisive_counts(left, right));
-    let size = match &decisive {
-        Some([before, after]) => stats::detect::measure(before, after, 1.0),
+    let counts = [counts(reference, &left)?, counts(current, &right)?];
+    let decisive = match (&left, &right) {
+        (Some(Sample::Texts(left)), Some(Sample::Texts(right))) => decisive_counts(left, right),
         // Of a profile there are only the bins it was made with.
-        None => stats::detect::measure(&before, &after, 1.0),
+        _ => None,
     };
-    Ok(FeatureReport { size, ..describe(pair, &bins, [&before, &after], &distances, &values) })
+    describe(pair, Measured { bins, counts, decisive, ks: None, ks_p_value: None, wasserstein: None })
 }
 
 /// The sample of a data file; `None` for a profile.
@@ -198,82 +199,48 @@ fn sample(source: &mut Source, pair: &Pair) -> Result<Option<Sample>> {
     }
 }
 
-/// The reference's bins. Every category of the reference is one; a reference without a finite number has only the bins
-/// `other` and `missing`.
-fn fit(reference: &Sample, n_bins: usize, binning: Binning) -> Result<Bins, BinsError> {
-    match reference {
-        Sample::Numbers(numbers) => {
-            let finite = numbers.finite();
-            let (Some(lo), Some(hi)) = (finite.first(), finite.last()) else {
-                return CategoricalBins::new(Vec::new()).map(Bins::from);
-            };
-            match binning {
-                Binning::EqualWidth => NumericBins::equal_width(*lo, *hi, n_bins),
-                Binning::Quantile => NumericBins::quantile(finite, n_bins),
-            }
-            .map(Bins::from)
-        }
-        Sample::Texts(texts) => {
-            let mut categories: Vec<String> = texts.counts.keys().map(ToString::to_string).collect();
-            categories.sort_unstable();
-            CategoricalBins::new(categories).map(Bins::from)
-        }
-    }
+/// A bin for every category of the reference.
+fn categories(reference: &Texts) -> Result<Bins, BinsError> {
+    let mut categories: Vec<String> = reference.counts.keys().map(ToString::to_string).collect();
+    categories.sort_unstable();
+    CategoricalBins::new(categories).map(Bins::from)
 }
 
-/// Statistics on the values themselves: only for numbers on both sides, not for profiles.
-#[derive(Default)]
-struct Values {
-    ks: Option<f64>,
-    ks_p_value: Option<f64>,
-    wasserstein: Option<f64>,
-}
-
-impl Values {
-    fn of(left: Option<&Sample>, right: Option<&Sample>) -> Self {
-        let (Some(Sample::Numbers(left)), Some(Sample::Numbers(right))) = (left, right) else {
-            return Self::default();
-        };
-        let (a, b): (&Numbers, &Numbers) = (left, right);
-        let ks = stats::ks(&a.sorted, &b.sorted);
-        let ks_p_value = ks.map(|d| stats::ks_p_value(d, a.sorted.len(), b.sorted.len()));
-        Self { ks, ks_p_value, wasserstein: stats::wasserstein(a.finite(), b.finite()) }
-    }
-}
-
-fn describe(
-    pair: &Pair,
-    bins: &Bins,
-    counts: [&[u64]; 2],
-    distances: &Distances,
-    values: &Values,
-) -> FeatureReport {
-    let [before, after] = counts;
+fn describe(pair: &Pair, measured: Measured) -> Result<FeatureReport> {
+    let Measured { bins, counts: [before, after], decisive, ks, ks_p_value, wasserstein } = measured;
+    let Some(distances) = stats::distances(&bins, &before, &after) else {
+        bail!("feature `{}`: a side has no rows", pair.name);
+    };
+    let [decisive_before, decisive_after] = match &decisive {
+        Some(both) => both.each_ref(),
+        None => [&before, &after],
+    };
+    let size = stats::detect::measure(decisive_before, decisive_after, 1.0);
     let (m, n) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
     let missing = |counts: &[u64], rows: u64| {
         counts.get(bins.missing()).map_or(0.0, |missing| *missing as f64 / rows as f64)
     };
-    let slots = bins.labels().into_iter().zip(before.iter().zip(after)).enumerate();
+    let slots = bins.labels().into_iter().zip(before.iter().zip(&after)).enumerate();
     let shown = slots.filter(|(at, (_, (r, c)))| !bins.droppable(*at) || **r + **c > 0);
     let histogram = shown.map(|(_, (label, (r, c)))| Slot { label, reference: *r, current: *c }).collect();
-    FeatureReport {
+    Ok(FeatureReport {
         feature: pair.name.clone(),
         kind: if pair.numeric { FeatureKind::Numeric } else { FeatureKind::Categorical },
         psi: distances.psi,
         js_divergence: distances.js_divergence,
         js_distance: distances.js_distance,
-        ks: values.ks,
-        ks_p_value: values.ks_p_value,
-        wasserstein: values.wasserstein,
-        missing_reference: missing(before, m),
-        missing_current: missing(after, n),
+        ks,
+        ks_p_value,
+        wasserstein,
+        missing_reference: missing(&before, m),
+        missing_current: missing(&after, n),
         psi_critical: stats::psi_critical(distances.bins, n, m, ALPHA),
-        size: None,
+        size,
         significant: false,
         enough_rows: m > ROWS_ENOUGH && n > ROWS_ENOUGH,
         drifted: false,
         histogram,
-    }
+    })
 }
 
 /// Marks the features whose difference is more than chance, so that one in a hundred of the marked ones is expected to be

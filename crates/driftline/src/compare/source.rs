@@ -1,21 +1,27 @@
 //! A side of the comparison: a data file or a profile.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use monitor::profile::{FeatureProfile, Profile};
 use stats::Bins;
 use tabular::{ColumnKind, ReadAs, Schema, Table, Want};
 
-use super::sample::Sample;
+use super::numbers::{Numbers, Spill};
+use super::sample::{Sample, Texts};
 
 /// Different texts a column may have before it is refused: it can only be an identifier, and each costs memory.
 const DISTINCT_TEXTS_MAX: usize = 2_000_000;
 /// Larger profiles are refused: 20 000 features are some megabytes.
 const PROFILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Numbers of one file that are held in memory, over all of its columns that are read at once: 32 MiB.
+const HELD_NUMBERS: usize = 4 << 20;
 
 /// The type of a column on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +118,7 @@ pub(super) struct DataFile {
     table: Table,
     pub(super) schema: Schema,
     samples: HashMap<String, Sample>,
+    spill: Rc<RefCell<Spill>>,
 }
 
 impl DataFile {
@@ -122,7 +129,7 @@ impl DataFile {
             show_progress(&mut table);
         }
         let schema = table.schema()?.clone();
-        Ok(Self { table, schema, samples: HashMap::new() })
+        Ok(Self { table, schema, samples: HashMap::new(), spill: Rc::default() })
     }
 
     /// Prepares to deliver these columns; the flag says whether as numbers. A row format is read once, now; a columnar
@@ -149,12 +156,21 @@ impl DataFile {
             let Some(column) = self.schema.position(name) else { continue };
             let read_as = if *numeric { ReadAs::Declared } else { ReadAs::Text };
             wants.push(Want { column, read_as });
-            samples.push((name, Sample::new(*numeric)));
+            samples.push((
+                name,
+                if *numeric {
+                    Sample::Numbers(Numbers::new(HELD_NUMBERS / columns.len(), Rc::clone(&self.spill)))
+                } else {
+                    Sample::Texts(Texts::default())
+                },
+            ));
         }
         let mut scan = self.table.scan(&wants)?;
         while let Some(batch) = scan.next_batch()? {
             for ((name, sample), column) in samples.iter_mut().zip(batch.columns()) {
-                sample.add(column);
+                sample.add(column).with_context(|| {
+                    format!("column `{name}`: cannot write a temporary file\nhint: is there room in the folder for temporary files (TMPDIR)?")
+                })?;
                 if sample.n_distinct_texts() > DISTINCT_TEXTS_MAX {
                     bail!(
                         "column `{name}` has more than {DISTINCT_TEXTS_MAX} different texts\nhint: an identifier? leave it out with --exclude {name}"
@@ -162,8 +178,7 @@ impl DataFile {
                 }
             }
         }
-        for (name, mut sample) in samples {
-            sample.finish();
+        for (name, sample) in samples {
             self.samples.insert(name.clone(), sample);
         }
         Ok(())

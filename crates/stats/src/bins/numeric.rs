@@ -5,7 +5,8 @@
 
 use super::labels;
 use super::{BinningRule, BinsError, MAX_OFFLINE_BINS, RangeRule};
-use crate::quantile::quantile;
+use crate::ordered::Ordered;
+use crate::quantile::{quantile, quantile_of, quantile_ranks};
 
 /// Up to this many edges, counting all of them is faster than a binary search.
 const COUNTED_EDGES: usize = 32;
@@ -51,13 +52,31 @@ impl NumericBins {
     /// [`BinsError::NotSorted`].
     pub fn quantile(sorted_finite: &[f64], bins: usize) -> Result<Self, BinsError> {
         check_count(bins)?;
-        let range = check_sample(sorted_finite)?;
-        let mut inner: Vec<f64> =
-            (1..bins).filter_map(|i| quantile(sorted_finite, i as f64 / bins as f64)).collect();
+        check_sample(sorted_finite)?;
+        Self::quantile_of(&sorted_finite, bins)
+    }
+
+    /// [`Self::quantile`] of a sample that may be held in another way. Where it does not know the ranks of a quantile
+    /// ([`Self::quantile_ranks`]), there is no edge.
+    ///
+    /// # Errors
+    ///
+    /// [`BinsError::BinCount`], [`BinsError::NoFiniteValues`] for an empty sample.
+    pub fn quantile_of(sample: &impl Ordered, bins: usize) -> Result<Self, BinsError> {
+        check_count(bins)?;
+        let last = sample.rows().saturating_sub(1);
+        let range = sample.at(0).zip(sample.at(last)).ok_or(BinsError::NoFiniteValues)?;
+        let mut inner: Vec<f64> = levels(bins).filter_map(|level| quantile_of(sample, level)).collect();
         // Rounding in the interpolation may put an edge one float below its predecessor.
         inner.sort_unstable_by(f64::total_cmp);
         inner.dedup();
         Ok(Self { inner, range: Some(range), constant: false })
+    }
+
+    /// The ranks that [`Self::quantile_of`] asks for in a sample of `rows` numbers.
+    #[must_use]
+    pub fn quantile_ranks(rows: usize, bins: usize) -> Vec<usize> {
+        levels(bins).filter_map(|level| quantile_ranks(rows, level)).flatten().collect()
     }
 
     /// Bins from inner edges already known, such as the quantiles of a sketch. Equal neighbours are removed.
@@ -195,6 +214,11 @@ impl NumericBins {
 }
 
 // === helpers ===
+
+/// The inner quantiles of so many bins.
+fn levels(bins: usize) -> impl Iterator<Item = f64> {
+    (1..bins).map(move |i| i as f64 / bins as f64)
+}
 
 /// `lo + ((hi - lo) * i) / bins`, in exactly this order where nothing overflows.
 fn equal_width_edge(lo: f64, hi: f64, i: usize, bins: usize) -> f64 {

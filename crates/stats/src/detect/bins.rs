@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::dictionary::Layout;
 use crate::bins::{BinsError, CategoricalBins, NumericBins};
-use crate::quantile::quantile;
+use crate::ordered::{Few, Ordered};
+use crate::quantile::{quantile_of, quantile_ranks};
 
 /// Quantiles at which edges lie: 14 bins. For 5 % of heavy-tailed contamination these carry nine times the information
 /// of deciles, and as much for a shift.
@@ -20,7 +21,7 @@ const FEW_ROWS: usize = 200;
 const ATOM: f64 = 0.05;
 
 /// Numbers with at most this many different values get one bin a value.
-const FEW_VALUES: usize = 20;
+pub const FEW_VALUES: usize = 20;
 
 /// Most categories with a bin of their own.
 pub const MAX_KEPT_CATEGORIES: usize = 50;
@@ -56,26 +57,45 @@ impl DetectorBins {
     /// [`BinsError::NoFiniteValues`], [`BinsError::NotFinite`], [`BinsError::NotSorted`].
     pub fn numeric(sorted_finite: &[f64]) -> Result<Self, BinsError> {
         check(sorted_finite)?;
-        let atom = (ATOM * sorted_finite.len() as f64).ceil() as usize;
-        let runs = || sorted_finite.chunk_by(|a, b| a == b);
-        let (mut n_values, mut atoms) = (0, Vec::new());
-        for run in runs() {
-            n_values += 1;
-            if run.len() >= atom {
-                atoms.push(run[0]);
-            }
+        Self::numeric_of(&sorted_finite)?.ok_or(BinsError::NoFiniteValues)
+    }
+
+    /// [`Self::numeric`] of a reference that may be held in another way. `None` where it does not know what the bins
+    /// depend on: the ranks of [`Self::ranks`], [`Self::atom`] and the values where there are at most [`FEW_VALUES`].
+    ///
+    /// # Errors
+    ///
+    /// [`BinsError::NoFiniteValues`].
+    pub fn numeric_of(reference: &impl Ordered) -> Result<Option<Self>, BinsError> {
+        let rows = reference.rows();
+        if rows == 0 {
+            return Err(BinsError::NoFiniteValues);
         }
-        match n_values {
-            1 => {
-                let value = sorted_finite[0] + 0.0;
-                NumericBins::from_edges(value, value, Vec::new()).map(Self::Ordered)
-            }
-            few if few <= FEW_VALUES => Ok(Self::Values(runs().map(|run| run[0] + 0.0).collect())),
-            _ => {
-                let edges = tail_edges(sorted_finite, atoms.into_iter());
-                NumericBins::from_quantile_edges(edges).map(Self::Ordered)
-            }
+        let Some(few) = reference.few_values(FEW_VALUES) else { return Ok(None) };
+        if let Few::Values(values) = few {
+            return match values.as_slice() {
+                [only] => NumericBins::from_edges(*only, *only, Vec::new()).map(Self::Ordered).map(Some),
+                _ => Ok(Some(Self::Values(values))),
+            };
         }
+        let Some(edges) =
+            reference.atoms(Self::atom(rows)).and_then(|atoms| tail_edges_of(reference, &atoms))
+        else {
+            return Ok(None);
+        };
+        NumericBins::from_quantile_edges(edges).map(Self::Ordered).map(Some)
+    }
+
+    /// The ranks that [`Self::numeric_of`] asks for in a reference of `rows` numbers.
+    #[must_use]
+    pub fn ranks(rows: usize) -> Vec<usize> {
+        tail_levels(rows).filter_map(|level| quantile_ranks(rows, level)).flatten().collect()
+    }
+
+    /// A value with so many of the reference's `rows` gets a bin of its own.
+    #[must_use]
+    pub fn atom(rows: usize) -> usize {
+        (ATOM * rows as f64).ceil() as usize
     }
 
     /// Bins of a categorical feature from how often each category stands in the reference.
@@ -170,12 +190,13 @@ impl DetectorBins {
 /// rows stand behind are left out.
 #[must_use]
 pub fn tail_edges(sorted_finite: &[f64], atoms: impl Iterator<Item = f64>) -> Vec<f64> {
-    let m = sorted_finite.len();
-    let quartiles = [0.25, 0.5, 0.75];
-    let levels: &[f64] = if m < FEW_ROWS { &quartiles } else { &LEVELS };
-    let stands = |q: &&f64| m < FEW_ROWS || m as f64 * q.min(1.0 - **q) >= MIN_TAIL_ROWS - 1e-9;
-    let mut edges: Vec<f64> =
-        levels.iter().filter(stands).filter_map(|q| quantile(sorted_finite, *q)).map(|e| e + 0.0).collect();
+    tail_edges_of(&sorted_finite, &atoms.collect::<Vec<_>>()).unwrap_or_default()
+}
+
+/// `None` where a rank is not known.
+fn tail_edges_of(sample: &impl Ordered, atoms: &[f64]) -> Option<Vec<f64>> {
+    let quantiles = tail_levels(sample.rows()).map(|level| Some(quantile_of(sample, level)? + 0.0));
+    let mut edges = quantiles.collect::<Option<Vec<f64>>>()?;
     for atom in atoms {
         let next = (atom + 0.0).next_up();
         edges.push(atom + 0.0);
@@ -185,7 +206,15 @@ pub fn tail_edges(sorted_finite: &[f64], atoms: impl Iterator<Item = f64>) -> Ve
     }
     edges.sort_unstable_by(f64::total_cmp);
     edges.dedup();
-    edges
+    Some(edges)
+}
+
+/// The levels that enough of so many rows stand behind.
+fn tail_levels(rows: usize) -> impl Iterator<Item = f64> {
+    const QUARTILES: [f64; 3] = [0.25, 0.5, 0.75];
+    let levels: &[f64] = if rows < FEW_ROWS { &QUARTILES } else { &LEVELS };
+    let stands = move |q: &f64| rows < FEW_ROWS || rows as f64 * q.min(1.0 - q) >= MIN_TAIL_ROWS - 1e-9;
+    levels.iter().copied().filter(stands)
 }
 
 fn check(sorted: &[f64]) -> Result<(), BinsError> {
