@@ -3,6 +3,8 @@
 //! Written here and not by a client library because every value comes out of a snapshot: there is nothing to register,
 //! and label sets come and go with tenants and reloads.
 
+use std::fmt::Write as _;
+
 /// Which of the two text formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -98,10 +100,8 @@ impl Exposition {
         let mut cumulative = 0_u64;
         for (index, count) in counts.iter().enumerate() {
             cumulative += count;
-            let bound = match bounds.get(index) {
-                Some(bound) => number(*bound, true),
-                None => "+Inf".to_owned(),
-            };
+            let mut bound = String::new();
+            push_number(&mut bound, bounds.get(index).copied().unwrap_or(f64::INFINITY), true);
             self.line("_bucket", labels, Some(&bound), cumulative as f64);
         }
         self.line("_sum", labels, None, sum);
@@ -132,25 +132,32 @@ impl Exposition {
             self.text.push('}');
         }
         self.text.push(' ');
-        self.text.push_str(&number(value, false));
+        push_number(&mut self.text, value, false);
         self.text.push('\n');
     }
 }
 
 /// A float as both formats want it. OpenMetrics asks for bounds as floats (`1.0`, not `1`).
-fn number(value: f64, as_bound: bool) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
+fn push_number(text: &mut String, value: f64, as_bound: bool) {
+    // Writing to a string cannot fail.
+    let written = if value.is_nan() {
+        text.write_str("NaN")
     } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+        text.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
     } else if as_bound {
-        format!("{value:?}")
+        write!(text, "{value:?}")
     } else {
-        format!("{value}")
-    }
+        write!(text, "{value}")
+    };
+    written.ok();
 }
 
 fn push_escaped(text: &mut String, raw: &str, quotes: bool) {
+    // Nearly every name and value has nothing to escape.
+    if !raw.bytes().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        text.push_str(raw);
+        return;
+    }
     for character in raw.chars() {
         match character {
             '\\' => text.push_str("\\\\"),
