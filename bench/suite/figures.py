@@ -1,8 +1,9 @@
 """Statistics, comparison of files, observation without a gateway, memory."""
-import json, pathlib, re, subprocess, sys, tempfile, time
+import json, os, pathlib, re, subprocess, tempfile, time, urllib.request
 
 from . import peers
-from .common import SUITE, Running, build, cpu_seconds, free_port, resident_mb, run_measured, say, wait_for
+from .common import SUITE, Running, build, cpu_seconds, find, free_port, resident_mb, run_measured, say, wait_for
+from .models import Models
 
 PEERS = SUITE / "statistics_peers.py"
 
@@ -38,12 +39,12 @@ def statistics(quick):
     return {"versions": versions, "evaluation_us": rows, "count_ns": ours["count_ns"], "marks": marks}
 
 
-def compare(quick, folder=None):
+def compare(quick, large):
     """Two files of 30 columns: `driftline compare` beside Python programs that do the same."""
     driftline, python = build("-p", "driftline") / "driftline", peers.statistics_python()
     rows = 200_000 if quick else 1_000_000
     table, marks = {}, []
-    with tempfile.TemporaryDirectory(prefix="driftline-bench-", dir=folder) as name:
+    with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
         def pair(kind, n):
             files = [pathlib.Path(name) / f"{side}-{n}.{kind}" for side in ("reference", "current")]
             for seed, file in enumerate(files):
@@ -59,7 +60,7 @@ def compare(quick, folder=None):
         for kind in ("parquet", "csv"):
             files = pair(kind, rows)
             say(f"compare {kind}, {rows} rows")
-            rounds = [(ours(files), peer(python, "by-hand", *files)) for _ in range(1 if quick else 5)]
+            rounds = [(ours(files), peer(python, "by-hand", *files)) for _ in range(1 if quick else 5 if kind == "parquet" else 3)]
             middle = lambda side, key: sorted(r[side][key] for r in rounds)[len(rounds) // 2]
             for side, label in ((0, "driftline compare (with KS and Wasserstein)"), (1, "pyarrow and numpy by hand")):
                 table[f"{kind}, {rows} rows: {label}"] = {k: middle(side, k) for k in ("cpu_s", "seconds", "peak_mb")}
@@ -76,7 +77,7 @@ def compare(quick, folder=None):
             for file in files:
                 file.unlink()
         if not quick:
-            for kind in ("parquet", "csv"):
+            for kind in ("parquet", "csv") if large else ("parquet",):
                 files = pair(kind, 10_000_000)
                 say(f"compare and baseline, {kind}, 10 M rows")
                 found = ours(files)
@@ -108,6 +109,40 @@ def observe(quick):
         size = records.stat().st_size / n
     return {"records": n, "bytes_a_record": size, "cpu_us_a_record": found["cpu_s"] / n * 1e6,
             "records_per_second_per_core": n / found["cpu_s"], "seconds": found["seconds"], "marks": []}
+
+
+def metrics(quick):
+    """One page of /metrics with about 125 000 series: 1 000 tenants, 31 features each."""
+    say("metrics")
+    driftline, scrapes = build("-p", "driftline") / "driftline", 5 if quick else 20
+    with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
+        folder, port, admin = pathlib.Path(name), free_port(), free_port()
+        with Models(folder) as models:
+            config = folder / "driftline.yaml"
+            config.write_text(f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\nworkers: 1\nstore: {folder}/state\n"
+                              f"models:\n  fraud:\n    versions: {{ v2: http://127.0.0.1:{models.prod} }}\n"
+                              "    active: v2\n    tenant: x-tenant-id\n")
+            with Running([driftline, "run", "-c", config], folder / "driftline.log") as process:
+                wait_for(port, process), wait_for(admin, process)
+                command = [find("wrk"), "-t1", "-c32", "-d5s", "-s", str(SUITE / "tenants.lua"), f"http://127.0.0.1:{port}"]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "TENANTS": "1000"})
+                page = lambda: urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=30).read()
+                # The last evaluation of everything that came in.
+                time.sleep(3), page()
+                idle, start = cpu_seconds([process.pid]), time.monotonic()
+                time.sleep(2)
+                idle = (cpu_seconds([process.pid]) - idle) / (time.monotonic() - start)
+                before, start, took = cpu_seconds([process.pid]), time.monotonic(), []
+                for _ in range(scrapes):
+                    began = time.monotonic()
+                    text = page()
+                    took.append(time.monotonic() - began)
+                spent = cpu_seconds([process.pid]) - before - idle * (time.monotonic() - start)
+    series = sum(1 for line in text.splitlines() if line and not line.startswith(b"#"))
+    if series < 100_000:
+        raise RuntimeError(f"{series} series where 100 000 were to be rendered")
+    return {"series": series, "page_mb": len(text) / 2**20, "ms": sorted(took)[len(took) // 2] * 1e3,
+            "cpu_ms": spent / scrapes * 1e3, "marks": []}
 
 
 def memory(quick):
