@@ -49,9 +49,9 @@ pub fn wasserstein(reference: &Side, current: &Side) -> Option<f64> {
         }
         Piece::Value { value, rows } => {
             let at = value - centre;
-            area += (at * difference(passed, totals) - began - share_of_sums(sums)).abs();
+            area += (at * exact_difference(passed, totals) - began - share_of_sums(sums)).abs();
             advance(&mut passed, rows);
-            (sums, began) = ([0.0; 2], at * difference(passed, totals));
+            (sums, began) = ([0.0; 2], at * exact_difference(passed, totals));
         }
     });
     Some(area)
@@ -149,8 +149,19 @@ fn difference(passed: Passed, totals: Passed) -> f64 {
     passed[0] as f64 / totals[0] as f64 - passed[1] as f64 / totals[1] as f64
 }
 
+/// [`difference`], rounded once: where both shares are near one, a place far from the centre would make much of more.
+fn exact_difference(passed: Passed, totals: Passed) -> f64 {
+    let [reference, current] = scaled(passed, totals);
+    (reference - current) as f64 / (totals[0] as f64 * totals[1] as f64)
+}
+
 /// The sign of the difference, without rounding.
 fn compare(passed: Passed, totals: Passed) -> std::cmp::Ordering {
-    let scaled = |at: usize, other: usize| u128::from(passed[at]) * u128::from(totals[other]);
-    scaled(0, 1).cmp(&scaled(1, 0))
+    let [reference, current] = scaled(passed, totals);
+    reference.cmp(&current)
+}
+
+/// The shares times both totals.
+fn scaled(passed: Passed, totals: Passed) -> [i128; 2] {
+    [i128::from(passed[0]) * i128::from(totals[1]), i128::from(passed[1]) * i128::from(totals[0])]
 }

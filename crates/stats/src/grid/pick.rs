@@ -1,6 +1,6 @@
 //! Which buckets matter, and the values in them.
 
-use super::Tally;
+use super::{BLOCK, Tally};
 use crate::ordered::{Few, Ordered};
 
 /// Picked values that are kept loose before equal ones are counted together.
@@ -90,10 +90,14 @@ pub struct Picks {
 impl Picks {
     /// Takes what is wanted out of these numbers.
     pub fn add(&mut self, tally: &Tally, wanted: &Wanted, values: &[f64]) {
-        let is_wanted = |value: &f64| wanted.marks.get(tally.grid.bucket(*value)).is_some_and(|mark| *mark);
-        for part in values.chunks(LOOSE / 2) {
-            let picked = part.iter().filter(|value| value.is_finite() && is_wanted(value));
-            self.loose.extend(picked.map(|value| value + 0.0));
+        for block in values.chunks(BLOCK) {
+            let at = tally.grid.block(block);
+            for (value, at) in block.iter().zip(at) {
+                // Of NaN the bucket is any; it is not finite either.
+                if wanted.marks.get(at as usize).is_some_and(|mark| *mark) && value.is_finite() {
+                    self.loose.push(value + 0.0);
+                }
+            }
             // Merged into what is known when there is as much of it: each value is moved a few times in all.
             if self.loose.len() >= LOOSE.max(self.runs.len()) {
                 self.compact();
@@ -151,6 +155,12 @@ impl Side {
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// How many values were looked at one by one.
+    #[must_use]
+    pub fn picked(&self) -> u64 {
+        self.runs.iter().map(|(_, rows)| rows).sum()
     }
 
     pub(super) fn is_known(&self, bucket: usize) -> bool {
