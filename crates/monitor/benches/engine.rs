@@ -12,6 +12,7 @@ fn main() {
 
 fn spec() -> ModelSpec {
     ModelSpec {
+        detector: monitor::DetectorSpec::default(),
         name: "m".into(),
         versions: Vec::new(),
         decoder: record::DecoderSpec::default(),

@@ -21,6 +21,7 @@ fn spec() -> ModelSpec {
         }
     }
     ModelSpec {
+        detector: monitor::DetectorSpec::default(),
         name: "m".into(),
         versions: Vec::new(),
         decoder: DecoderSpec::default(),

@@ -19,6 +19,7 @@ const LEARNED: usize = 1_000;
 
 fn spec() -> ModelSpec {
     ModelSpec {
+        detector: monitor::DetectorSpec::default(),
         name: "fraud".into(),
         versions: Vec::new(),
         decoder: DecoderSpec::default(),

@@ -13,6 +13,7 @@ const ANSWERS: usize = 200_000;
 
 fn spec() -> ModelSpec {
     ModelSpec {
+        detector: monitor::DetectorSpec::default(),
         name: "m".into(),
         versions: Vec::new(),
         decoder: DecoderSpec::default(),

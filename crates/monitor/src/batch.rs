@@ -2,6 +2,7 @@
 
 use record::{Cell, DecodedCell, Lane};
 
+use crate::detector;
 use crate::features::{Found, Side, Stage, Walk};
 use crate::learn::Raw;
 use crate::profile::slot_of;
@@ -21,6 +22,9 @@ pub(crate) struct Batch {
     /// By the feature's number: where its rows begin, in `slots` or in `raws`.
     starts: Vec<usize>,
     slots: Vec<u8>,
+    /// The same places as in `slots`, in the detector's bins; empty for rows that no detector sees.
+    watched: Vec<u8>,
+    watching: bool,
     raws: Vec<Raw>,
     scratch: String,
 }
@@ -31,6 +35,8 @@ impl Batch {
         self.rows = [features as usize, predictions as usize];
         self.starts.clear();
         self.slots.clear();
+        self.watched.clear();
+        self.watching = lane == Lane::Prod && state.watch.is_on();
         self.raws.clear();
         let rows = self.rows[0].max(self.rows[1]);
         if rows.saturating_mul(state.features.len() + 1) > MAX_CELLS {
@@ -83,6 +89,16 @@ impl Batch {
         &self.slots[start..start + self.rows(side)]
     }
 
+    /// The detector's slot of one row; `None` for a feature or a row that is not there.
+    #[inline]
+    pub(crate) fn watched(&self, feature: usize, side: Side, row: usize) -> Option<u8> {
+        let start = *self.starts.get(feature)?;
+        if start == ABSENT || row >= self.rows(side) {
+            return None;
+        }
+        self.watched.get(start + row).copied()
+    }
+
     /// The values of a learning feature; none on a lane that does not learn.
     pub(crate) fn raws(&self, feature: usize, side: Side) -> &[Raw] {
         match self.starts[feature] {
@@ -98,6 +114,9 @@ impl Batch {
             Stage::Frozen(frozen) => {
                 self.starts.push(self.slots.len());
                 self.slots.resize(self.slots.len() + rows, frozen.bins.missing() as u8);
+                if self.watching {
+                    self.watched.resize(self.slots.len(), detector::missing(frozen));
+                }
             }
             Stage::Learning(_) if lane == Lane::Prod => {
                 self.starts.push(self.raws.len());
@@ -116,7 +135,11 @@ impl Batch {
         }
         match &mut feature.stage {
             Stage::Frozen(frozen) => {
-                self.slots[start + row] = slot_of(&frozen.bins, value, &mut self.scratch) as u8;
+                let slot = slot_of(&frozen.bins, value, &mut self.scratch) as u8;
+                self.slots[start + row] = slot;
+                if self.watching {
+                    self.watched[start + row] = detector::slot(frozen, slot, value, &mut self.scratch);
+                }
             }
             Stage::Learning(column) => self.raws[start + row] = column.raw(value),
         }

@@ -216,7 +216,17 @@ impl Engine {
             self.models.iter_mut().for_each(|model| model.state.versions.touch(now_ms));
         }
         self.now_ms = now_ms;
-        Readings { at_ms: now_ms, models: self.models.iter_mut().map(Model::readings).collect() }
+        Readings {
+            at_ms: now_ms,
+            models: self.models.iter_mut().map(|model| model.readings(now_ms)).collect(),
+        }
+    }
+
+    /// Takes note of a drift: forgets the evidence that the model's detectors have gathered, and any drift that they have
+    /// found. They watch on. False for a model that is not configured.
+    pub fn reset_detectors(&mut self, model: &str) -> bool {
+        let found = self.find_mut(model);
+        found.map(|model| model.state.reset_detectors()).is_some()
     }
 
     /// The histograms behind one window set's readings; `None` if it has no rows.

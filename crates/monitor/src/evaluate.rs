@@ -106,6 +106,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
         js_divergence: f64::NAN,
         psi_critical: f64::NAN,
         psi_noise: f64::NAN,
+        psi_debiased: f64::NAN,
         verdict: Verdict::Inconclusive,
     };
     let Some(reference) = pair.reference else { return reading };
@@ -116,6 +117,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
     reading.js_divergence = js;
     reading.psi_critical = criticals.critical(used, pair.n, pair.reference_n);
     reading.psi_noise = stats::psi_noise(used, pair.n, pair.reference_n);
+    reading.psi_debiased = stats::jeffreys::debiased_psi(reference, pair.current).unwrap_or(f64::NAN);
     if pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS {
         reading.verdict = if psi > reading.psi_critical { Verdict::Fail } else { Verdict::Pass };
     }
@@ -124,7 +126,8 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
 
 impl Model {
     /// The model's readings; windows that did not change are shared with the last call's.
-    pub(crate) fn readings(&mut self) -> ModelReadings {
+    pub(crate) fn readings(&mut self, now: i64) -> ModelReadings {
+        self.state.tick(now, self.active.as_deref());
         let settings = self.settings.wrapping_shl(32) ^ self.state.references;
         let mut order: Vec<usize> = (0..self.state.sets.len()).collect();
         order.sort_by_key(|set| (self.state.sets[*set].tenant != ALL, *set));
@@ -212,6 +215,7 @@ impl Model {
             requests: set.rows.min(self.rules.window as u64),
             last_at_ms: set.last_at_ms,
             features,
+            detector: set.detector.as_ref().map(|live| live.reading(&state.watch)),
         }
     }
 

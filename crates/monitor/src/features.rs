@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stats::{Bins, MAX_WINDOW_SLOTS};
 
+use crate::detector::DetectorReference;
 use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
 use crate::spec::ModelSpec;
@@ -26,11 +27,14 @@ pub(crate) struct Frozen {
     pub(crate) rows: u64,
     /// When the bins were cut, unix milliseconds.
     pub(crate) at_ms: i64,
+    /// What the sequential detector counts in; without it, `bins`.
+    pub(crate) detector: Option<DetectorReference>,
 }
 
 impl Frozen {
     pub(crate) fn new(feature: FeatureProfile, at_ms: i64) -> Self {
-        Self { rows: feature.rows(), bins: feature.bins, counts: feature.counts, at_ms }
+        let rows = feature.rows();
+        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector: feature.detector }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use record::Cell;
 use stats::Bins;
 
+use crate::detector::DetectorReference;
 use crate::profile::{
     BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, slot_of,
 };
@@ -105,7 +106,10 @@ impl Column {
                 (_, Cell::Missing) => builder.push_missing(1),
             }
         }
-        builder.finish(name, rules)
+        let mut profile = builder.finish(name, rules);
+        let cells = self.rows.iter().map(|raw| self.cell(*raw));
+        profile.detector = DetectorReference::of_rows(&profile.bins, cells);
+        profile
     }
 
     /// The slot of a value of this column.

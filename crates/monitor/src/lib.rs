@@ -6,6 +6,7 @@
 //! No clock, no I/O, no threads: `now` is passed in, snapshots are bytes that the caller stores.
 
 mod batch;
+mod detector;
 mod drill;
 mod engine;
 mod evaluate;
@@ -25,6 +26,7 @@ mod testing;
 mod versions;
 mod windows;
 
+pub use detector::{DetectorReading, DetectorReference, DriftReading, SuspectReading};
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
 pub use readings::{
@@ -32,4 +34,4 @@ pub use readings::{
     WindowReadings,
 };
 pub use snapshot::{RestoreError, RestoreReport};
-pub use spec::{ModelSpec, PairSpec, ReferenceSpec, TenantSpec, WindowLimits};
+pub use spec::{DetectorSpec, ModelSpec, PairSpec, ReferenceSpec, TenantSpec, WindowLimits};

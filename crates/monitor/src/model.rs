@@ -65,7 +65,7 @@ impl Model {
         self.criticals = Criticals::new(spec.alpha);
         self.settings += 1;
         for state in std::iter::once(&mut self.state).chain(self.before_drill.as_deref_mut()) {
-            state.tenants.configure(&spec.tenants);
+            state.configure(&spec);
         }
         self.spec = spec;
     }
@@ -149,7 +149,8 @@ impl Model {
         };
         batch.fill(state, rules, head.lane, Side::Features, decoded.features());
         batch.fill(state, rules, head.lane, Side::Predictions, decoded.predictions());
-        state.count(rules, head, version, batch);
+        let active = self.active.as_deref().is_none_or(|active| *active == **head.version);
+        state.count(rules, head, version, batch, active, now);
     }
 
     pub(crate) fn reference(&self) -> ReferenceState {
@@ -182,7 +183,9 @@ impl Model {
             .iter()
             .filter_map(|feature| {
                 let frozen = feature.frozen()?;
-                Some(FeatureProfile::new(&*feature.name, frozen.bins.clone(), frozen.counts.clone()))
+                let (bins, counts) = (frozen.bins.clone(), frozen.counts.clone());
+                let detector = frozen.detector.clone();
+                Some(FeatureProfile { detector, ..FeatureProfile::new(&*feature.name, bins, counts) })
             })
             .collect();
         if features.is_empty() {

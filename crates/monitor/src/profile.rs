@@ -13,11 +13,15 @@ use std::collections::HashSet;
 use record::Privacy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use stats::detect::DetectorBins;
 use stats::{Bins, CategoricalBins, MAX_BINS, MAX_WINDOW_SLOTS};
+
+use crate::detector::DetectorReference;
 
 pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
 use document::{DocumentVersion, ProfileDocument};
 pub use slot::slot_of;
+pub(crate) use slot::{shortest, spelled};
 
 /// Version of the document's format, its `driftline_profile` key.
 pub const PROFILE_VERSION: u32 = 1;
@@ -45,6 +49,8 @@ pub struct FeatureProfile {
     pub bins: Bins,
     /// Counts per slot of `bins` (`Bins::slots()` many, `missing` last).
     pub counts: Vec<u64>,
+    /// The sequential detector's own bins; without them it takes `bins`.
+    pub detector: Option<DetectorReference>,
 }
 
 /// Why a profile was refused.
@@ -118,6 +124,10 @@ impl Profile {
                     }
                 }
             }
+            if let Some(detector) = feature.detector.take() {
+                let text = |category: &str| privacy.text(&feature.name, category).into_owned();
+                feature.detector = Some(detector.hidden(text));
+            }
             feature.name = privacy.name(&feature.name).into_owned();
         }
         self
@@ -142,12 +152,15 @@ impl Profile {
         serde_json::to_string_pretty(&document).expect("invariant: a document has string keys only")
     }
 
-    /// SHA-256 over names, types and bins in order, as 64 hexadecimal digits. Counts are not part of it.
+    /// SHA-256 over names, types and bins in order, those of the detector included, as 64 hexadecimal digits. Counts are not part of it.
     pub fn schema_hash(&self) -> String {
         let mut hash = Sha256::new();
         for feature in &self.features {
             hash_text(&mut hash, &feature.name);
             hash_bins(&mut hash, &feature.bins);
+            if let Some(detector) = &feature.detector {
+                hash_detector(&mut hash, &detector.bins);
+            }
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -177,6 +190,10 @@ impl Profile {
             if feature.checked_rows().is_none() {
                 let problem = "the sum of the counts is too large";
                 return Err(ProfileError::key(format!("features[{at}].counts"), problem));
+            }
+            if feature.detector.as_ref().is_some_and(|detector| !detector.is_sound()) {
+                let problem = "its counts do not fit its bins, or `tau` is below 1";
+                return Err(ProfileError::key(format!("features[{at}].detector"), problem));
             }
         }
         Ok(())
@@ -208,7 +225,7 @@ impl Profile {
 impl FeatureProfile {
     /// A feature from its frozen bins and the counts per slot (`Bins::slots()` many, `missing` last).
     pub fn new(name: impl Into<String>, bins: impl Into<Bins>, counts: Vec<u64>) -> Self {
-        Self { name: name.into(), bins: bins.into(), counts }
+        Self { name: name.into(), bins: bins.into(), counts, detector: None }
     }
 
     /// Rows counted for this feature, missing values included.
@@ -252,6 +269,25 @@ fn hash_bins(hash: &mut Sha256, bins: &Bins) {
             for category in categorical.categories() {
                 hash_text(hash, category);
             }
+        }
+    }
+}
+
+fn hash_detector(hash: &mut Sha256, bins: &DetectorBins) {
+    hash_text(hash, "detector");
+    match bins {
+        DetectorBins::Ordered(bins) => hash_bins(hash, &Bins::Numeric(bins.clone())),
+        DetectorBins::Values(values) => {
+            hash_text(hash, "values");
+            hash.update((values.len() as u64).to_be_bytes());
+            values.iter().for_each(|value| hash.update(value.to_bits().to_be_bytes()));
+        }
+        DetectorBins::Categories { kept, rare } => {
+            hash_bins(hash, &Bins::Categorical(kept.clone()));
+            let mut rare: Vec<&str> = rare.iter().map(String::as_str).collect();
+            rare.sort_unstable();
+            hash.update((rare.len() as u64).to_be_bytes());
+            rare.iter().for_each(|name| hash_text(hash, name));
         }
     }
 }

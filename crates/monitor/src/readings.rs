@@ -6,6 +6,8 @@ use std::sync::Arc;
 use record::Lane;
 use serde::{Deserialize, Serialize};
 
+use crate::detector::DetectorReading;
+
 /// Every statistic at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
@@ -69,6 +71,9 @@ pub struct WindowReadings {
     pub last_at_ms: i64,
     /// One entry per feature and reference.
     pub features: Vec<FeatureReading>,
+    /// The sequential detector of these rows; `None` on the shadow lane, for tenants over the limit, while nothing has been
+    /// learned, and where it is switched off.
+    pub detector: Option<DetectorReading>,
 }
 
 /// What a window is compared with.
@@ -105,7 +110,7 @@ pub enum Verdict {
 
 /// One feature of one window against one reference. There is none for a feature without rows in the window.
 ///
-/// `psi`, `js_divergence`, `psi_critical` and `psi_noise` are NaN while there is no reference to compare with; comparisons
+/// `psi`, `js_divergence`, `psi_critical`, `psi_noise` and `psi_debiased` are NaN while there is no reference to compare with; comparisons
 /// with a threshold are then false.
 #[derive(Clone, Debug)]
 pub struct FeatureReading {
@@ -125,6 +130,8 @@ pub struct FeatureReading {
     pub psi_critical: f64,
     /// The PSI to expect with no drift at all.
     pub psi_noise: f64,
+    /// The PSI of smoothed shares less what chance adds to it on average, at least 0: the size of the difference.
+    pub psi_debiased: f64,
     /// Pass, Fail or Inconclusive.
     pub verdict: Verdict,
 }

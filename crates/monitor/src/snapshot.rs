@@ -5,6 +5,7 @@
 //! nothing. A model whose settings changed what its slots mean is skipped and starts anew.
 
 mod codec;
+mod detector;
 mod model;
 
 use sha2::{Digest, Sha256};
@@ -15,7 +16,7 @@ use crate::model::Model;
 use crate::state::State;
 
 const MAGIC: &[u8; 8] = b"DRIFTWIN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version and length.
 const HEADER: usize = 8 + 4 + 8;
 const CHECKSUM: usize = 32;
@@ -159,6 +160,7 @@ fn put_back(model: &mut Model, mut state: State) {
     state.rows = model.state.rows;
     state.dropped = std::mem::take(&mut model.state.dropped);
     state.references = model.state.references + 1;
+    state.watch.planned_for(state.references);
     model.state = state;
     model.before_drill = None;
 }

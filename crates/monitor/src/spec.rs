@@ -31,12 +31,42 @@ pub struct ModelSpec {
     pub tenants: TenantSpec,
     /// Bounds on what outside input can make us keep.
     pub limits: WindowLimits,
+    /// The sequential detector beside the windows.
+    pub detector: DetectorSpec,
     /// How the answers of production and shadow to one request are compared; `None` for not at all.
     pub pairs: Option<PairSpec>,
     /// Only these features are measured; empty means all. Predictions need not be named here.
     pub include: Vec<String>,
     /// These are not, features and predictions alike.
     pub exclude: Vec<String>,
+}
+
+/// How the sequential detector watches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectorSpec {
+    /// Whether it does at all. Default true.
+    pub enabled: bool,
+    /// Mean time between two alarms of one detector that are wrong. It is kept in rows, by the rate at which they come in,
+    /// and is at least 10 000 of them. Default 30 days.
+    pub false_alarm_every: Duration,
+    /// Tenants with a detector of their own, the first ones that are named; about 100 KB each. Default 50.
+    pub tenants: usize,
+    /// A difference that nobody cares about, in standard deviations of a standardised score. Default 0.05.
+    pub min_effect: f64,
+    /// Take the proven threshold in place of the simulated one: later alarms, fewer false ones than asked for.
+    pub strict: bool,
+}
+
+impl Default for DetectorSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            false_alarm_every: Duration::from_secs(30 * 86_400),
+            tenants: 50,
+            min_effect: 0.05,
+            strict: false,
+        }
+    }
 }
 
 /// When two answers to one request disagree, and how long one waits for the other.

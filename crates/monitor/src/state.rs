@@ -8,6 +8,7 @@ use std::sync::Arc;
 use record::Lane;
 
 use crate::batch::Batch;
+use crate::detector::{Live, Watch};
 use crate::features::{FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::rules::Rules;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) tenants: Tenants,
     pub(crate) versions: Versions,
     pub(crate) sets: Vec<WindowSet>,
+    /// What the sets' detectors share.
+    pub(crate) watch: Watch,
     /// Number of a set plus one, by version and lane, then by tenant; 0 where there is none.
     index: Vec<Vec<u32>>,
     /// Production rows so far, per side.
@@ -56,11 +59,25 @@ impl State {
             tenants: Tenants::new(&spec.tenants),
             versions: Versions::default(),
             sets: Vec::new(),
+            watch: Watch::new(spec.detector.clone(), !rules.previous),
             index: Vec::new(),
             seen: [0; 2],
             rows: 0,
             dropped: BTreeMap::new(),
             references: 0,
+        }
+    }
+
+    /// Takes over settings that leave the meaning of slots as it is.
+    pub(crate) fn configure(&mut self, spec: &ModelSpec) {
+        self.tenants.configure(&spec.tenants);
+        let anew = self.watch.configure(spec.detector.clone());
+        for set in &mut self.sets {
+            match set.detector.as_mut() {
+                Some(_) if anew => set.detector = None,
+                Some(live) => live.configure(&self.watch),
+                None => {}
+            }
         }
     }
 
@@ -93,8 +110,16 @@ impl State {
         if rules.previous || seen >= rules.learn { 0 } else { seen }
     }
 
-    /// Counts a filled batch.
-    pub(crate) fn count(&mut self, rules: &Rules, head: &Head<'_>, version: usize, batch: &Batch) {
+    /// Counts a filled batch. `active`: of the version that clients get.
+    pub(crate) fn count(
+        &mut self,
+        rules: &Rules,
+        head: &Head<'_>,
+        version: usize,
+        batch: &Batch,
+        active: bool,
+        now: i64,
+    ) {
         let tenant = self.tenants.resolve(head.tenant);
         let sets = Sets {
             all: self.set(version, head.lane, ALL) as u32,
@@ -130,6 +155,69 @@ impl State {
         self.rows += rows[0].max(rows[1]) as u64;
         if counted > 0 {
             sets.iter().for_each(|set| self.sets[set].count(counted as u64, head.at_ms));
+        }
+        if head.lane == Lane::Prod && self.watch.is_on() {
+            self.detect(sets, tenant, batch, active, now);
+        }
+    }
+
+    /// Plans the detectors for the references as they are now.
+    pub(crate) fn plan_detectors(&mut self) {
+        if self.watch.is_on() {
+            self.watch.plan(&self.features, self.references);
+        }
+    }
+
+    /// Shows a batch of production rows to the detectors.
+    fn detect(&mut self, sets: Sets, tenant: Option<u32>, batch: &Batch, active: bool, now: i64) {
+        // The batch was laid out before these references were there.
+        if self.watch.plan(&self.features, self.references) {
+            self.sets.iter_mut().for_each(|set| set.detector = None);
+            return;
+        }
+        let first_named = self.tenants.first_named();
+        let covered = tenant.is_some_and(|tenant| self.watch.covers(tenant, first_named, active));
+        let watched = Sets { tenant: if covered { sets.tenant } else { Sets::NONE }, ..sets };
+        for set in watched.iter() {
+            if self.sets[set].detector.is_none() {
+                self.sets[set].detector = Live::new(&self.watch, now).map(Box::new);
+            }
+        }
+        for row in 0..batch.rows(Side::Features).max(batch.rows(Side::Predictions)) {
+            if !self.watch.draw() {
+                continue;
+            }
+            let slots = self.watch.row(batch, row);
+            for set in watched.iter() {
+                if let Some(live) = &mut self.sets[set].detector {
+                    live.push(slots);
+                }
+            }
+        }
+    }
+
+    /// Once a second: closes the detectors' slices. Those of tenants of a version that clients don't get any more are given up.
+    pub(crate) fn tick(&mut self, now: i64, active: Option<&str>) {
+        self.watch.tick(now);
+        for set in &mut self.sets {
+            let Some(live) = &mut set.detector else { continue };
+            let is_active = active.is_none_or(|active| **self.versions.name(set.version) == *active);
+            if set.tenant != ALL && !is_active {
+                set.detector = None;
+                set.generation += 1;
+            } else if live.tick(&self.watch, now) {
+                set.generation += 1;
+            }
+        }
+    }
+
+    /// Forgets the evidence of every detector.
+    pub(crate) fn reset_detectors(&mut self) {
+        for set in &mut self.sets {
+            if let Some(live) = &mut set.detector {
+                live.reset();
+                set.generation += 1;
+            }
         }
     }
 

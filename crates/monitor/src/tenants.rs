@@ -62,6 +62,11 @@ impl Tenants {
         Some(self.insert(name))
     }
 
+    /// The number of the first tenant that clients named.
+    pub(crate) fn first_named(&self) -> u32 {
+        RESERVED.len() as u32
+    }
+
     /// The number behind a name as readings show it.
     pub(crate) fn shown(&self, name: &str) -> Option<u32> {
         let reserved = RESERVED.iter().position(|reserved| *reserved == name).map(|id| id as u32);

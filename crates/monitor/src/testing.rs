@@ -12,6 +12,7 @@ use crate::{
 
 pub(crate) fn spec(reference: ReferenceSpec) -> ModelSpec {
     ModelSpec {
+        detector: crate::DetectorSpec::default(),
         name: "m".into(),
         versions: Vec::new(),
         decoder: DecoderSpec::default(),

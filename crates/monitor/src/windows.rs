@@ -5,6 +5,7 @@ use std::sync::Arc;
 use record::Lane;
 use stats::{Bins, Window};
 
+use crate::detector::Live;
 use crate::readings::WindowReadings;
 
 /// The windows of one feature: the last rows and, where the reference is the previous window, as many before them.
@@ -43,6 +44,8 @@ pub(crate) struct WindowSet {
     pub(crate) rings: Vec<Option<Ring>>,
     /// Rows counted, however many have left the window again.
     pub(crate) rows: u64,
+    /// The sequential detector of these rows.
+    pub(crate) detector: Option<Box<Live>>,
     /// The newest row, unix milliseconds.
     pub(crate) last_at_ms: i64,
     /// Grows with every change.
@@ -69,6 +72,7 @@ impl WindowSet {
             tenant,
             rings: Vec::new(),
             rows: 0,
+            detector: None,
             last_at_ms: i64::MIN,
             generation: 0,
             cached: None,
@@ -128,6 +132,7 @@ impl WindowSet {
             + self.rings.len() * size_of::<Option<Ring>>()
             + self.rings.iter().flatten().map(ring).sum::<usize>()
             + readings
+            + self.detector.as_ref().map_or(0, |live| live.memory_bytes())
     }
 }
 

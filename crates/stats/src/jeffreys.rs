@@ -38,6 +38,27 @@ pub fn smoothed_shares(counts: &[u64]) -> Vec<f64> {
     counts.iter().map(|count| (*count as f64 + SMOOTHING) / total).collect()
 }
 
+/// The size of the difference between two counts: PSI of smoothed shares less what chance adds to it on average, at least 0.
+/// Slots that both leave empty do not take part. Does not allocate.
+///
+/// `None`: too little data (a side has no values), or slices of different lengths.
+#[must_use]
+pub fn debiased_psi(reference: &[u64], current: &[u64]) -> Option<f64> {
+    let (m, n) = (total(reference), total(current));
+    if reference.len() != current.len() || m <= 0.0 || n <= 0.0 {
+        return None;
+    }
+    let used = || reference.iter().zip(current).filter(|(r, c)| **r > 0 || **c > 0);
+    let slots = used().count() as f64;
+    let (p_total, q_total) = (m + SMOOTHING * slots, n + SMOOTHING * slots);
+    let term = |(r, c): (&u64, &u64)| {
+        let (p, q) = ((*r as f64 + SMOOTHING) / p_total, (*c as f64 + SMOOTHING) / q_total);
+        (q - p) * (q / p).ln()
+    };
+    let noise = (slots - 1.0) * (1.0 / n + 1.0 / m);
+    Some((used().map(term).sum::<f64>() - noise).max(0.0))
+}
+
 /// All smoothed distances of `current` from `reference`.
 ///
 /// `None`: too little data (a side has no values), or slices of different lengths.
@@ -111,6 +132,11 @@ mod tests {
                 (side.clone(), side)
             }),
         ) {
+            let size = crate::detect::measure(&reference, &current, 1.0).map(|size| size.debiased);
+            prop_assert_eq!(size.is_some(), debiased_psi(&reference, &current).is_some());
+            if let (Some(size), Some(quick)) = (size, debiased_psi(&reference, &current)) {
+                prop_assert!((size - quick).abs() <= 1e-12 * (1.0 + size), "{size} against {quick}");
+            }
             if let Some(d) = distances(&reference, &current) {
                 prop_assert!(d.psi >= 0.0 && d.psi.is_finite() && d.kl >= 0.0 && d.effect_size.is_finite());
                 for share in [d.js_divergence, d.js_distance, d.hellinger, d.total_variation] {

@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use stats::{Bins, CategoricalBins, NumericBins};
 
+use stats::detect::DetectorBins;
+
+use crate::detector::DetectorReference;
+
 use super::{FeatureProfile, PROFILE_VERSION, Profile, ProfileError, kind};
 
 /// Only the version, so that a document of another format is refused for that and not for its other keys.
@@ -61,6 +65,31 @@ struct FeatureDocument {
     missing: u64,
     #[serde(default)]
     shares: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detector: Option<DetectorDocument>,
+}
+
+/// The sequential detector's bins: one of `constant`, `edges`, `values` and `categories` with `rare`. `counts` are those of
+/// all slots, `missing` last.
+#[derive(Default, Serialize, Deserialize)]
+struct DetectorDocument {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    constant: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edges: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    categories: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rare: Vec<String>,
+    counts: Vec<u64>,
+    #[serde(default = "independent")]
+    tau: f64,
+}
+
+fn independent() -> f64 {
+    1.0
 }
 
 impl From<Profile> for ProfileDocument {
@@ -94,6 +123,7 @@ impl From<FeatureProfile> for FeatureDocument {
             counts,
             missing,
             shares,
+            detector: feature.detector.map(DetectorDocument::from),
         };
         match feature.bins {
             Bins::Categorical(bins) => document.categories = Some(bins.categories().to_vec()),
@@ -158,7 +188,8 @@ impl FeatureDocument {
             return Err(ProfileError::key(key("counts"), problem));
         }
         self.counts.push(self.missing);
-        Ok(FeatureProfile::new(self.name, bins, self.counts))
+        let detector = self.detector.take().map(|detector| detector.checked(&key)).transpose()?;
+        Ok(FeatureProfile { detector, ..FeatureProfile::new(self.name, bins, self.counts) })
     }
 
     fn numeric_bins(&mut self, key: &impl Fn(&str) -> String) -> Result<NumericBins, ProfileError> {
@@ -171,6 +202,51 @@ impl FeatureDocument {
             _ => return Err(ProfileError::key(key("min"), "`min` and `max` go together")),
         };
         bins.map_err(|error| ProfileError::key(key("edges"), error))
+    }
+}
+
+impl From<DetectorReference> for DetectorDocument {
+    fn from(reference: DetectorReference) -> Self {
+        let mut document = Self { counts: reference.counts, tau: reference.tau, ..Self::default() };
+        match reference.bins {
+            DetectorBins::Ordered(bins) if bins.is_constant() => {
+                document.constant = bins.range().map(|(value, _)| value);
+            }
+            DetectorBins::Ordered(bins) => document.edges = Some(bins.inner_edges().to_vec()),
+            DetectorBins::Values(values) => document.values = Some(values),
+            DetectorBins::Categories { kept, rare } => {
+                document.categories = Some(kept.categories().to_vec());
+                document.rare = rare.into_iter().collect();
+                document.rare.sort_unstable();
+            }
+        }
+        document
+    }
+}
+
+impl DetectorDocument {
+    fn checked(self, key: &impl Fn(&str) -> String) -> Result<DetectorReference, ProfileError> {
+        let wrong = |problem: &dyn std::fmt::Display| ProfileError::key(key("detector"), problem);
+        let bins = match (self.constant, self.edges, self.values, self.categories) {
+            (Some(value), None, None, None) => NumericBins::from_edges(value, value, Vec::new())
+                .map(DetectorBins::Ordered)
+                .map_err(|error| wrong(&error))?,
+            (None, Some(edges), None, None) => NumericBins::from_quantile_edges(edges)
+                .map(DetectorBins::Ordered)
+                .map_err(|error| wrong(&error))?,
+            (None, None, Some(values), None) => {
+                if values.is_empty() || !values.is_sorted_by(|a, b| a < b) {
+                    return Err(wrong(&"`values` must be there and ascending"));
+                }
+                DetectorBins::Values(values)
+            }
+            (None, None, None, Some(categories)) => {
+                let kept = CategoricalBins::new(categories).map_err(|error| wrong(&error))?;
+                DetectorBins::Categories { kept, rare: self.rare.into_iter().collect() }
+            }
+            _ => return Err(wrong(&"one of `constant`, `edges`, `values` and `categories` must be there")),
+        };
+        Ok(DetectorReference { bins, counts: self.counts, tau: self.tau })
     }
 }
 

@@ -24,12 +24,12 @@ pub fn slot_of(bins: &Bins, cell: Cell<'_>, scratch: &mut String) -> usize {
 }
 
 /// The finite number that a text spells.
-pub(super) fn spelled(text: &str) -> Option<f64> {
+pub(crate) fn spelled(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|x: &f64| x.is_finite())
 }
 
 /// The shortest decimal text of a number; `-0` is `0`.
-pub(super) fn shortest(x: f64, scratch: &mut String) -> &str {
+pub(crate) fn shortest(x: f64, scratch: &mut String) -> &str {
     scratch.clear();
     write!(scratch, "{}", x + 0.0).expect("invariant: writing to a string cannot fail");
     scratch

@@ -5,6 +5,7 @@ use stats::{Bins, CategoricalBins, NumericBins, Window};
 
 use super::RestoreError;
 use super::codec::{Reader, Writer};
+use super::detector;
 use crate::features::{Feature, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::profile::FeatureProfile;
@@ -12,9 +13,9 @@ use crate::rules::Rules;
 use crate::state::State;
 use crate::windows::{Ring, WindowSet};
 
-type Read<T> = Result<T, RestoreError>;
+pub(super) type Read<T> = Result<T, RestoreError>;
 
-const fn corrupt<T>(what: &'static str) -> Read<T> {
+pub(super) const fn corrupt<T>(what: &'static str) -> Read<T> {
     Err(RestoreError::Corrupt { what })
 }
 
@@ -42,6 +43,7 @@ fn write_feature(out: &mut Writer, feature: &Feature) {
             write_bins(out, &frozen.bins);
             out.len(frozen.counts.len());
             frozen.counts.iter().for_each(|count| out.u64(*count));
+            detector::write_reference(out, frozen.detector.as_ref());
         }
         Stage::Learning(column) => {
             out.u8(1);
@@ -58,7 +60,7 @@ fn write_feature(out: &mut Writer, feature: &Feature) {
     }
 }
 
-fn write_bins(out: &mut Writer, bins: &Bins) {
+pub(super) fn write_bins(out: &mut Writer, bins: &Bins) {
     match bins {
         Bins::Numeric(numeric) => {
             out.u8(0);
@@ -94,6 +96,7 @@ fn write_set(out: &mut Writer, set: &WindowSet) {
             }
         }
     }
+    detector::write_live(out, set.detector.as_deref());
 }
 
 fn write_window(out: &mut Writer, window: &Window) {
@@ -126,7 +129,8 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         let stage = read_stage(bytes, name, rules)?;
         state.features.insert(name.into(), side, stage);
     }
-    for at in 0..bytes.len(29)? {
+    state.plan_detectors();
+    for at in 0..bytes.len(30)? {
         read_set(bytes, &mut state, rules, &tenants, at)?;
     }
     check_learned(&state)?;
@@ -154,10 +158,12 @@ fn read_stage(bytes: &mut Reader<'_>, name: &str, rules: &Rules) -> Read<Stage> 
             let bins = read_bins(bytes)?;
             let counts = (0..bytes.len(8)?).map(|_| bytes.u64()).collect::<Read<Vec<u64>>>()?;
             let sum = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
+            let reference = detector::read_reference(bytes)?;
             if counts.len() != bins.slots() || bins.slots() > stats::MAX_WINDOW_SLOTS || sum.is_none() {
                 return corrupt("reference counts");
             }
-            Ok(Stage::Frozen(Frozen::new(FeatureProfile::new(name, bins, counts), at_ms)))
+            let feature = FeatureProfile { detector: reference, ..FeatureProfile::new(name, bins, counts) };
+            Ok(Stage::Frozen(Frozen::new(feature, at_ms)))
         }
         1 => read_column(bytes, rules).map(Stage::Learning),
         _ => corrupt("a feature's stage"),
@@ -183,7 +189,7 @@ fn read_column(bytes: &mut Reader<'_>, rules: &Rules) -> Read<Column> {
     Ok(column)
 }
 
-fn read_bins(bytes: &mut Reader<'_>) -> Read<Bins> {
+pub(super) fn read_bins(bytes: &mut Reader<'_>) -> Read<Bins> {
     let bins = match bytes.u8()? {
         0 => {
             let has_range = bytes.u8()? == 1;
@@ -233,7 +239,9 @@ fn read_set(
     }
     let rings =
         (0..rings).map(|feature| read_ring(bytes, state, rules, feature)).collect::<Read<Vec<_>>>()?;
+    let detector = detector::read_live(bytes, &state.watch)?;
     let set = &mut state.sets[at];
+    set.detector = detector;
     (set.rows, set.last_at_ms, set.rings, set.generation) = (rows, last_at_ms, rings, 1);
     Ok(())
 }

@@ -17,8 +17,8 @@ const SLICE_MEMORY: f64 = 100.0;
 /// What evidence counts is set anew when the mean slice has changed by this share.
 const SLICE_CHANGE: f64 = 0.05;
 
-/// A change below this debiased PSI in every feature is a notice.
-const NOTICE: f64 = 0.005;
+/// A change below this debiased PSI in every feature is a notice: certain, but too small to matter.
+pub const NOTICE: f64 = 0.005;
 
 /// From so many rows on a size is measured; below, chance alone adds more than there is to measure.
 const MEASURED_ROWS: u64 = 100;
@@ -278,6 +278,13 @@ impl Detector {
         let evidence: usize = self.evidence.iter().map(|evidence| evidence.r.len() * 24).sum();
         let drift = self.drift.as_ref().map_or(0, |drift| drift.since.len() * 16);
         size_of::<Self>() + evidence + drift + self.plan.slots * 4 + 1_024 * self.plan.features.len()
+    }
+
+    /// Makes the last rows that are remembered those of the open slice.
+    pub(crate) fn reopen(&mut self, rows: u32) {
+        let counts = self.recent.counts(&self.plan, self.recent.rows() - u64::from(rows));
+        self.open = counts.into_iter().map(|count| count as u32).collect();
+        self.open_rows = rows;
     }
 
     /// The sums again, after the evidence was put back.

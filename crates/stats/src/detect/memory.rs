@@ -6,7 +6,7 @@ use super::detector::{Detector, Drift, Settings};
 use super::plan::Plan;
 use super::recent::Recent;
 
-/// Everything a [`Detector`] knows beside its plan. The open slice is closed before it is taken.
+/// Everything a [`Detector`] knows beside its plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectorMemory {
     /// [`Plan::fingerprint`].
@@ -15,6 +15,8 @@ pub struct DetectorMemory {
     pub rows: u64,
     /// The row from which on evidence was gathered.
     pub reset_at: u64,
+    /// Rows of the open slice, the last ones of `recent`.
+    pub open_rows: u32,
     /// Slices closed.
     pub slices: u64,
     /// Mean rows a slice.
@@ -64,7 +66,7 @@ pub enum MemoryError {
 }
 
 impl Detector {
-    /// The state. Rows of an open slice are remembered, but not yet evidence: close it first.
+    /// The state.
     #[must_use]
     pub fn memory(&self) -> DetectorMemory {
         let evidence = |e: &super::Evidence| [&*e.r, &*e.w, &*e.start].concat();
@@ -72,6 +74,7 @@ impl Detector {
             fingerprint: self.plan.fingerprint(),
             rows: self.recent.rows(),
             reset_at: self.reset_at,
+            open_rows: self.open_rows(),
             slices: self.slices,
             mean_slice: self.mean_slice,
             gains_at: self.gains_at,
@@ -109,6 +112,9 @@ impl Detector {
         let Some(recent) = Recent::restore(features, &memory.recent, memory.rows) else {
             return corrupt("its last rows");
         };
+        if u64::from(memory.open_rows) > memory.rows - recent.first() {
+            return corrupt("its open slice");
+        }
         if memory.evidence.len() != features {
             return corrupt("its features");
         }
@@ -135,6 +141,7 @@ impl Detector {
             None => None,
         };
         detector.recent = recent;
+        detector.reopen(memory.open_rows);
         detector.reset_at = memory.reset_at;
         detector.slices = memory.slices;
         detector.mean_slice = memory.mean_slice;

@@ -1,0 +1,233 @@
+//! The detector of one version's production rows, in all or of one tenant.
+
+use std::sync::Arc;
+
+use stats::detect::{Alarm, Detector, DetectorMemory, Event, NOTICE, Phase};
+use stats::severity;
+
+use super::reading::{DetectorReading, DriftReading, SuspectReading};
+use super::watch::{Planned, Watch};
+
+/// Rows a slice.
+const SLICE_ROWS: u32 = 32;
+
+/// The rate of requests is taken over about so long.
+const RATE_MEMORY_MS: f64 = 86_400_000.0;
+
+/// The threshold follows the rate when that has changed by this share.
+const RATE_CHANGE: f64 = 0.1;
+
+/// Below so many rows the size of a change is what the evidence says, not what was measured.
+const MEASURED_ROWS: u64 = 100;
+
+/// How many rows come in: sums over time that fade within a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct RateMemory {
+    /// Rows.
+    pub(crate) rows: f64,
+    /// The milliseconds in which they came.
+    pub(crate) ms: f64,
+}
+
+impl RateMemory {
+    fn add(&mut self, rows: u64, ms: i64) {
+        let ms = ms.max(0) as f64;
+        let kept = (-ms / RATE_MEMORY_MS).exp();
+        self.rows = self.rows * kept + rows as f64;
+        self.ms = self.ms * kept + ms;
+    }
+
+    fn per_ms(&self) -> f64 {
+        if self.ms > 0.0 { self.rows / self.ms } else { 0.0 }
+    }
+}
+
+/// A drift that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) since_ms: i64,
+    /// Feature of the plan, how it changed, debiased PSI.
+    pub(crate) suspects: Vec<(usize, String, f64)>,
+}
+
+/// Everything a [`Live`] knows beside its plan.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LiveMemory {
+    pub(crate) detector: DetectorMemory,
+    pub(crate) rate: RateMemory,
+    pub(crate) alarms: u64,
+    pub(crate) found: Option<Found>,
+}
+
+/// A detector and what it has found.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    detector: Detector,
+    planned: Arc<Planned>,
+    rate: RateMemory,
+    arl0: f64,
+    found: Option<Found>,
+    /// Alarms since the start.
+    pub(crate) alarms: u64,
+    rows_at_tick: u64,
+    tick_ms: i64,
+}
+
+impl Live {
+    /// A detector that has seen nothing; `None` while there is nothing to watch.
+    pub(crate) fn new(watch: &Watch, now_ms: i64) -> Option<Self> {
+        let planned = watch.planned()?;
+        let settings = watch.settings(0.0);
+        Some(Self {
+            detector: Detector::new(planned.plan.clone(), settings),
+            planned: planned.clone(),
+            rate: RateMemory::default(),
+            arl0: settings.arl0,
+            found: None,
+            alarms: 0,
+            rows_at_tick: 0,
+            tick_ms: now_ms,
+        })
+    }
+
+    /// Counts one row.
+    #[inline]
+    pub(crate) fn push(&mut self, slots: &[u8]) {
+        self.detector.push(slots);
+        if self.detector.open_rows() >= SLICE_ROWS {
+            self.close();
+        }
+    }
+
+    /// Once a second: closes the slice, follows the rate. Whether anything is different now.
+    pub(crate) fn tick(&mut self, watch: &Watch, now_ms: i64) -> bool {
+        self.close();
+        let rows = self.detector.rows();
+        // Without a time before there is no rate yet.
+        if self.tick_ms > 0 {
+            self.rate.add(rows - self.rows_at_tick, now_ms.saturating_sub(self.tick_ms));
+        }
+        let news = rows != self.rows_at_tick;
+        (self.rows_at_tick, self.tick_ms) = (rows, now_ms);
+        if let Some(found) = self.found.as_mut().filter(|found| found.since_ms == 0) {
+            found.since_ms = now_ms;
+        }
+        let settings = watch.settings(self.rate.per_ms());
+        if (settings.arl0 - self.arl0).abs() > RATE_CHANGE * self.arl0 {
+            self.arl0 = settings.arl0;
+            self.detector.configure(settings);
+        }
+        news
+    }
+
+    /// Takes over settings that changed.
+    pub(crate) fn configure(&mut self, watch: &Watch) {
+        let settings = watch.settings(self.rate.per_ms());
+        self.arl0 = settings.arl0;
+        self.detector.configure(settings);
+    }
+
+    /// Forgets evidence and drift.
+    pub(crate) fn reset(&mut self) {
+        self.detector.reset();
+        self.found = None;
+    }
+
+    pub(crate) fn reading(&self, watch: &Watch) -> DetectorReading {
+        let phase = self.detector.phase();
+        DetectorReading {
+            phase,
+            evidence_ratio: self.detector.evidence_ratio(),
+            arl0: self.arl0,
+            rows: self.detector.rows(),
+            drift: self.drift(watch).filter(|_| phase == Phase::Drifted),
+        }
+    }
+
+    fn drift(&self, watch: &Watch) -> Option<DriftReading> {
+        let found = self.found.as_ref()?;
+        let rows_ago = self.detector.drifted().map_or(0, |(rows, _)| rows);
+        let suspects: Vec<SuspectReading> = found
+            .suspects
+            .iter()
+            .map(|(feature, change, psi)| {
+                let measured = self.detector.size(*feature).filter(|size| size.rows >= MEASURED_ROWS);
+                let psi = measured.map_or(*psi, |size| size.debiased);
+                let feature = self.planned.features[*feature].name.clone();
+                SuspectReading { feature, change: change.clone(), psi, severity: severity(psi).as_str() }
+            })
+            .collect();
+        Some(DriftReading {
+            since_ms: found.since_ms,
+            requests_ago: (rows_ago as f64 / watch.share()).round() as u64,
+            notice: suspects.iter().all(|suspect| suspect.psi < NOTICE),
+            suspects,
+        })
+    }
+
+    fn close(&mut self) {
+        match self.detector.close() {
+            Some(Event::Alarm(alarm)) => self.note(&alarm),
+            Some(Event::Resolved) => self.found = None,
+            // Sizes are read when they are asked for.
+            Some(Event::Escalated { .. }) | None => {}
+        }
+    }
+
+    /// A drift was found, or more features joined one.
+    fn note(&mut self, alarm: &Alarm) {
+        self.alarms += 1;
+        let found = self.found.get_or_insert_with(|| Found { since_ms: self.tick_ms, suspects: Vec::new() });
+        for suspect in &alarm.suspects {
+            let watched = &self.planned.features[suspect.feature];
+            let change = suspect.direction.phrase(&watched.name, &watched.labels);
+            match found.suspects.iter_mut().find(|(feature, ..)| *feature == suspect.feature) {
+                Some(known) => (known.1, known.2) = (change, suspect.psi),
+                None => found.suspects.push((suspect.feature, change, suspect.psi)),
+            }
+        }
+    }
+
+    /// What is stored.
+    pub(crate) fn memory(&self) -> LiveMemory {
+        LiveMemory {
+            detector: self.detector.memory(),
+            rate: self.rate,
+            alarms: self.alarms,
+            found: self.found.clone(),
+        }
+    }
+
+    /// A detector that goes on where it stood; `None` if it cannot.
+    pub(crate) fn restore(watch: &Watch, memory: LiveMemory) -> Option<Self> {
+        let planned = watch.planned()?.clone();
+        let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
+        if !is_sum(memory.rate.rows) || !is_sum(memory.rate.ms) {
+            return None;
+        }
+        let settings = watch.settings(memory.rate.per_ms());
+        let detector = Detector::restore(planned.plan.clone(), settings, &memory.detector).ok()?;
+        let features = planned.features.len();
+        let found = memory.found.filter(|found| {
+            found.suspects.iter().all(|(feature, _, psi)| *feature < features && psi.is_finite())
+        });
+        // Both or neither: a drift that nobody can describe is found again.
+        if found.is_some() != (detector.phase() == Phase::Drifted) {
+            return None;
+        }
+        Some(Self {
+            rows_at_tick: detector.rows(),
+            detector,
+            planned,
+            rate: memory.rate,
+            arl0: settings.arl0,
+            found,
+            alarms: memory.alarms,
+            tick_ms: 0,
+        })
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.detector.memory_bytes()
+    }
+}

@@ -1,0 +1,136 @@
+//! One feature's reference as the detector sees it.
+
+use std::collections::{HashMap, HashSet};
+
+use record::Cell;
+use stats::detect::{DetectorBins, FeaturePlan};
+use stats::{Bins, CategoricalBins};
+
+use crate::profile::{shortest, spelled};
+
+/// The last rows that dependence between rows is measured on: more would cost more than it tells.
+const ORDERED_ROWS: usize = 10_000;
+
+/// Rare categories that are remembered by name.
+const MAX_RARE: usize = 1_000;
+
+/// The detector's bins of one feature, cut from the reference and frozen with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectorReference {
+    /// The bins, finer in the tails than those that are shown.
+    pub bins: DetectorBins,
+    /// Reference counts per slot of `bins`.
+    pub counts: Vec<u64>,
+    /// How many successive rows count as one, at least 1; 1 where the order of the rows was not known.
+    pub tau: f64,
+}
+
+impl DetectorReference {
+    /// From a reference's rows in the order in which they came in. `shown` are the feature's bins: they say whether it is
+    /// a number or a category. `None` if there is nothing to cut bins from.
+    pub fn of_rows<'a>(shown: &Bins, rows: impl Iterator<Item = Cell<'a>> + Clone) -> Option<Self> {
+        let bins = match shown {
+            Bins::Numeric(_) => {
+                let mut finite: Vec<f64> = rows.clone().map(number).filter(|x| x.is_finite()).collect();
+                finite.sort_unstable_by(f64::total_cmp);
+                DetectorBins::numeric(&finite).ok()?
+            }
+            Bins::Categorical(_) => {
+                let mut counts: HashMap<String, u64> = HashMap::new();
+                let mut scratch = String::new();
+                for cell in rows.clone() {
+                    if let Some(text) = text(cell, &mut scratch) {
+                        match counts.get_mut(text) {
+                            Some(count) => *count += 1,
+                            None => _ = counts.insert(text.to_owned(), 1),
+                        }
+                    }
+                }
+                let counts = counts.iter().map(|(name, count)| (&**name, *count));
+                few_rare(DetectorBins::categorical(counts).ok()?)
+            }
+        };
+        let mut reference = Self { counts: vec![0; bins.slots()], bins, tau: 1.0 };
+        let mut scratch = String::new();
+        let slots: Vec<u8> = rows.map(|cell| reference.slot(cell, &mut scratch)).collect();
+        slots.iter().for_each(|slot| reference.counts[usize::from(*slot)] += 1);
+        reference.tau = reference.plan().measured_tau(&slots[slots.len().saturating_sub(ORDERED_ROWS)..]);
+        Some(reference)
+    }
+
+    /// The slot of a value. Types are read as in [`crate::profile::slot_of`]: a text counts in a numeric feature as the number
+    /// it spells, a number in a categorical one as its shortest text.
+    #[inline]
+    pub fn slot(&self, cell: Cell<'_>, scratch: &mut String) -> u8 {
+        let slot = match (&self.bins, cell) {
+            (DetectorBins::Categories { .. }, cell) => {
+                text(cell, scratch).map_or_else(|| self.bins.missing(), |text| self.bins.text(text))
+            }
+            (bins, cell) => bins.number(number(cell)),
+        };
+        slot as u8
+    }
+
+    /// The feature as a detector's plan takes it.
+    pub fn plan(&self) -> FeaturePlan {
+        FeaturePlan { tau: self.tau, ..FeaturePlan::new(self.counts.clone(), self.bins.layout()) }
+    }
+
+    /// The same with other names for its categories. What becomes one category is counted as one.
+    pub(crate) fn hidden(mut self, text: impl Fn(&str) -> String) -> Self {
+        let DetectorBins::Categories { kept, rare } = &self.bins else { return self };
+        let mut merged: Vec<(String, u64)> = Vec::new();
+        for (category, count) in kept.categories().iter().map(|category| text(category)).zip(&self.counts) {
+            match merged.iter_mut().find(|(known, _)| *known == category) {
+                Some((_, total)) => *total = total.saturating_add(*count),
+                None => merged.push((category, *count)),
+            }
+        }
+        let rare: HashSet<String> = rare.iter().map(|name| text(name)).collect();
+        let rest = self.counts.get(kept.categories().len()..).unwrap_or_default().to_vec();
+        let (names, counts): (Vec<String>, Vec<u64>) = merged.into_iter().unzip();
+        // Names are different from each other now, which is all that could be wrong with them.
+        if let Ok(kept) = CategoricalBins::new(names) {
+            self.bins = DetectorBins::Categories { kept, rare };
+            self.counts = counts.into_iter().chain(rest).collect();
+        }
+        self
+    }
+
+    /// Whether the counts fit the bins and their sum a number; the last check of what was read from outside.
+    pub(crate) fn is_sound(&self) -> bool {
+        let sum = self.counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
+        let slots = self.bins.slots();
+        self.counts.len() == slots && slots <= usize::from(u8::MAX) && sum.is_some() && self.tau >= 1.0
+    }
+}
+
+/// Keeps so many rare categories that they can be written down; the others count as never seen, in the reference as well.
+fn few_rare(mut bins: DetectorBins) -> DetectorBins {
+    if let DetectorBins::Categories { rare, .. } = &mut bins
+        && rare.len() > MAX_RARE
+    {
+        let mut names: Vec<String> = rare.drain().collect();
+        names.sort_unstable();
+        names.truncate(MAX_RARE);
+        rare.extend(names);
+    }
+    bins
+}
+
+/// NaN for what is no number.
+fn number(cell: Cell<'_>) -> f64 {
+    match cell {
+        Cell::Number(x) => x,
+        Cell::Text(text) => spelled(text).unwrap_or(f64::NAN),
+        Cell::Missing => f64::NAN,
+    }
+}
+
+fn text<'a>(cell: Cell<'a>, scratch: &'a mut String) -> Option<&'a str> {
+    match cell {
+        Cell::Text(text) => Some(text),
+        Cell::Number(x) if !x.is_nan() => Some(shortest(x, scratch)),
+        Cell::Number(_) | Cell::Missing => None,
+    }
+}
