@@ -46,7 +46,7 @@ pub struct Alert {
     pub state: AlertState,
     /// Since when it has been in this state, unix milliseconds.
     pub since_ms: i64,
-    /// PSI of the worst red tenant, or p95 in milliseconds, when it last held.
+    /// PSI of the worst red tenant, the size of a drift, or p95 in milliseconds, when it last held.
     pub value: f64,
     /// Rows behind `value`.
     pub n: u64,
@@ -149,6 +149,15 @@ pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Anno
                 ),
             )
         }
+        Condition::Drift { above } => {
+            let least = if above > 0.0 { format!(", above {above} for {held}") } else { String::new() };
+            (
+                format!("`{model}` {version}: drift of size {value} was found"),
+                format!(
+                    "Requests to `{model}` {version} are not what its baseline is made of: the largest debiased PSI is {value}{least}."
+                ),
+            )
+        }
         Condition::LatencyP95Above(limit_ms) => (
             format!("`{model}` {version}: p95 is {value} ms"),
             format!(
@@ -167,9 +176,20 @@ pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Anno
 /// The page of our dashboard that shows what a rule is about.
 pub(crate) const fn page_of(rule: &Rule) -> &'static str {
     match rule.condition {
-        Condition::Psi { .. } => "drift",
+        Condition::Psi { .. } | Condition::Drift { .. } => "drift",
         Condition::LatencyP95Above(_) => "lanes",
     }
+}
+
+/// What an alert last said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
+    pub(crate) value: f64,
+    /// Red tenants, as many as are kept.
+    pub(crate) tenants: &'a [String],
+    pub(crate) tenants_red: usize,
+    /// What changed, in words.
+    pub(crate) detail: Option<&'a str>,
 }
 
 /// The texts of an alert that is there, red tenants named.
@@ -177,12 +197,11 @@ pub(crate) fn annotations_of(
     policy: &Policy,
     rule: &Rule,
     subject: &Subject,
-    value: f64,
-    tenants: &[String],
-    tenants_red: usize,
+    reading: &Reading<'_>,
 ) -> Annotations {
+    let Reading { value, tenants, tenants_red, detail } = *reading;
     let value = match rule.condition {
-        Condition::Psi { .. } => format!("{value:.3}"),
+        Condition::Psi { .. } | Condition::Drift { .. } => format!("{value:.3}"),
         Condition::LatencyP95Above(_) => format!("{value:.0}"),
     };
     let feature: Arc<str> = subject.feature.clone().unwrap_or_else(|| "".into());
@@ -200,6 +219,10 @@ pub(crate) fn annotations_of(
         },
     };
     texts.dashboard_url = policy.dashboard_url.as_deref().map(|base| place.link(base));
+    if let Some(detail) = detail {
+        texts.summary = format!("`{}` {}: {detail}", subject.model, subject.version);
+        texts.description.push_str(&format!(" What changed: {detail}."));
+    }
     if !tenants.is_empty() {
         let more = if tenants_red > tenants.len() { " and more" } else { "" };
         texts.description.push_str(&format!(" Red tenants ({tenants_red}): {}{more}.", tenants.join(", ")));
@@ -280,7 +303,8 @@ mod tests {
         let policy = policy();
         let subject = Subject { model: "fraud".into(), version: "v2".into(), feature: Some("amount".into()) };
         let tenants = ["a".to_owned(), "b".to_owned()];
-        let texts = annotations_of(&policy, &policy.rules[1], &subject, 0.3456, &tenants, 3);
+        let reading = Reading { value: 0.3456, tenants: &tenants, tenants_red: 3, detail: None };
+        let texts = annotations_of(&policy, &policy.rules[1], &subject, &reading);
         assert_eq!(texts.summary, "`fraud` v2: PSI of `amount` is 0.346");
         assert_eq!(
             texts.description,
@@ -288,5 +312,25 @@ mod tests {
              Red tenants (3): a, b and more."
         );
         assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/feature-psi-critical.md");
+    }
+
+    #[test]
+    fn a_drift_says_what_changed() {
+        let policy = policy();
+        let rule = |name: &str| policy.rules.iter().find(|rule| rule.name == name).unwrap();
+        let subject = Subject { model: "fraud".into(), version: "v2".into(), feature: None };
+        let detail = Some("amount shifted up about 420 requests ago; also country: DE up");
+        let reading = Reading { value: 0.3456, tenants: &[], tenants_red: 0, detail };
+        let texts = annotations_of(&policy, rule("DriftCritical"), &subject, &reading);
+        assert_eq!(
+            texts.summary,
+            "`fraud` v2: amount shifted up about 420 requests ago; also country: DE up"
+        );
+        assert_eq!(
+            texts.description,
+            "Requests to `fraud` v2 are not what its baseline is made of: the largest debiased PSI is 0.346, above 0.25 \
+             for 5m. What changed: amount shifted up about 420 requests ago; also country: DE up."
+        );
+        assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/drift-critical.md");
     }
 }

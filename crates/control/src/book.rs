@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition};
+use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition, Reading};
 use crate::evaluate::{Evaluation, Holding, Subject};
 use crate::policy::{Policy, Rule, Severity};
 
@@ -60,6 +60,9 @@ pub(crate) struct Instance {
     n: u64,
     tenants: Vec<String>,
     tenants_red: usize,
+    /// What changed, in words, where the detector has found it.
+    #[serde(default)]
+    detail: Option<String>,
     #[serde(skip)]
     heard: Heard,
     #[serde(skip)]
@@ -139,6 +142,7 @@ impl AlertBook {
         instance.n = held.n;
         instance.tenants.clone_from(&held.tenants);
         instance.tenants_red = held.tenants_red;
+        instance.detail.clone_from(&held.detail);
         let fires = !instance.firing && instance.held_ms >= rule.for_ms;
         if fires {
             instance.firing = true;
@@ -283,6 +287,7 @@ impl Instance {
             n: 0,
             tenants: Vec::new(),
             tenants_red: 0,
+            detail: None,
             heard: Heard::Silent,
             touched: true,
         }
@@ -310,9 +315,12 @@ impl Instance {
                 policy,
                 rule,
                 subject,
-                self.value,
-                &self.tenants,
-                self.tenants_red,
+                &Reading {
+                    value: self.value,
+                    tenants: &self.tenants,
+                    tenants_red: self.tenants_red,
+                    detail: self.detail.as_deref(),
+                },
             ),
             fingerprint: alert::fingerprint(&labels),
             labels,
@@ -323,6 +331,7 @@ impl Instance {
     fn rule_that_was(&self, key: &Key) -> Rule {
         let condition = match key.subject.feature {
             Some(_) => crate::policy::Condition::Psi { above: 0.0, up_to: None },
+            None if self.detail.is_some() => crate::policy::Condition::Drift { above: 0.0 },
             None => crate::policy::Condition::LatencyP95Above(0.0),
         };
         Rule { name: key.rule.to_string(), severity: self.severity, condition, for_ms: 0, keep_firing_ms: 0 }
@@ -428,6 +437,7 @@ mod tests {
             value: 0.4,
             tenants: vec![],
             tenants_red: 0,
+            detail: None,
             n: 500,
         };
         let evaluation = Evaluation { holding: (0..1_100).map(held).collect(), ..Evaluation::default() };

@@ -10,8 +10,12 @@
 //! wants, or all of them if there are fewer. Where none is named, the total (`all`) is judged. Only the prod lane against
 //! the baseline is looked at: what happens to copies moves no traffic.
 //!
+//! What the sequential detector has found is judged in the same way, by model and version: see `detector`.
+//!
 //! # Latency
 //! The p95 of the prod lane over the horizon.
+
+mod detector;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -51,14 +55,16 @@ pub struct Holding {
     pub rule: usize,
     /// What it is about.
     pub subject: Subject,
-    /// PSI of the worst red tenant, or p95 in milliseconds.
+    /// PSI of the worst red tenant, the size of the drift, or p95 in milliseconds.
     pub value: f64,
     /// Red tenants, at most 50 of them, in the order of the readings; empty where no request names a tenant.
     pub tenants: Vec<String>,
     /// How many tenants are red.
     pub tenants_red: usize,
-    /// Rows behind `value`: of the feature's window, or requests in the latency horizon.
+    /// Rows behind `value`: of the feature's window, those that the detector has seen, or requests in the latency horizon.
     pub n: u64,
+    /// What changed, in words, where the detector has found it.
+    pub detail: Option<String>,
 }
 
 /// What the rules say about one set of readings. A subject in neither list has no data.
@@ -68,7 +74,7 @@ pub struct Evaluation {
     pub holding: Vec<Holding>,
     /// Conditions that were judged and do not hold: index of the rule and subject.
     pub clear: Vec<(usize, Subject)>,
-    /// Per model: tenants red for any feature by the mildest drift rule of severity warning or above.
+    /// Per model: tenants red by the mildest drift rule of severity warning or above, for any feature or by their detector.
     pub tenants_red: BTreeMap<Arc<str>, usize>,
 }
 
@@ -108,12 +114,14 @@ struct PsiRules {
     rules: Vec<PsiRule>,
     /// The lowest threshold of severity warning or above.
     alert_above: Option<f64>,
+    /// Whether there is a rule of such a severity about what the detector has found.
+    drift_alerts: bool,
 }
 
 impl PsiRules {
     fn of(policy: &Policy) -> Self {
         let mut alert_above: Option<f64> = None;
-        let mut rules = Vec::new();
+        let (mut rules, mut drift_alerts) = (Vec::new(), false);
         for (idx, rule) in policy.rules.iter().enumerate() {
             if let Condition::Psi { above, up_to } = rule.condition {
                 rules.push(PsiRule { idx, above, up_to });
@@ -121,8 +129,10 @@ impl PsiRules {
                     alert_above = Some(alert_above.map_or(above, |lowest| lowest.min(above)));
                 }
             }
+            drift_alerts |=
+                matches!(rule.condition, Condition::Drift { .. }) && rule.severity >= Severity::Warning;
         }
-        Self { rules, alert_above }
+        Self { rules, alert_above, drift_alerts }
     }
 }
 
@@ -236,6 +246,7 @@ fn judge_drift(
     let mut versions: BTreeMap<&Arc<str>, VersionTally> = BTreeMap::new();
     let fresh = versions_with_traffic(model, at_ms);
     let mut red_tenants = BTreeSet::new();
+    let mut detectors: BTreeMap<&Arc<str>, detector::Detectors<'_>> = BTreeMap::new();
     for window in &model.windows {
         if window.lane == Lane::Prod && fresh.contains(&window.version) {
             versions.entry(&window.version).or_default().add(
@@ -244,9 +255,14 @@ fn judge_drift(
                 policy.min_requests,
                 &mut red_tenants,
             );
+            detectors.entry(&window.version).or_default().add(window, policy.min_requests);
         }
     }
+    if rules.drift_alerts {
+        red_tenants.extend(detectors.values().flat_map(detector::Detectors::red));
+    }
     evaluation.tenants_red.insert(Arc::clone(&model.model), red_tenants.len());
+    detector::judge(policy, &model.model, detectors, evaluation);
     for (version, mut tally) in versions {
         let wanted = policy.tenants_red.max(1).min(tally.tenants);
         let tenants = tally.tenants;
@@ -289,6 +305,7 @@ fn judge_feature(
                     tenants: Vec::new(),
                     tenants_red: 0,
                     n,
+                    detail: None,
                 }),
                 Some(_) => evaluation.clear.push((rule.idx, subject.clone())),
                 None => {}
@@ -301,6 +318,7 @@ fn judge_feature(
                 tenants: std::mem::take(&mut red.names),
                 tenants_red: red.count,
                 n: red.n,
+                detail: None,
             });
         } else if feature.judged >= wanted || red.count + (tenants - feature.judged.min(tenants)) < wanted {
             // Enough tenants were judged, or those that were not could not make up the number anyway.
@@ -328,6 +346,7 @@ fn judge_latency(policy: &Policy, reading: &LatencyReading, evaluation: &mut Eva
                 tenants: Vec::new(),
                 tenants_red: 0,
                 n: reading.requests,
+                detail: None,
             });
         } else {
             evaluation.clear.push((rule, subject));

@@ -74,12 +74,22 @@ pub enum Condition {
         /// Upper bound, inclusive.
         up_to: Option<f64>,
     },
+    /// The sequential detector of the prod lane has found a drift whose size, the debiased PSI of the feature that changed most,
+    /// is above this.
+    Drift {
+        /// Lower bound, exclusive; 0 for every drift that matters.
+        above: f64,
+    },
     /// 95th percentile of the prod lane's latency, milliseconds, above this.
     LatencyP95Above(f64),
 }
 
 impl Policy {
-    /// The rules of mission row M20: `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber`, `LatencySpike`.
+    /// The rules of mission row M20, `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber` and `LatencySpike`, and those about what
+    /// the sequential detector has found, `DriftDetected` and `DriftCritical`.
+    ///
+    /// `DriftCritical` waits longer than `FeaturePSICritical`: where a window fills quickly, the PSI that everyone knows
+    /// decides; where it takes hours, the detector does.
     pub fn default_rules() -> Vec<Rule> {
         let psi = |above, up_to| Condition::Psi { above, up_to };
         let rule = |name: &str, severity, condition, for_secs: u64| Rule {
@@ -94,6 +104,8 @@ impl Policy {
             rule("FeaturePSICritical", Severity::Critical, psi(0.3, None), 120),
             rule("PSIAmber", Severity::Info, psi(0.1, Some(0.2)), 300),
             rule("LatencySpike", Severity::Critical, Condition::LatencyP95Above(500.0), 180),
+            rule("DriftDetected", Severity::Warning, Condition::Drift { above: 0.0 }, 0),
+            rule("DriftCritical", Severity::Critical, Condition::Drift { above: 0.25 }, 300),
         ]
     }
 }

@@ -6,6 +6,7 @@
 //! | embedded | exported |
 //! | --- | --- |
 //! | a reading may be judged | `driftline:psi:judged`: prod lane against the baseline, more than the least requests |
+//! | a detector may be judged | `driftline:drift:judged`: its drift's size, 0 for none, with more than the least requests |
 //! | tenants that must be red | `driftline:tenants:needed`: as many as the policy wants, or all there are |
 //! | red tenants make a quorum | `count(...) >= driftline:tenants:needed` |
 //! | nobody names a tenant | the tenant `all`, `unless` tenants are known |
@@ -48,6 +49,16 @@ pub fn rules_yaml(policy: &Policy) -> String {
     );
     record(
         &mut out,
+        "driftline:drift:judged",
+        &format!(
+            "max by (model, version, tenant) (\n  \
+             driftline_detector_psi{{lane=\"prod\"}}\n    \
+             and on (job, instance, model, version, lane, tenant) (requests > {})\n)",
+            policy.min_requests
+        ),
+    );
+    record(
+        &mut out,
         "driftline:tenants:needed",
         &format!(
             "clamp_max(\n  \
@@ -77,7 +88,7 @@ fn alert(out: &mut String, policy: &Policy, rule: &Rule) {
     push(out, 8, "labels:");
     push(out, 10, &format!("severity: {}", rule.severity.as_str()));
     let value = match rule.condition {
-        Condition::Psi { .. } => "{{ $value | printf \"%.3f\" }}",
+        Condition::Psi { .. } | Condition::Drift { .. } => "{{ $value | printf \"%.3f\" }}",
         Condition::LatencyP95Above(_) => "{{ $value | printf \"%.0f\" }}",
     };
     let texts = annotations(
@@ -122,16 +133,11 @@ fn expression(policy: &Policy, rule: &Rule) -> String {
                 let range = up_to.map_or_else(String::new, |up_to| format!(" <= {up_to}"));
                 format!("driftline:psi:judged{{tenant{tenants}\"all\"}} > {above}{range}")
             };
-            format!(
-                "(\n  max by (model, version, feature) ({tenants})\n    \
-                 and on (model, version, feature) (\n      \
-                 count by (model, version, feature) ({tenants})\n        \
-                 >= on (model, version) group_left () driftline:tenants:needed\n    )\n)\n\
-                 or\n(\n  max by (model, version, feature) ({total})\n    \
-                 unless on (model, version) driftline:tenants:needed\n)",
-                tenants = red("!="),
-                total = red("="),
-            )
+            quorum("model, version, feature", &red("!="), &red("="))
+        }
+        Condition::Drift { above } => {
+            let red = |tenants: &str| format!("driftline:drift:judged{{tenant{tenants}\"all\"}} > {above}");
+            quorum("model, version", &red("!="), &red("="))
         }
         Condition::LatencyP95Above(limit_ms) => format!(
             "histogram_quantile(\n  0.95,\n  \
@@ -139,6 +145,18 @@ fn expression(policy: &Policy, rule: &Rule) -> String {
             duration(policy.latency_horizon_ms.max(1_000))
         ),
     }
+}
+
+/// Holds where as many tenants are red as are needed, and for the total where no tenant is known.
+fn quorum(by: &str, tenants: &str, total: &str) -> String {
+    format!(
+        "(\n  max by ({by}) ({tenants})\n    \
+         and on ({by}) (\n      \
+         count by ({by}) ({tenants})\n        \
+         >= on (model, version) group_left () driftline:tenants:needed\n    )\n)\n\
+         or\n(\n  max by ({by}) ({total})\n    \
+         unless on (model, version) driftline:tenants:needed\n)"
+    )
 }
 
 /// A literal block of YAML.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use monitor::{
-    FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict, WindowReadings,
+    DetectorPhase, DetectorReading, DriftReading, FeatureReading, ModelReadings, Readings, ReferenceKind,
+    ReferenceState, SuspectReading, Verdict, WindowReadings,
 };
 use record::Lane;
 
@@ -51,6 +52,7 @@ pub(crate) fn reading(feature: &str, psi: f64) -> FeatureReading {
         js_divergence: psi / 10.0,
         psi_critical: 0.05,
         psi_noise: 0.01,
+        psi_debiased: (psi - 0.01).max(0.0),
         verdict: if psi > 0.05 { Verdict::Fail } else { Verdict::Pass },
     }
 }
@@ -64,6 +66,25 @@ pub(crate) fn window(version: &str, tenant: &str, requests: u64, features: &[(&s
         requests,
         last_at_ms: 0,
         features: features.iter().map(|(feature, psi)| reading(feature, *psi)).collect(),
+        detector: None,
+    }
+}
+
+/// A detector that has found a drift of this size; none for 0.
+pub(crate) fn detector(psi: f64) -> DetectorReading {
+    let suspect = SuspectReading {
+        feature: "amount".into(),
+        change: "amount shifted up".to_owned(),
+        psi,
+        severity: "moderate",
+    };
+    let drift = DriftReading { since_ms: 1, requests_ago: 420, notice: psi < 0.005, suspects: vec![suspect] };
+    DetectorReading {
+        phase: if psi > 0.0 { DetectorPhase::Drifted } else { DetectorPhase::Armed },
+        evidence_ratio: 0.5,
+        arl0: 10_000.0,
+        rows: 5_000,
+        drift: (psi > 0.0).then_some(drift),
     }
 }
 

@@ -35,3 +35,5 @@ pub use readings::{
 };
 pub use snapshot::{RestoreError, RestoreReport};
 pub use spec::{DetectorSpec, ModelSpec, PairSpec, ReferenceSpec, TenantSpec, WindowLimits};
+/// Where a detector stands.
+pub use stats::detect::Phase as DetectorPhase;

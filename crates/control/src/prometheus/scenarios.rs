@@ -10,7 +10,7 @@ use crate::book::AlertBook;
 use crate::evaluate::evaluate;
 use crate::latency::LatencyHorizon;
 use crate::policy::Policy;
-use crate::testing::{readings, window};
+use crate::testing::{detector, readings, window};
 
 /// Distance of evaluations and samples, seconds.
 pub(super) const TICK_S: usize = 15;
@@ -35,15 +35,20 @@ pub(super) struct Window {
     pub(super) tenant: &'static str,
     pub(super) requests: u64,
     pub(super) psi: Vec<(usize, f64)>,
+    /// The size of the drift that the detector has found; 0 for none.
+    pub(super) drift: Vec<(usize, f64)>,
 }
 
 const HIGH: &str = "FeaturePSIHigh";
 const CRITICAL: &str = "FeaturePSICritical";
 const AMBER: &str = "PSIAmber";
 const SPIKE: &str = "LatencySpike";
+const FOUND: &str = "DriftDetected";
+const FOUND_CRITICAL: &str = "DriftCritical";
 
 fn tenant(tenant: &'static str, requests: u64, psi: &[(usize, f64)]) -> Window {
-    Window { lane: Lane::Prod, reference: ReferenceKind::Baseline, tenant, requests, psi: psi.to_vec() }
+    let (lane, reference, drift) = (Lane::Prod, ReferenceKind::Baseline, Vec::new());
+    Window { lane, reference, tenant, requests, psi: psi.to_vec(), drift }
 }
 
 fn drift(name: &'static str, windows: Vec<Window>, checks: &[(usize, &[&'static str])]) -> Scenario {
@@ -52,7 +57,7 @@ fn drift(name: &'static str, windows: Vec<Window>, checks: &[(usize, &[&'static 
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [without_tenants(), with_tenants(), latencies()].into_iter().flatten().collect()
+    [without_tenants(), with_tenants(), detectors(), latencies()].into_iter().flatten().collect()
 }
 
 fn without_tenants() -> Vec<Scenario> {
@@ -146,6 +151,45 @@ fn with_tenants() -> Vec<Scenario> {
     ]
 }
 
+fn detectors() -> Vec<Scenario> {
+    let found = |name, requests, sizes: &[(usize, f64)]| {
+        let ticks: usize = sizes.iter().map(|phase| phase.0).sum();
+        Window { drift: sizes.to_vec(), ..tenant(name, requests, &[(ticks, 0.01)]) }
+    };
+    let red = |name| found(name, 500, &[(40, 0.15)]);
+    vec![
+        drift(
+            "a drift that was found is told at once, and is critical when it is large for 5 min",
+            vec![found("all", 500, &[(4, 0.0), (4, 0.1), (30, 0.4), (10, 0.0)])],
+            &[(45, &[]), (60, &[FOUND]), (405, &[FOUND]), (435, &[FOUND_CRITICAL, FOUND]), (660, &[])],
+        ),
+        drift("a detector that has found nothing", vec![found("all", 500, &[(40, 0.0)])], &[(330, &[])]),
+        drift("a drift in few requests", vec![found("all", 100, &[(40, 0.4)])], &[(330, &[])]),
+        drift(
+            "drifts of two tenants of four are none of the model",
+            vec![
+                found("all", 2_000, &[(40, 0.4)]),
+                red("acme"),
+                red("bolt"),
+                found("cora", 500, &[(40, 0.0)]),
+                found("dino", 500, &[(40, 0.0)]),
+            ],
+            &[(330, &[])],
+        ),
+        drift(
+            "drifts of three are",
+            vec![
+                found("all", 2_000, &[(40, 0.4)]),
+                red("acme"),
+                red("bolt"),
+                found("cora", 500, &[(40, 0.2)]),
+                found("dino", 500, &[(40, 0.0)]),
+            ],
+            &[(330, &[FOUND])],
+        ),
+    ]
+}
+
 fn latencies() -> Vec<Scenario> {
     let spike = |name, lane, phases: &[(usize, usize)], checks: &[(usize, &[&'static str])]| Scenario {
         latency: vec![(lane, phases.to_vec())],
@@ -217,6 +261,7 @@ impl Scenario {
             window.lane = one.lane;
             window.last_at_ms = now_ms;
             window.features[0].reference = one.reference;
+            window.detector = at(&one.drift, tick).map(detector);
             Some(window)
         });
         readings(now_ms, windows.collect())
@@ -235,6 +280,11 @@ impl Scenario {
                 format!("psi{{{labels}, feature=\"amount\", reference=\"{reference}\"}}"),
                 values.join(" "),
             ));
+            if !one.drift.is_empty() {
+                let values: Vec<String> =
+                    one.drift.iter().map(|(ticks, size)| format!("{size}+0x{}", ticks - 1)).collect();
+                out.push((format!("driftline_detector_psi{{{labels}}}"), values.join(" ")));
+            }
             out.push((format!("requests{{{labels}}}"), format!("{}+0x{}", one.requests, self.ticks() - 1)));
         }
         for (lane, phases) in &self.latency {

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use super::scenarios::{Scenario, TICK_S, scenarios};
 use super::*;
-use crate::alert::Alert;
+use crate::alert::{Alert, Reading, annotations_of};
+use crate::evaluate::Subject;
 use crate::policy::Severity;
 use crate::testing::policy;
 
@@ -84,23 +85,30 @@ fn write_scenario(text: &mut String, policy: &Policy, scenario: &Scenario, fired
             push(text, 8, &format!("alertname: {}", rule.name));
             push(text, 8, "exp_alerts:");
             for alert in fired[at_s / TICK_S].iter().filter(|alert| alert.name == rule.name) {
-                write_alert(text, alert);
+                write_alert(text, policy, rule, alert);
             }
         }
     }
 }
 
-fn write_alert(text: &mut String, alert: &Alert) {
+fn write_alert(text: &mut String, policy: &Policy, rule: &Rule, alert: &Alert) {
     push(text, 10, "- exp_labels:");
     for (name, value) in alert.labels.iter().filter(|(name, _)| *name != "alertname") {
         push(text, 14, &format!("{name}: {}", quoted(value)));
     }
-    // Only the embedded alert names its red tenants.
-    let description = alert.annotations.description.split(" Red tenants").next().unwrap_or_default();
+    // Only the embedded alert names its red tenants and what the detector has found.
+    let label = |name: &str| alert.labels.get(name).map(|value| value.as_str().into());
+    let subject = Subject {
+        model: label("model").unwrap_or_default(),
+        version: label("version").unwrap_or_default(),
+        feature: label("feature"),
+    };
+    let reading = Reading { value: alert.value, tenants: &[], tenants_red: 0, detail: None };
+    let annotations = annotations_of(policy, rule, &subject, &reading);
     push(text, 12, "exp_annotations:");
-    push(text, 14, &format!("summary: {}", quoted(&alert.annotations.summary)));
-    push(text, 14, &format!("description: {}", quoted(description)));
-    push(text, 14, &format!("runbook_url: {}", quoted(&alert.annotations.runbook_url)));
+    push(text, 14, &format!("summary: {}", quoted(&annotations.summary)));
+    push(text, 14, &format!("description: {}", quoted(&annotations.description)));
+    push(text, 14, &format!("runbook_url: {}", quoted(&annotations.runbook_url)));
 }
 
 /// Runs promtool over text in a folder of its own; `None` when it is not installed.
@@ -129,7 +137,7 @@ fn promtool_accepts_the_rules() {
     let rules = rules_yaml(&exported());
     let Some(result) = promtool(&["check", "rules", RULES_FILE], &[(RULES_FILE, &rules)]) else { return };
     let text = result.expect("the rules are accepted");
-    assert!(text.contains("SUCCESS: 6 rules found"), "{text}");
+    assert!(text.contains("SUCCESS: 9 rules found"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! Rules about what the sequential detector has found.
+//!
+//! A tenant is red when its own detector has found a drift that matters and is larger than the rule's limit, and its window
+//! holds more than `min_requests` requests. As with PSI, tenants make a quorum, and the total is judged where requests name
+//! none. A detector that has nothing to compare with, or is switched off, says nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use monitor::{DetectorPhase, DetectorReading, WindowReadings};
+
+use super::{Evaluation, Holding, Subject, TENANT_ALL, TENANT_NAMES_MAX};
+use crate::policy::{Condition, Policy};
+
+/// The detectors of one version.
+#[derive(Default)]
+pub(super) struct Detectors<'a> {
+    tenants: usize,
+    total: Option<Judged<'a>>,
+    judged: Vec<Judged<'a>>,
+}
+
+struct Judged<'a> {
+    window: &'a WindowReadings,
+    detector: &'a DetectorReading,
+}
+
+impl<'a> Detectors<'a> {
+    /// Counts one window in.
+    pub(super) fn add(&mut self, window: &'a WindowReadings, min_requests: u64) {
+        let is_total = *window.tenant == *TENANT_ALL;
+        self.tenants += usize::from(!is_total);
+        let detector = window.detector.as_ref().filter(|detector| detector.phase != DetectorPhase::WarmUp);
+        let Some(detector) = detector.filter(|_| window.requests > min_requests) else { return };
+        let judged = Judged { window, detector };
+        if is_total { self.total = Some(judged) } else { self.judged.push(judged) }
+    }
+
+    /// Judges the rules about drift.
+    pub(super) fn judge(&self, policy: &Policy, subject: &Subject, evaluation: &mut Evaluation) {
+        for (rule, settings) in policy.rules.iter().enumerate() {
+            let Condition::Drift { above } = settings.condition else { continue };
+            let red = |judged: &&Judged<'a>| judged.detector.psi() > above;
+            if self.tenants == 0 {
+                match &self.total {
+                    Some(total) if red(&total) => {
+                        evaluation.holding.push(held(rule, subject, total, &[]));
+                    }
+                    Some(_) => evaluation.clear.push((rule, subject.clone())),
+                    None => {}
+                }
+                continue;
+            }
+            let wanted = policy.tenants_red.max(1).min(self.tenants);
+            let reds: Vec<&Judged<'a>> = self.judged.iter().filter(red).collect();
+            let worst = reds.iter().max_by(|a, b| a.detector.psi().total_cmp(&b.detector.psi()));
+            match worst {
+                Some(worst) if reds.len() >= wanted => {
+                    evaluation.holding.push(held(rule, subject, worst, &reds));
+                }
+                _ if self.judged.len() >= wanted => evaluation.clear.push((rule, subject.clone())),
+                _ => {}
+            }
+        }
+    }
+
+    /// Tenants whose detector has found a drift that matters.
+    pub(super) fn red(&self) -> impl Iterator<Item = &'a str> {
+        self.judged.iter().filter(|judged| judged.detector.psi() > 0.0).map(|judged| &*judged.window.tenant)
+    }
+}
+
+fn held(rule: usize, subject: &Subject, worst: &Judged<'_>, reds: &[&Judged<'_>]) -> Holding {
+    Holding {
+        rule,
+        subject: subject.clone(),
+        value: worst.detector.psi(),
+        tenants: reds.iter().take(TENANT_NAMES_MAX).map(|red| red.window.tenant.to_string()).collect(),
+        tenants_red: reds.len(),
+        n: worst.detector.rows,
+        detail: worst.detector.drift.as_ref().map(|drift| drift.describe()),
+    }
+}
+
+/// Judges the detectors of a model's versions.
+pub(super) fn judge<'a>(
+    policy: &Policy,
+    model: &Arc<str>,
+    versions: BTreeMap<&'a Arc<str>, Detectors<'a>>,
+    evaluation: &mut Evaluation,
+) {
+    for (version, detectors) in versions {
+        let subject = Subject { model: Arc::clone(model), version: Arc::clone(version), feature: None };
+        detectors.judge(policy, &subject, evaluation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::evaluate;
+    use crate::testing::{detector, policy, readings, window};
+
+    fn watched(tenant: &str, requests: u64, psi: f64) -> WindowReadings {
+        WindowReadings { detector: Some(detector(psi)), ..window("v2", tenant, requests, &[("amount", 0.0)]) }
+    }
+
+    /// Rules about drift that hold and that are clear, by name.
+    fn judged(windows: Vec<WindowReadings>) -> (Vec<String>, Vec<String>) {
+        let policy = policy();
+        let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
+        let name = |rule: usize| policy.rules[rule].name.clone();
+        let holding = evaluation.holding.iter().map(|held| name(held.rule)).collect();
+        let about =
+            |(rule, _): &&(usize, Subject)| matches!(policy.rules[*rule].condition, Condition::Drift { .. });
+        (holding, evaluation.clear.iter().filter(about).map(|(rule, _)| name(*rule)).collect())
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn a_drift_in_the_total_holds_by_its_size() {
+        assert_eq!(judged(vec![watched("all", 101, 0.1)]).0, ["DriftDetected"]);
+        assert_eq!(judged(vec![watched("all", 101, 0.3)]).0, ["DriftDetected", "DriftCritical"]);
+        assert_eq!(
+            judged(vec![watched("all", 101, 0.0)]),
+            (vec![], names(&["DriftDetected", "DriftCritical"]))
+        );
+        assert_eq!(judged(vec![watched("all", 101, 0.004)]).0, NONE, "certain, and too small to matter");
+        assert_eq!(judged(vec![watched("all", 100, 0.3)]), (vec![], vec![]), "too few requests");
+        let nothing = WindowReadings { detector: None, ..watched("all", 500, 0.0) };
+        assert_eq!(judged(vec![nothing]), (vec![], vec![]), "no detector says nothing");
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_tenant_of_many_is_no_drift_of_the_model() {
+        let all = || watched("all", 900, 0.5);
+        let quiet = |tenant: &str| watched(tenant, 300, 0.0);
+        let red = |tenant: &str| watched(tenant, 300, 0.2);
+        assert_eq!(judged(vec![all(), red("a"), quiet("b"), quiet("c"), quiet("d")]).0, NONE);
+        assert_eq!(judged(vec![all(), red("a"), red("b"), red("c"), quiet("d")]).0, ["DriftDetected"]);
+        assert_eq!(judged(vec![all(), red("a"), red("b")]).0, ["DriftDetected"], "both of two");
+    }
+
+    #[test]
+    fn what_holds_says_what_changed() {
+        let policy = policy();
+        let evaluation = evaluate(&policy, &readings(1_000, vec![watched("all", 500, 0.2)]), &[]);
+        let held = &evaluation.holding[0];
+        assert_eq!(held.detail.as_deref(), Some("amount shifted up about 420 requests ago"));
+        assert_eq!((held.value, held.n, held.subject.feature.as_ref()), (0.2, 5_000, None));
+    }
+}
