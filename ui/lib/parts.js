@@ -95,6 +95,7 @@ const KINDS = /** @type {Record<string, [string, string]>} */ ({
   start: ["●", "Start"],
   hold: ["‖", "Hold"],
   approval: ["◇", "Approval"],
+  detector: ["∿", "Detector"],
 });
 
 /** What an entry of the audit trail is about. @param {string} kind */

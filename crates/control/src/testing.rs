@@ -52,6 +52,7 @@ pub(crate) fn reading(feature: &str, psi: f64) -> FeatureReading {
         js_divergence: psi / 10.0,
         psi_critical: 0.05,
         psi_noise: 0.01,
+        bins: 11,
         psi_debiased: (psi - 0.01).max(0.0),
         verdict: if psi > 0.05 { Verdict::Fail } else { Verdict::Pass },
     }
@@ -84,6 +85,7 @@ pub(crate) fn detector(psi: f64) -> DetectorReading {
         evidence_ratio: 0.5,
         arl0: 10_000.0,
         rows: 5_000,
+        alarms: u64::from(psi > 0.0),
         drift: (psi > 0.0).then_some(drift),
     }
 }

@@ -107,6 +107,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
         psi_critical: f64::NAN,
         psi_noise: f64::NAN,
         psi_debiased: f64::NAN,
+        bins: 0,
         verdict: Verdict::Inconclusive,
     };
     let Some(reference) = pair.reference else { return reading };
@@ -114,6 +115,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
     let Some((psi, js)) = stats::psi_and_js(bins, reference, pair.current) else { return reading };
     let used = used_bins(bins, reference, pair.current);
     reading.psi = psi;
+    reading.bins = used;
     reading.js_divergence = js;
     reading.psi_critical = criticals.critical(used, pair.n, pair.reference_n);
     reading.psi_noise = stats::psi_noise(used, pair.n, pair.reference_n);

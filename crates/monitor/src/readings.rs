@@ -132,8 +132,17 @@ pub struct FeatureReading {
     pub psi_noise: f64,
     /// The PSI of smoothed shares less what chance adds to it on average, at least 0: the size of the difference.
     pub psi_debiased: f64,
+    /// Bins that took part: with `missing` and `other` only where a side has rows there.
+    pub bins: usize,
     /// Pass, Fail or Inconclusive.
     pub verdict: Verdict,
+}
+
+impl FeatureReading {
+    /// The probability that chance alone gives as large a PSI, from the asymptotic distribution; `None` without a PSI.
+    pub fn psi_p_value(&self) -> Option<f64> {
+        stats::psi_p_value(self.psi, self.bins, self.n, self.reference_n)
+    }
 }
 
 /// The two histograms behind a [`FeatureReading`], made on demand.

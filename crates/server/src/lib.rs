@@ -17,6 +17,7 @@ mod health;
 mod intake;
 mod llm;
 mod metrics_actions;
+mod metrics_detectors;
 mod metrics_logs;
 mod metrics_page;
 mod metrics_sources;

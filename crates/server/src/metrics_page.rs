@@ -68,6 +68,7 @@ pub(crate) struct AlertMetrics {
 pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     let mut page = Exposition::new(format);
     drift(&mut page, input.readings);
+    crate::metrics_detectors::render(&mut page, input.readings);
     crate::pairs::render(&mut page, input.pairs);
     traffic(&mut page, &input.gateway);
     copies(&mut page, &input.gateway);
@@ -93,7 +94,7 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
 type DriftGauge = (&'static str, &'static str, fn(&FeatureReading) -> f64);
 
 /// The gauges with one series per model, version, lane, tenant, feature and reference.
-const DRIFT_GAUGES: [DriftGauge; 4] = [
+const DRIFT_GAUGES: [DriftGauge; 5] = [
     ("psi", "Population stability index of the window against its reference (natural logarithm).", |r| r.psi),
     (
         "js_divergence",
@@ -104,6 +105,11 @@ const DRIFT_GAUGES: [DriftGauge; 4] = [
         "driftline_psi_critical",
         "PSI that a window of this size exceeds by chance alone in alpha of cases.",
         |r| r.psi_critical,
+    ),
+    (
+        "driftline_psi_debiased",
+        "PSI of smoothed shares less what chance adds to it on average: the size of the difference.",
+        |r| r.psi_debiased,
     ),
     ("driftline_drift_verdict", "0 no more than noise, 1 more than noise, -1 too little data to say.", |r| {
         match r.verdict {

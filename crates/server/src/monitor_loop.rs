@@ -68,6 +68,10 @@ pub(crate) enum Command {
         limit: usize,
         reply: oneshot::Sender<Vec<TopPairs>>,
     },
+    ResetDetectors {
+        model: String,
+        reply: oneshot::Sender<bool>,
+    },
     BeginDrill {
         model: String,
         reply: oneshot::Sender<bool>,
@@ -362,6 +366,7 @@ impl MonitorLoop {
             Command::TopPairs { model, version, limit, reply } => {
                 drop(reply.send(self.pairs.top(&model, version.as_deref(), limit)));
             }
+            Command::ResetDetectors { model, reply } => drop(reply.send(self.engine.reset_detectors(&model))),
             Command::BeginDrill { model, reply } => drop(reply.send(self.engine.begin_drill(&model).is_ok())),
             Command::DrillRows { model, psi, rows, seed, reply } => {
                 drop(reply.send(self.engine.drill_rows(&model, psi, rows, seed)));

@@ -166,6 +166,7 @@ impl View<'_> {
         });
         out["health"] =
             json!({ "level": health.level, "text": health.text, "since": health.since_ms.map(rfc3339) });
+        out["detector"] = window.and_then(|w| w.detector.as_ref()).map(crate::admin::detector::shown).into();
         out["lanes"] = lanes(plane, &status.model, &self.traffic, &self.rates).into();
         out["copies"] = copies_of(&self.traffic, &status.model);
         out

@@ -243,6 +243,8 @@ mod tests {
             js_divergence: 0.0,
             psi_critical: 0.02,
             psi_noise: 0.01,
+            psi_debiased: 0.0,
+            bins: 11,
             verdict: Verdict::Fail,
         }
     }
@@ -256,6 +258,7 @@ mod tests {
             requests: 1_000,
             last_at_ms: 0,
             features: vec![reading("age", 0.1), reading("amount", 0.3), reading("odd", f64::NAN)],
+            detector: None,
         };
         let model = ModelReadings {
             model: "fraud".into(),

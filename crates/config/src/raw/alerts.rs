@@ -12,8 +12,8 @@ use crate::text::{Link, Span};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Alerts {
-    /// Changes to the rules `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber` and `LatencySpike`, and rules of your own.
-    /// A rule of your own needs `when` and `above`.
+    /// Changes to the rules `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber`, `LatencySpike`, `DriftDetected` and
+    /// `DriftCritical`, and rules of your own. A rule of your own needs `when` and, but for `when: drift`, `above`.
     pub(crate) rules: Named<Rules, Rule>,
     /// A window judges only when it holds more requests than this.
     #[schemars(range(min = 0, max = 10_000_000))]
@@ -66,8 +66,8 @@ impl Default for Alerts {
 pub(crate) struct Rule {
     /// What a rule of your own looks at.
     pub(crate) when: Option<RuleWhen>,
-    /// Threshold, exclusive: a PSI, or milliseconds for a latency.
-    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1e9))]
+    /// Threshold, exclusive: a PSI, milliseconds for a latency, for a drift its size, of which 0 means any.
+    #[schemars(extend("minimum" = 0, "maximum" = 1e9))]
     pub(crate) above: Option<f64>,
     /// Upper bound of a PSI band, inclusive.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1e9))]
@@ -93,6 +93,8 @@ pub(crate) enum RuleWhen {
     Psi,
     /// 95th percentile of the prod lane's latency, in milliseconds.
     LatencyP95,
+    /// What the sequential detector of the prod lane has found; its size is the debiased PSI of the feature that changed most.
+    Drift,
 }
 
 /// How bad an alert is.

@@ -6,6 +6,7 @@
 
 mod actuators;
 mod alerts;
+mod detector;
 mod follow;
 mod kafka;
 mod limits;
@@ -28,6 +29,7 @@ pub(crate) use actuators::{
     Actuator, Aws, CommandSwitch, HttpSwitch, Kserve, KserveMode, Kube, Ssm, Terraform, Vertex,
 };
 pub(crate) use alerts::{Alerts, ModelRollback, Rollback, Rule, RuleWhen};
+pub(crate) use detector::{DetectorDetail, DriftDetector};
 pub(crate) use follow::Follow;
 pub(crate) use kafka::{
     KafkaCompression, KafkaField, KafkaFormat, KafkaLog, KafkaLogKey, KafkaMechanism, KafkaSasl, KafkaSource,

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::raw::{
-    AnyText, Budget, Follow, Headers, ModelRollback, Named, Names, Pairs, ShadowMode, ShadowRole,
+    AnyText, Budget, DriftDetector, Follow, Headers, ModelRollback, Named, Names, Pairs, ShadowMode,
+    ShadowRole,
 };
 use crate::text::{FileName, HeaderText, HostText, MethodText, Name, PathText, PrefixText, Span, Url};
 
@@ -56,6 +57,8 @@ pub(crate) struct Model {
     /// Requests per window, or more about it.
     #[serde(default)]
     pub(crate) window: Window,
+    /// The sequential detector, which finds drift long before a window is full; `false` for none.
+    pub(crate) detector: Option<DriftDetector>,
     /// Whether critical alerts roll this model back. The start value: it can be switched while running.
     #[serde(default = "default_true")]
     pub(crate) auto_rollback: bool,

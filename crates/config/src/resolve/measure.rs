@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use monitor::profile::{FeatureProfile, Profile};
-use monitor::{ModelSpec, PairSpec, ReferenceSpec, TenantSpec};
+use monitor::{DetectorSpec, ModelSpec, PairSpec, ReferenceSpec, TenantSpec};
 use record::{DecoderSpec, Extract, Privacy};
 use stats::{BinningRule, RangeRule};
 
 use crate::raw::{
-    Baseline, Binning, BinningRange, BinningType, File, Model, Pairs, PairsDetail, Prediction, Shadow,
-    ShadowMode, Tenant, default_learn,
+    Baseline, Binning, BinningRange, BinningType, DetectorDetail, DriftDetector, File, Model, Pairs,
+    PairsDetail, Prediction, Shadow, ShadowMode, Tenant, default_learn,
 };
 use crate::resolve::{Context, files, privacy};
 use crate::suggest::did_you_mean;
@@ -59,6 +59,7 @@ fn one(
         alpha: window.significance,
         tenants: tenants(file, model, at, context),
         limits: file.limits.windows(),
+        detector: detector(model, at, context),
         pairs: pairs(model),
         reference,
         include,
@@ -83,6 +84,30 @@ fn pairs(model: &Model) -> Option<PairSpec> {
         max_disagreement: detail.max_disagreement,
         max_wait: detail.max_wait.0,
     })
+}
+
+/// On unless it is off. With the window before the current one as reference there is nothing that stands still.
+fn detector(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> DetectorSpec {
+    let detail = match &model.detector {
+        Some(DriftDetector::Off(_)) => return DetectorSpec { enabled: false, ..DetectorSpec::default() },
+        Some(DriftDetector::Detail(detail)) => {
+            if matches!(model.baseline, Some(Baseline::PreviousWindow(_))) {
+                let message =
+                    "with `baseline: previous-window` the detector has no reference that stands still";
+                let hint = "take `detector` out, or give a profile or `learn` as `baseline`";
+                context.sink.warning(&at.key("detector"), message).hint(hint);
+            }
+            *detail
+        }
+        None => DetectorDetail::default(),
+    };
+    DetectorSpec {
+        enabled: true,
+        false_alarm_every: detail.false_alarm_every.0,
+        tenants: detail.tenants,
+        min_effect: detail.min_effect,
+        strict: detail.strict,
+    }
 }
 
 fn decoder(model: &Model, reference: &ReferenceSpec) -> DecoderSpec {

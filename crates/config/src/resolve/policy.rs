@@ -105,6 +105,7 @@ fn changed(rule: &Rule, raw: &raw::Rule, at: &Cursor<'_>, context: &mut Context<
     let when = match rule.condition {
         Condition::Psi { .. } => RuleWhen::Psi,
         Condition::LatencyP95Above(_) => RuleWhen::LatencyP95,
+        Condition::Drift { .. } => RuleWhen::Drift,
     };
     if raw.when.is_some_and(|given| given != when) {
         let message = format!("what `{}` looks at cannot be changed", rule.name);
@@ -112,7 +113,7 @@ fn changed(rule: &Rule, raw: &raw::Rule, at: &Cursor<'_>, context: &mut Context<
     }
     let (above, up_to) = match rule.condition {
         Condition::Psi { above, up_to } => (above, up_to),
-        Condition::LatencyP95Above(above) => (above, None),
+        Condition::LatencyP95Above(above) | Condition::Drift { above } => (above, None),
     };
     let condition = condition(when, raw.above.unwrap_or(above), raw.up_to.or(up_to), at, context);
     Rule {
@@ -133,12 +134,14 @@ fn added(
     context: &mut Context<'_, '_>,
 ) -> Option<Rule> {
     let Some(when) = raw.when else {
-        let hint = did_you_mean(name, known.iter().map(|rule| rule.name.as_str()))
-            .unwrap_or_else(|| "a rule of your own needs `when: psi` or `when: latency_p95`".to_owned());
+        let hint = did_you_mean(name, known.iter().map(|rule| rule.name.as_str())).unwrap_or_else(|| {
+            "a rule of your own needs `when: psi`, `when: latency_p95` or `when: drift`".to_owned()
+        });
         context.sink.error_at_key(at, format!("there is no alert `{name}` to change")).hint(hint);
         return None;
     };
-    let Some(above) = raw.above else {
+    let any_drift = (when == RuleWhen::Drift).then_some(0.0);
+    let Some(above) = raw.above.or(any_drift) else {
         let hint = "`above: 0.2` for a PSI, `above: 500` for milliseconds";
         context.sink.error_at_key(at, "a rule of your own needs a threshold, `above`").hint(hint);
         return None;
@@ -162,6 +165,10 @@ fn condition(
     let up_to_at = at.key("up_to");
     match when {
         RuleWhen::Psi => {
+            if above <= 0.0 {
+                let message = "a PSI is above 0 by chance alone";
+                context.sink.error(&at.key("above"), message).hint("0.1 is a slight change, 0.2 a large one");
+            }
             if up_to.is_some_and(|up_to| up_to <= above) {
                 let at = if up_to_at.is_set() { up_to_at } else { at.key("above") };
                 let message = format!("the band from {above} up to {} is empty", up_to.unwrap_or_default());
@@ -169,9 +176,15 @@ fn condition(
             }
             Condition::Psi { above, up_to }
         }
-        RuleWhen::LatencyP95 => {
+        RuleWhen::LatencyP95 | RuleWhen::Drift => {
             if up_to_at.is_set() {
                 context.sink.error(&up_to_at, "`up_to` is only for rules about PSI");
+            }
+            if when == RuleWhen::Drift {
+                return Condition::Drift { above };
+            }
+            if above <= 0.0 {
+                context.sink.error(&at.key("above"), "a latency is always above 0 ms");
             }
             Condition::LatencyP95Above(above)
         }

@@ -183,7 +183,11 @@ models: { m: { versions: { a: http://localhost:8080, b: http://127.0.0.1:9464, c
         top("unknown alert", "alerts: { rules: { FeaturePSIHi: { above: 1 }, Mine: { above: 1 } } }"),
         top("new alert", "alerts: { rules: { Mine: { when: psi }, Yours: { when: latency_p95, above: 1, up_to: 2 } } }"),
         top("empty band", "alerts: { rules: { PSIAmber: { above: 0.2 }, FeaturePSIHigh: { when: latency_p95 } } }"),
-        top("nothing critical", "alerts: { rules: { FeaturePSICritical: { enabled: false }, LatencySpike: { severity: info } } }"),
+        top("nothing critical", "alerts: { rules: { FeaturePSICritical: { enabled: false }, DriftCritical: { enabled: false }, LatencySpike: { severity: info } } }"),
+        top("thresholds of nothing", "alerts: { rules: { A: { when: psi, above: 0 }, B: { when: latency_p95, above: 0 }, C: { when: drift, above: 0, up_to: 1 } } }"),
+        model("detector", "detector: true"),
+        model("detector's settings", "detector: { false_alarm_every: 1m, min_effect: 2, windows: 3 }"),
+        model("nothing stands still", "baseline: previous-window, detector: { tenants: 3 }"),
         top("certificates", "tls: { cert_file: none.crt, key_file: Cargo.toml }"),
     ]));
 }

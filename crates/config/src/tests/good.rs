@@ -206,12 +206,29 @@ alerts:
     PSIAmber: {{ enabled: false }}
     SlowModel: {{ when: latency_p95, above: 900, severity: critical, for: 30s }}
     Band: {{ when: psi, above: 0.1, up_to: 0.3, keep_firing_for: 2m }}
+    DriftDetected: {{ severity: critical, for: 10m }}
+    DriftCritical: {{ enabled: false }}
+    Found: {{ when: drift }}
 "
     ))
     .settings;
     let rules = &settings.policy.rules;
     let names: Vec<&str> = rules.iter().map(|rule| &*rule.name).collect();
-    assert_eq!(names, ["FeaturePSIHigh", "FeaturePSICritical", "LatencySpike", "SlowModel", "Band"]);
+    assert_eq!(
+        names,
+        [
+            "FeaturePSIHigh",
+            "FeaturePSICritical",
+            "LatencySpike",
+            "DriftDetected",
+            "SlowModel",
+            "Band",
+            "Found"
+        ]
+    );
+    assert_eq!((rules[3].severity, rules[3].for_ms), (Severity::Critical, 600_000));
+    assert_eq!(rules[6].condition, Condition::Drift { above: 0.0 });
+    let rules = [&rules[..3], &rules[4..]].concat();
     assert_eq!(rules[0].condition, Condition::Psi { above: 0.25, up_to: None });
     assert_eq!((rules[0].for_ms, rules[0].severity), (0, Severity::Warning));
     assert_eq!(rules[3].condition, Condition::LatencyP95Above(900.0));
@@ -224,6 +241,18 @@ alerts:
     let model = &settings.policy.models[0];
     assert_eq!((model.mode, model.cooldown_ms, model.max_rollbacks), (RollbackMode::Observe, 60_000, 1));
     assert_eq!((settings.policy.tenants_red, model.max_rollbacks_per_ms), (5, 3_600_000));
+}
+
+#[test]
+fn the_detector_is_on_unless_it_is_switched_off() {
+    let detector = |model: &str| {
+        let text = format!("models: {{ m: {{ versions: {{ v: http://a:1 }}, active: v, {model} }} }}\n");
+        good(&text).settings.monitor[0].detector.clone()
+    };
+    assert_eq!(detector("auto_rollback: false"), monitor::DetectorSpec::default());
+    assert!(!detector("auto_rollback: false, detector: false").enabled);
+    let own = detector("auto_rollback: false, detector: { false_alarm_every: 7d, tenants: 0, strict: true }");
+    assert_eq!((own.false_alarm_every.as_secs(), own.tenants, own.strict), (604_800, 0, true));
 }
 
 #[test]

@@ -39,10 +39,12 @@ pub enum EventKind {
     Hold,
     /// A rollback waits for approval, or what came of it.
     Approval,
+    /// A person took note of what the detectors have found.
+    Detector,
 }
 
 impl EventKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Rollback,
         Self::Promote,
         Self::Toggle,
@@ -55,6 +57,7 @@ impl EventKind {
         Self::Start,
         Self::Hold,
         Self::Approval,
+        Self::Detector,
     ];
 
     /// As it is stored and served.
@@ -72,6 +75,7 @@ impl EventKind {
             Self::Start => "start",
             Self::Hold => "hold",
             Self::Approval => "approval",
+            Self::Detector => "detector",
         }
     }
 }

@@ -108,6 +108,8 @@ fn yaml(values: &Yaml<'_>) -> String {
         let what = match rule.condition {
             Condition::Psi { above, up_to: None } => format!("PSI above {above}"),
             Condition::Psi { above, up_to: Some(up_to) } => format!("PSI above {above} and at most {up_to}"),
+            Condition::Drift { above } if above > 0.0 => format!("a drift above {above} was found"),
+            Condition::Drift { .. } => "a drift was found".to_owned(),
             Condition::LatencyP95Above(limit) => format!("p95 above {limit} ms"),
         };
         let (hold, keep) = (short(rule.for_ms), short(rule.keep_firing_ms));

@@ -33,7 +33,7 @@ impl Limits {
         });
         let slow = lowest(|condition, _| match condition {
             Condition::LatencyP95Above(limit) => Some(*limit),
-            Condition::Psi { .. } => None,
+            Condition::Psi { .. } | Condition::Drift { .. } => None,
         });
         Self { amber: amber.unwrap_or(0.1), red: red.unwrap_or(0.2), slow_ms: slow.unwrap_or(500.0) }
     }

@@ -140,6 +140,7 @@ impl Live {
             evidence_ratio: self.detector.evidence_ratio(),
             arl0: self.arl0,
             rows: self.detector.rows(),
+            alarms: self.alarms,
             drift: self.drift(watch).filter(|_| phase == Phase::Drifted),
         }
     }

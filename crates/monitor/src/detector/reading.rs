@@ -16,6 +16,8 @@ pub struct DetectorReading {
     pub arl0: f64,
     /// Rows seen.
     pub rows: u64,
+    /// Alarms raised, later ones about more features of the same drift included.
+    pub alarms: u64,
     /// The drift that goes on.
     pub drift: Option<DriftReading>,
 }

@@ -37,7 +37,7 @@ pub(super) struct Why {
 }
 
 impl Why {
-    fn actor(&self, caller: &Actor) -> String {
+    pub(super) fn actor(&self, caller: &Actor) -> String {
         Self::named(&self.actor, caller)
     }
 
@@ -46,7 +46,7 @@ impl Why {
         if name.is_empty() { caller.0.clone() } else { format!("{name} ({})", caller.0) }
     }
 
-    fn reason(&self) -> &str {
+    pub(super) fn reason(&self) -> &str {
         if self.reason.is_empty() { "no reason given" } else { &self.reason }
     }
 }

@@ -17,6 +17,7 @@ mod approve;
 mod assets;
 mod change;
 mod cloudevents;
+pub(crate) mod detector;
 mod drill;
 mod embeddings;
 mod error;
@@ -96,6 +97,7 @@ fn router(plane: Arc<Plane>, joins: Arc<Joins>, feed: Arc<live::Feed>) -> Router
         .route("/approve", post(approve::approve))
         .route("/reject", post(approve::reject))
         .route("/retrain", post(change::retrain))
+        .route("/detector/reset", post(detector::reset))
         .route("/drill", get(drill::progress).post(drill::start));
     Router::new()
         .route("/", get(assets::index))

@@ -214,6 +214,7 @@ fn full_drift(
         "model": &*model.model, "version": &*window.version, "lane": window.lane, "tenant": &*window.tenant,
         "requests": window.requests, "at": rfc3339(at_ms), "last_request_at": rfc3339(window.last_at_ms),
         "reference": model.reference, "features": features,
+        "detector": window.detector.as_ref().map(super::detector::shown),
     })
 }
 
@@ -227,6 +228,8 @@ fn feature(reading: &FeatureReading, histogram: Option<&FeatureHistogram>) -> Va
         "js_distance": reading.js_divergence.max(0.0).sqrt(),
         "psi_critical": reading.psi_critical,
         "psi_noise": reading.psi_noise,
+        "psi_debiased": reading.psi_debiased,
+        "psi_p_value": reading.psi_p_value(),
         "verdict": reading.verdict,
         "n": reading.n,
         "reference_n": reading.reference_n,
