@@ -33,6 +33,30 @@ impl AlertState {
     }
 }
 
+/// What an alert's value is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// A PSI.
+    #[default]
+    Psi,
+    /// The size of a drift that the sequential detector has found: a debiased PSI.
+    Drift,
+    /// A 95th percentile of latency, milliseconds.
+    LatencyP95,
+}
+
+impl Measure {
+    /// What a rule's values are.
+    pub(crate) const fn of(condition: &Condition) -> Self {
+        match condition {
+            Condition::Psi { .. } => Self::Psi,
+            Condition::Drift { .. } => Self::Drift,
+            Condition::LatencyP95Above(_) => Self::LatencyP95,
+        }
+    }
+}
+
 /// One alert about one model's version and, for drift, feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
@@ -48,6 +72,8 @@ pub struct Alert {
     pub since_ms: i64,
     /// PSI of the worst red tenant, the size of a drift, or p95 in milliseconds, when it last held.
     pub value: f64,
+    /// What `value` is.
+    pub measure: Measure,
     /// Rows behind `value`.
     pub n: u64,
     /// Red tenants, at most 50; empty where no request names a tenant.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition, Reading};
+use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition, Measure, Reading};
 use crate::evaluate::{Evaluation, Holding, Subject};
 use crate::policy::{Policy, Rule, Severity};
 
@@ -307,6 +307,7 @@ impl Instance {
             state: if self.firing { AlertState::Firing } else { AlertState::Pending },
             since_ms: self.since_ms,
             value: self.value,
+            measure: Measure::of(&rule.condition),
             n: self.n,
             tenants: self.tenants.clone(),
             tenants_red: self.tenants_red,

@@ -15,6 +15,7 @@ mod dashboard;
 mod data_capture;
 mod demo;
 mod detect;
+mod detector;
 mod drift_and_alerts;
 mod drill;
 mod embeddings;

@@ -261,6 +261,7 @@ mod tests {
             state: AlertState::Firing,
             since_ms: 1_000,
             value,
+            measure: control::Measure::Psi,
             n: 1_000,
             tenants: Vec::new(),
             tenants_red: 0,

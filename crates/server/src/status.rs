@@ -199,6 +199,7 @@ pub(crate) fn alert(alert: &Alert) -> Value {
         "state": alert.state,
         "since": rfc3339(alert.since_ms),
         "value": alert.value,
+        "measure": alert.measure,
         "labels": alert.labels,
         "tenants": alert.tenants,
         "tenants_red": alert.tenants_red,

@@ -159,7 +159,8 @@ fn described(alerts: &[&AlertView]) -> String {
     for alert in alerts {
         let value = match &alert.feature {
             Some(feature) => format!("{feature} {:.2}", alert.value),
-            None => milliseconds(alert.value),
+            None if alert.is_time => milliseconds(alert.value),
+            None => format!("{:.2}", alert.value),
         };
         values.entry(&alert.name).or_default().push(value);
     }
@@ -204,6 +205,7 @@ mod tests {
                 since: self.at(since_ms),
                 version: NEW.to_owned(),
                 feature: feature.map(str::to_owned),
+                is_time: feature.is_none(),
                 value: if feature.is_some() { 0.5625 } else { 519.4 },
                 tenants: feature.map(|_| vec!["globex".to_owned(), "acme".to_owned()]).unwrap_or_default(),
             }

@@ -43,6 +43,8 @@ pub(super) struct AlertView {
     pub(super) since: Instant,
     pub(super) version: String,
     pub(super) feature: Option<String>,
+    /// Of a latency.
+    pub(super) is_time: bool,
     /// PSI of the worst red tenant, or p95 in milliseconds.
     pub(super) value: f64,
     pub(super) tenants: Vec<String>,
@@ -159,6 +161,7 @@ fn alert_view(clock: &Clock, alert: &Value) -> Option<AlertView> {
         since: clock.read(&alert["since"])?,
         version: text(&alert["labels"]["version"]),
         feature: alert["labels"]["feature"].as_str().map(str::to_owned),
+        is_time: alert["measure"] == "latency_p95",
         value: alert["value"].as_f64().unwrap_or(f64::NAN),
         tenants: list(&alert["tenants"]).map(text).collect(),
     })
