@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::backtest::BacktestArgs;
 use crate::baseline::BaselineArgs;
 use crate::compare::CompareArgs;
 use crate::demo::DemoArgs;
@@ -59,6 +60,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  driftline detect --reference train.csv --arl 100000 < today.csv\n  tail -f requests.jsonl | driftline detect --reference train.parquet --exclude id,label"
     )]
     Detect(DetectArgs),
+    /// Play recorded inferences to a policy: which alarms and rollbacks it would have made, and when
+    #[command(
+        after_help = "Examples:\n  driftline backtest -c changed.yaml logs/*.jsonl.gz\n  driftline backtest -c driftline.yaml --shuffle logs/prod.jsonl"
+    )]
+    Backtest(BacktestArgs),
     /// Build a reference profile from data files
     #[command(
         after_help = "Example:\n  driftline baseline train.parquet -o fraud-baseline.json --name fraud --exclude id,label"

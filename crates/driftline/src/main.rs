@@ -3,6 +3,7 @@
 //! Exit codes everywhere: 0 fine, 1 drift found or a check failed, 2 usage or configuration error.
 
 mod admin_client;
+mod backtest;
 mod baseline;
 mod cli;
 mod compare;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Example(args) => demo::example::run(args),
         Command::Compare(args) => output::with_stdout(|out| compare::run(args, out)),
         Command::Detect(args) => output::with_stdout(|out| detect::run(args, out)),
+        Command::Backtest(args) => output::with_stdout(|out| backtest::run(args, out)),
         Command::Baseline(args) => output::with_stdout(|out| baseline::run(args, out)),
         Command::Replay(args) => replay::run(args),
         Command::Drill(args) => drill::run(args),

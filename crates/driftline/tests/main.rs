@@ -8,6 +8,7 @@
 mod actions;
 mod alertmanager_server;
 mod all_sources;
+mod backtest;
 mod canary;
 mod contract_metrics;
 mod control;

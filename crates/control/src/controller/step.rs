@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::news::News;
 use super::proposal::Draft;
 use super::{Controller, Intent, SELF};
-use crate::alert::{Alert, AlertChange, AlertTransition};
+use crate::alert::{Alert, AlertChange, AlertTransition, Measure};
 use crate::decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::StoreError;
@@ -68,12 +68,15 @@ impl Controller {
     /// Says nothing about the drift of a version that traffic was taken from: its windows stand still, and what they show
     /// must neither fire nor resolve anything any more. A latency's horizon runs empty by itself.
     fn silence_left(&self, evaluation: &mut Evaluation, readings: &Readings) {
-        let left = |subject: &Subject| {
+        let rules = &self.policy.rules;
+        let left = |rule: usize, subject: &Subject| {
+            let about = rules.get(rule).map(|rule| Measure::of(&rule.condition));
             let entry = self.models.iter().find(|entry| entry.policy.name == subject.model);
-            subject.feature.is_some() && entry.is_some_and(|entry| entry.has_left(&subject.version, readings))
+            about != Some(Measure::LatencyP95)
+                && entry.is_some_and(|entry| entry.has_left(&subject.version, readings))
         };
-        evaluation.holding.retain(|held| !left(&held.subject));
-        evaluation.clear.retain(|(_, subject)| !left(subject));
+        evaluation.holding.retain(|held| !left(held.rule, &held.subject));
+        evaluation.clear.retain(|(rule, subject)| !left(*rule, subject));
     }
 
     /// An alert that is over takes what is remembered of its episodes with it.

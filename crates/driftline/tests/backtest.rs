@@ -1,0 +1,138 @@
+//! Belongs here: recorded inferences through a policy.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::support::instance::Folder;
+use crate::support::rows::{Row, ordinary, shifted};
+use crate::support::run;
+
+const CONFIG: &str = "models:
+  fraud:
+    versions: { v2: http://127.0.0.1:9, v1: http://127.0.0.1:9 }
+    active: v2
+    stable: v1
+    baseline: { learn: 1000 }
+retrain:
+  night: { http: { url: http://127.0.0.1:9/train } }
+";
+
+/// One record, the `n`th second of a day.
+fn line(n: usize, row: &Row, latency_ms: f64) -> String {
+    let at = format!("2026-01-31T{:02}:{:02}:{:02}Z", n / 3_600, n / 60 % 60, n % 60);
+    let features = json!({ "amount": row.amount, "country": row.country });
+    json!({ "ts": at, "model": "fraud", "version": "v2", "features": features, "latency_ms": latency_ms })
+        .to_string()
+}
+
+/// 2 000 ordinary requests, one a second, then as many that are shifted.
+fn lines() -> String {
+    let row = |n: usize| if n < 2_000 { ordinary(n) } else { shifted(n) };
+    (0..4_000).fold(String::new(), |mut text, n| {
+        // Writing to a String cannot fail.
+        let _ok = writeln!(text, "{}", line(n, &row(n), 5.0));
+        text
+    })
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(text.as_bytes()).unwrap();
+    gz.finish().unwrap()
+}
+
+fn events<'a>(document: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    document["events"].as_array().unwrap().iter().filter(move |event| event["event"] == kind)
+}
+
+#[test]
+fn what_was_recorded_is_played_to_the_policy() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    std::fs::write(folder.path().join("records.jsonl.gz"), packed(&lines())).unwrap();
+    let outcome = run(folder.path(), &["backtest", "records.jsonl.gz", "--format", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((&document["records"], &document["skipped"]), (&json!(4_000), &json!({})));
+    let firing: Vec<&Value> = events(&document, "firing").collect();
+    let first = firing[0];
+    assert_eq!((&first["alert"], &first["model"]), (&json!("DriftDetected"), &json!("fraud")));
+    assert!(first["text"].as_str().unwrap().contains("amount"), "{first:#}");
+    // The first shifted request is the 2 000th: 33 min 20 s after midnight.
+    assert!(first["at"].as_str().unwrap().starts_with("2026-01-31T00:33:"), "{first:#}");
+    assert!(firing.iter().any(|event| event["alert"] == "FeaturePSICritical"), "{firing:#?}");
+    let rollbacks: Vec<&Value> = events(&document, "rollback").collect();
+    assert_eq!(rollbacks.len(), 1, "a rollback answers everything that fires: {rollbacks:#?}");
+    assert_eq!((&rollbacks[0]["from"], &rollbacks[0]["to"]), (&json!("v2"), &json!("v1")));
+    assert!(rollbacks[0]["at"].as_str().unwrap() > first["at"].as_str().unwrap());
+    assert_eq!(events(&document, "retrain").count(), 1);
+    assert_eq!(document["rollbacks"], json!({ "fraud": 1 }));
+
+    let text = run(folder.path(), &["backtest", "records.jsonl.gz"]).expect(1).stdout;
+    assert!(text.contains("fraud: DriftDetected (warning) fires: `fraud` v2: amount"), "{text}");
+    assert!(text.contains("fraud: ROLLBACK v2 -> v1"), "{text}");
+    assert!(text.contains("4000 records from 2026-01-31T00:00:00Z"), "{text}");
+    assert!(text.contains("fraud: 1 rollbacks"), "{text}");
+}
+
+#[test]
+fn another_policy_would_have_done_something_else() {
+    let folder = Folder::new();
+    let rules =
+        "alerts: { rules: { FeaturePSICritical: { above: 99 }, DriftCritical: { enabled: false } } }\n";
+    folder.write("driftline.yaml", &format!("{CONFIG}{rules}"));
+    folder.write("records.jsonl", &lines());
+    let outcome = run(folder.path(), &["backtest", "records.jsonl", "--format", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(events(&document, "rollback").count(), 0);
+    assert!(events(&document, "firing").any(|event| event["alert"] == "FeaturePSIHigh"));
+}
+
+#[test]
+fn mixed_records_have_no_drift_left() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    folder.write("records.jsonl", &lines());
+    let run =
+        || run(folder.path(), &["backtest", "--shuffle", "--seed", "7", "records.jsonl"]).expect(0).stdout;
+    let text = run();
+    assert!(text.contains("No alert would have fired."), "{text}");
+    assert_eq!(text, run(), "one seed, one order");
+}
+
+#[test]
+fn slow_answers_are_played_as_well() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    let slow = |n: usize| if n < 1_500 { 20.0 } else { 700.0 };
+    let text: String = (0..2_000).map(|n| line(n, &ordinary(n), slow(n)) + "\n").collect();
+    folder.write("records.jsonl", &text);
+    let outcome = run(folder.path(), &["backtest", "records.jsonl", "--format", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let alerts: Vec<&Value> = events(&document, "firing").map(|event| &event["alert"]).collect();
+    assert_eq!(alerts, [&json!("LatencySpike")]);
+    assert_eq!(events(&document, "rollback").count(), 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    folder.write(
+        "records.jsonl",
+        "{\"model\":\"fraud\",\"features\":{\"amount\":1}}\nno json\n{\"model\":\"other\",\"features\":{}}\n",
+    );
+    let outcome = run(folder.path(), &["backtest", "records.jsonl"]).expect(0);
+    assert!(outcome.stderr.contains("`records.jsonl`, line 2: not counted"), "{}", outcome.stderr);
+    for expected in ["not counted, no record: 1", "not counted, the model is not configured: 1", "1 records"]
+    {
+        assert!(outcome.stdout.contains(expected), "{}", outcome.stdout);
+    }
+    let missing = run(folder.path(), &["backtest", "nowhere.jsonl"]).expect(2);
+    assert!(missing.stderr.contains("cannot read `nowhere.jsonl`"), "{}", missing.stderr);
+    let broken = run(folder.path(), &["backtest", "-c", "none.yaml", "records.jsonl"]).expect(2);
+    assert!(broken.stderr.contains("none.yaml"), "{}", broken.stderr);
+}
