@@ -9,6 +9,7 @@ mod edges;
 mod passes;
 mod personal;
 mod select;
+mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -63,6 +64,9 @@ pub(crate) struct BaselineArgs {
     /// Leave out these columns (comma separated, repeatable)
     #[arg(long, value_name = "COL", value_delimiter = ',')]
     pub(crate) exclude: Vec<String>,
+    /// The rows are in no order: do not measure how much they resemble their neighbours (for the detector)
+    #[arg(long)]
+    pub(crate) unordered: bool,
     /// Overwrite the output file
     #[arg(long)]
     pub(crate) force: bool,
@@ -146,7 +150,8 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
 fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
     let rule = args.rule()?;
     let mut columns = columns::open(&args.files, &args.exclude, notes)?;
-    let features = passes::features(&mut columns, rule)?;
+    let mut features = passes::features(&mut columns, rule)?;
+    tails::add(&mut columns, &mut features, !args.unordered)?;
     let profile = Profile {
         name: args.profile_name(),
         created_at_ms: jiff::Timestamp::now().as_millisecond(),

@@ -157,3 +157,20 @@ fn personal_data_in_a_profile_is_told_and_bad_rules_are_refused() {
     let mut out = Vec::new();
     assert_eq!((run(&args, &mut out).unwrap(), out), (2, Vec::new()));
 }
+
+#[test]
+fn the_detectors_bins_come_from_an_ordered_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each value stays for ten rows: the order says that ten rows count as few.
+    let row = |n: usize| format!("{},{}\n", (n / 10 * 7_919) % 1_009, ["FR", "DE", "IT"][n % 3]);
+    let content: String = std::iter::once("x,c\n".to_owned()).chain((0..120_000).map(row)).collect();
+    let path = file(&folder, "rows.csv", &content);
+    let ordered = profile(&[&path], &[]);
+    let of = |profile: &Profile, name: &str| profile.feature(name).unwrap().detector.clone().unwrap();
+    let x = of(&ordered, "x");
+    assert_eq!(x.bins.slots(), 15);
+    assert_eq!(x.counts.iter().sum::<u64>(), 40_000, "every third stretch of a thousand rows");
+    assert!(x.tau > 5.0, "{}", x.tau);
+    assert_eq!(of(&ordered, "c").counts.len(), 6, "three countries, other, unseen, missing");
+    assert_eq!(of(&profile(&[&path], &["--unordered"]), "x").tau, 1.0);
+}
