@@ -21,7 +21,11 @@ fn spec() -> ModelSpec {
         }
     }
     ModelSpec {
-        detector: monitor::DetectorSpec::default(),
+        // `DETECTOR=off` for what is left without it.
+        detector: monitor::DetectorSpec {
+            enabled: std::env::var_os("DETECTOR").is_none_or(|value| value != "off"),
+            ..monitor::DetectorSpec::default()
+        },
         name: "m".into(),
         versions: Vec::new(),
         decoder: DecoderSpec::default(),
