@@ -31,12 +31,20 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Makes room: every known feature is missing in every row. False when that is more than one observation may have.
-    pub(crate) fn begin(&mut self, state: &State, lane: Lane, features: u32, predictions: u32) -> bool {
+    /// `watching`: the detectors see it.
+    pub(crate) fn begin(
+        &mut self,
+        state: &State,
+        lane: Lane,
+        features: u32,
+        predictions: u32,
+        watching: bool,
+    ) -> bool {
         self.rows = [features as usize, predictions as usize];
         self.starts.clear();
         self.slots.clear();
         self.watched.clear();
-        self.watching = lane == Lane::Prod && state.watch.is_on();
+        self.watching = watching;
         self.raws.clear();
         let rows = self.rows[0].max(self.rows[1]);
         if rows.saturating_mul(state.features.len() + 1) > MAX_CELLS {
@@ -75,6 +83,11 @@ impl Batch {
         if over_limit > 0 {
             state.drop_rows("feature_limit", over_limit);
         }
+    }
+
+    /// Whether the detectors see it.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watching
     }
 
     /// Rows of one side.

@@ -314,8 +314,8 @@ fn learning_holds_a_bounded_number_of_values() {
 fn an_observation_has_a_bounded_number_of_cells() {
     let engine = Engine::new(vec![profiled()]);
     let mut batch = Batch::default();
-    assert!(batch.begin(&engine.models[0].state, Lane::Prod, 1_000_000, 1));
-    assert!(!batch.begin(&engine.models[0].state, Lane::Prod, 1, 1_500_000));
+    assert!(batch.begin(&engine.models[0].state, Lane::Prod, 1_000_000, 1, false));
+    assert!(!batch.begin(&engine.models[0].state, Lane::Prod, 1, 1_500_000, false));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use record::{DecodeErrorKind, Decoded, Decoder, Exchange, Pairing};
+use record::{DecodeErrorKind, Decoded, Decoder, Exchange, Lane, Pairing};
 
 use crate::batch::Batch;
 use crate::engine::is_refused;
@@ -139,7 +139,9 @@ impl Model {
     /// Counts decoded rows; without effect but for the drop counters when they cannot be counted.
     pub(crate) fn observe(&mut self, head: &Head<'_>, decoded: &Decoded, batch: &mut Batch, now: i64) {
         let (state, rules) = (&mut self.state, &self.rules);
-        if !batch.begin(state, head.lane, decoded.feature_rows(), decoded.prediction_rows()) {
+        let (features, predictions) = (decoded.feature_rows(), decoded.prediction_rows());
+        let watching = head.lane == Lane::Prod && state.watch.draw(features.max(predictions));
+        if !batch.begin(state, head.lane, features, predictions, watching) {
             state.drop_rows("too_many_rows", 1);
             return;
         }

@@ -156,7 +156,7 @@ impl State {
         if counted > 0 {
             sets.iter().for_each(|set| self.sets[set].count(counted as u64, head.at_ms));
         }
-        if head.lane == Lane::Prod && self.watch.is_on() {
+        if batch.is_watched() {
             self.detect(sets, tenant, batch, active, now);
         }
     }
@@ -184,9 +184,6 @@ impl State {
             }
         }
         for row in 0..batch.rows(Side::Features).max(batch.rows(Side::Predictions)) {
-            if !self.watch.draw() {
-                continue;
-            }
             let slots = self.watch.row(batch, row);
             for set in watched.iter() {
                 if let Some(live) = &mut self.sets[set].detector {

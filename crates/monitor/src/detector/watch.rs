@@ -107,9 +107,9 @@ impl Watch {
         Settings { arl0, strict: self.spec.strict, alpha: ALPHA }
     }
 
-    /// Whether the next row is drawn.
-    pub(crate) fn draw(&mut self) -> bool {
-        self.sampler.draw()
+    /// Whether the next observation, of so many rows, is seen by the detectors.
+    pub(crate) fn draw(&mut self, rows: u32) -> bool {
+        self.is_on() && self.sampler.draw(rows)
     }
 
     /// The share of rows that are drawn.
@@ -179,7 +179,7 @@ fn feature_plan(feature: &Feature) -> Option<(FeaturePlan, Vec<String>)> {
     })
 }
 
-/// Draws rows where there are too many of them, each alike.
+/// Draws observations where there are too many rows, each alike.
 #[derive(Clone, Debug)]
 struct Sampler {
     share: f64,
@@ -196,8 +196,8 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    fn draw(&mut self) -> bool {
-        self.offered += 1;
+    fn draw(&mut self, rows: u32) -> bool {
+        self.offered += u64::from(rows);
         if self.share >= 1.0 {
             return true;
         }
@@ -231,7 +231,7 @@ mod tests {
     fn of_many_rows_as_many_are_drawn_as_can_be_watched() {
         let mut sampler = Sampler::default();
         let mut second = |at: i64, rows: u32| {
-            let drawn = (0..rows).filter(|_| sampler.draw()).count();
+            let drawn = (0..rows).filter(|_| sampler.draw(1)).count();
             sampler.tick(at * 1_000);
             drawn
         };
