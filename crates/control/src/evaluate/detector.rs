@@ -78,7 +78,7 @@ fn held(rule: usize, subject: &Subject, worst: &Judged<'_>, reds: &[&Judged<'_>]
         tenants: reds.iter().take(TENANT_NAMES_MAX).map(|red| red.window.tenant.to_string()).collect(),
         tenants_red: reds.len(),
         n: worst.detector.rows,
-        detail: worst.detector.drift.as_ref().map(|drift| drift.describe()),
+        detail: worst.detector.drift.as_ref().map(monitor::DriftReading::describe),
     }
 }
 
