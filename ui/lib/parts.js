@@ -1,6 +1,6 @@
 // What several pages are made of.
 
-import { h, name } from "./dom.js";
+import { h, name, plain } from "./dom.js";
 import { age, moment, percent, psi } from "./format.js";
 import { address } from "./place.js";
 import { serverNow } from "./live.js";

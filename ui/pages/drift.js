@@ -43,10 +43,12 @@ export function drift(at, model) {
   const bar = h("div", { class: "filters" });
   const heat = chart(`${LABELS[at.metric]} of every feature of ${model.model} over time`, "rows");
   const table = slot();
+  const watcher = slot();
   const note = h("small");
   const chosen = filters(at, model, bar, "Drift");
   const element = h("div", { class: "page" }, bar,
     panel(`${LABELS[at.metric]} by feature and time`, h("div", { class: "filters" }, note, scale(at.metric), segments("Measure", at.metric, [["psi", "PSI"], ["js_divergence", "JS"]], (m) => go({ metric: m }))), heat.element),
+    at.lane === "prod" && panel("Sequential detector", null, watcher),
     panel("Now", null, table));
   /** @type {any} */
   let limits = null;
@@ -82,6 +84,7 @@ export function drift(at, model) {
           if (limits) drawHeat(heat, grid, at, limits);
         }
         patch(table, limits && featureTable(now, at, limits));
+        patch(watcher, detectorText(now.detector));
         await chosen.load(signal);
       } catch (error) {
         if (!signal.aborted) patch(table, h("p", { class: "empty wrong" }, error instanceof Error ? error.message : String(error)));
@@ -131,6 +134,26 @@ export function short(t, step) {
   const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
   const day = `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
   return step >= 3600 ? day : step > 600 ? `${day} ${two(d.getHours())}h` : `${two(d.getHours())}:${two(d.getMinutes())}`;
+}
+
+/** What the detector says, in a sentence. @param {any} detector */
+function detectorText(detector) {
+  if (!detector) {
+    return h("p", { class: "empty" }, "Nobody watches these requests: the reference is being learned or does not stand still, the tenant is over the limit, or the detector is off.");
+  }
+  const promise = h("small", {}, ` One false alarm in ${count(Math.round(detector.requests_between_false_alarms))} requests at most is expected; ${some(detector.requests, "request")} watched, ${some(detector.alarms, "alarm")} so far.`);
+  const { drift } = detector;
+  if (!drift) {
+    const gathered = Math.min(99, Math.floor(detector.evidence_ratio * 100));
+    const state = detector.state === "resolved" ? "The last drift is over. " : "";
+    return h("p", {}, `${state}Watching: the evidence of drift is ${gathered} % of what an alarm needs.`, promise);
+  }
+  const rows = drift.features.slice(0, 8).map((/** @type {any} */ f) =>
+    h("li", {}, link({ feature: f.feature }, plain(f.change, 120)), " ", h("b", {}, psi(f.psi)), h("small", {}, ` ${f.severity}`)));
+  const left = drift.features.length - rows.length;
+  return h("div", {},
+    h("p", {}, h("b", {}, drift.too_small_to_matter ? "A drift too small to matter" : "Drift"), ` found at ${moment(drift.found_at)}, begun about ${some(drift.requests_ago, "request")} before now. Sizes are PSI without what chance adds.`, promise),
+    h("ul", {}, rows, left > 0 && h("li", {}, `and ${count(left)} more`)));
 }
 
 /** @param {any} now @param {any} at @param {any} limits */
