@@ -1,9 +1,9 @@
 //! One of the paths that every request takes, a given number of times, for a profiler or an instruction counter.
 //!
-//! `cargo run --release -p monitor --example hot_path -- decode|count|evaluate TIMES`
+//! `cargo run --release -p monitor --example hot_path -- decode|windows|count|evaluate TIMES`
 //!
-//! The request is the one of `bench/`: 1.9 KB of KServe v2 with 30 features. `decode` reads its bodies, `count` reads them
-//! and counts their rows into windows, `evaluate` computes PSI, JS and critical values of 30 features over 1 000 rows.
+//! The request is the one of `bench/`: 1.9 KB of KServe v2 with 30 features. `decode` reads its bodies, `windows` reads them
+//! and counts their rows into windows, `count` shows them to the sequential detectors as well, `evaluate` computes PSI, JS and critical values of 30 features over 1 000 rows.
 //! `bench/instructions` runs it.
 #![allow(clippy::print_stderr, clippy::unwrap_used, reason = "a measurement, not a library")]
 
@@ -17,9 +17,9 @@ const FEATURES: usize = 30;
 const BODIES: usize = 64;
 const LEARNED: usize = 1_000;
 
-fn spec() -> ModelSpec {
+fn spec(detector: bool) -> ModelSpec {
     ModelSpec {
-        detector: monitor::DetectorSpec::default(),
+        detector: monitor::DetectorSpec { enabled: detector, ..monitor::DetectorSpec::default() },
         name: "fraud".into(),
         versions: Vec::new(),
         decoder: DecoderSpec::default(),
@@ -70,12 +70,12 @@ fn exchange(number: usize) -> Exchange {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, times] = arguments.as_slice() else {
-        eprintln!("usage: hot_path decode|count|evaluate TIMES");
+        eprintln!("usage: hot_path decode|windows|count|evaluate TIMES");
         std::process::exit(2);
     };
     let times: usize = times.parse().unwrap();
     let exchanges: Vec<Exchange> = (1..=BODIES).map(exchange).collect();
-    let mut engine = Engine::new(vec![spec()]);
+    let mut engine = Engine::new(vec![spec(path != "windows")]);
     // The reference is learned and the window full before anything is counted here.
     for exchange in exchanges.iter().cycle().take(LEARNED + 1_000) {
         engine.observe(exchange);
@@ -89,7 +89,8 @@ fn main() {
                 black_box(&into);
             }
         }
-        "count" => {
+        // `windows` is counting without the sequential detector.
+        "windows" | "count" => {
             for exchange in exchanges.iter().cycle().take(times) {
                 assert!(engine.observe(black_box(exchange)).is_some());
             }
@@ -101,7 +102,7 @@ fn main() {
             }
         }
         other => {
-            eprintln!("`{other}` is no path: use decode, count or evaluate");
+            eprintln!("`{other}` is no path: use decode, windows, count or evaluate");
             std::process::exit(2);
         }
     }

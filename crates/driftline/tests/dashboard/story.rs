@@ -74,7 +74,7 @@ fn every_page_reads_well_for_everybody() {
     crate::support::await_until("the history has a point", crate::support::DEADLINE, stored);
     for (query, name, ready) in [
         ("", "overview", "PSI of the worst features"),
-        ("?page=drift&version=v2", "drift", "Chance explains up to"),
+        ("?page=drift&version=v2", "drift", "begun about"),
         ("?page=drift&version=v2&feature=amount", "feature", "Part of the PSI"),
         ("?page=tenants&version=v2", "tenants", "acme"),
         ("?page=lanes", "lanes", "Status codes since the start"),
