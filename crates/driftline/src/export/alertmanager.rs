@@ -104,7 +104,7 @@ mod tests {
     fn only_critical_rules_reach_driftline() {
         let mut policy = config::default_policy();
         let text = alertmanager_yaml(&policy, true);
-        assert!(text.contains(r#"alertname=~"FeaturePSICritical|LatencySpike""#), "{text}");
+        assert!(text.contains(r#"alertname=~"FeaturePSICritical|LatencySpike|DriftCritical""#), "{text}");
         assert!(text.contains("credentials_file"));
         assert!(!alertmanager_yaml(&policy, false).contains("credentials_file"));
         policy.rules.retain(|rule| rule.severity != Severity::Critical);
