@@ -151,7 +151,7 @@ function detectorText(detector) {
   const rows = drift.features.slice(0, 8).map((/** @type {any} */ f) =>
     h("li", {}, link({ feature: f.feature }, plain(f.change, 120)), " ", h("b", {}, psi(f.psi)), h("small", {}, ` ${f.severity}`)));
   const left = drift.features.length - rows.length;
-  return h("div", {},
+  return h("div", { class: "found" },
     h("p", {}, h("b", {}, drift.too_small_to_matter ? "A drift too small to matter" : "Drift"), ` found at ${moment(drift.found_at)}, begun about ${some(drift.requests_ago, "request")} before now. Sizes are PSI without what chance adds.`, promise),
     h("ul", {}, rows, left > 0 && h("li", {}, `and ${count(left)} more`)));
 }
