@@ -14,6 +14,9 @@ const SLICE_ROWS: u32 = 32;
 /// The rate of requests is taken over about so long.
 const RATE_MEMORY_MS: f64 = 86_400_000.0;
 
+/// A new detector's rate begins as if nothing had come for so long: a burst in the first seconds says little about a month.
+const RATE_PRIOR_MS: f64 = 600_000.0;
+
 /// The threshold follows the rate when that has changed by this share.
 const RATE_CHANGE: f64 = 0.1;
 
@@ -81,7 +84,7 @@ impl Live {
         Some(Self {
             detector: Detector::new(planned.plan.clone(), settings),
             planned: planned.clone(),
-            rate: RateMemory::default(),
+            rate: RateMemory { rows: 0.0, ms: RATE_PRIOR_MS },
             arl0: settings.arl0,
             found: None,
             alarms: 0,
