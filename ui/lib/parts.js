@@ -151,6 +151,13 @@ export function alertTable(alerts) {
     h("tbody", {}, rows.map(alertRow))));
 }
 
+/** What the detector has found, without the model and version that stand beside it. @param {any} a */
+function found(a) {
+  const summary = a.annotations?.summary ?? "";
+  const who = `\`${a.labels.model}\` ${a.labels.version}: `;
+  return plain(summary.startsWith(who) ? summary.slice(who.length) : summary, 300);
+}
+
 /** @param {any[]} group */
 function alertRow(group) {
   const [a] = group;
@@ -160,7 +167,7 @@ function alertRow(group) {
   const widest = [...group].sort((x, y) => y.tenants_red - x.tenants_red)[0];
   const what = a.labels.feature
     ? h("div", { class: "list" }, sorted.slice(0, NAMED).map((one, i) => [h("span", {}, link({ page: "drift", model, feature: one.labels.feature, tenant: "", version: version ?? "", lane: "", reference: "" }, name(one.labels.feature)), " ", h("b", {}, psi(one.value))), i < Math.min(NAMED, sorted.length) - 1 ? ", " : ""]), sorted.length > NAMED && ` and ${sorted.length - NAMED} more`)
-    : a.measure === "drift" ? [h("b", {}, psi(a.value)), " ", h("small", {}, plain(a.annotations?.summary ?? "", 300))]
+    : a.measure === "drift" ? h("div", { class: "list" }, h("b", {}, psi(a.value)), " ", found(a))
     : Number.isFinite(a.value) ? `${Number(a.value.toPrecision(4))}${a.measure === "latency_p95" ? " ms" : ""}` : "–";
   return h("tr", { class: a.stale ? "faded" : "" },
     h("td", { class: "tight" }, h("span", { class: `state ${a.state} ${a.severity}` }, a.state)),

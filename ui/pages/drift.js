@@ -102,7 +102,7 @@ function drawHeat(heat, grid, at, limits) {
     points(grid, row.values).flatMap(([, v], x) => (v === null ? [] : [[x, y, v]])));
   heat.show((/** @type {Record<string, string>} */ c) => ({
     grid: { left: 8, right: 8, top: 4, bottom: 4, containLabel: true },
-    xAxis: { type: "category", data: times, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.muted, interval: Math.ceil(grid.steps / 8) - 1, formatter: (/** @type {string} */ t) => short(Number(t), grid.step_seconds) } },
+    xAxis: { type: "category", data: times, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.muted, interval: Math.ceil(grid.steps / 8) - 1, hideOverlap: true, formatter: (/** @type {string} */ t) => short(Number(t), grid.step_seconds) } },
     yAxis: { type: "category", inverse: true, data: grid.rows.map((/** @type {any} */ r) => plain(r.feature, 60)), axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.text, width: 150, overflow: "truncate", interval: 0 } },
     visualMap: { show: false, type: "piecewise", dimension: 2, pieces: pieces(c, at.metric, limits) },
     tooltip: tooltip(c, "item", (p) => ({ title: plain(grid.rows[p.value[1]].feature, 80), lines: [[p.color, moment(times[p.value[0]]), psi(p.value[2])]] })),
