@@ -13,10 +13,10 @@ def peer(python, *arguments):
     return {**measured, **json.loads(measured["out"].splitlines()[-1])}
 
 
-def engine_speed():
+def engine_speed(detector="on"):
     """Our own engine's figures, from its example program: name to number."""
     program = build("-p", "monitor", "--example", "engine_speed") / "examples/engine_speed"
-    out = run_measured([program])["out"]
+    out = run_measured(["env", f"DETECTOR={detector}", program])["out"]
     one = lambda pattern: float(re.search(pattern, out)[1])
     return {"window_us": one(r"readings, 21 windows changed: \d+ ns, (\d+) ns a window") / 1e3,
             "count_ns": float(re.findall(r"counting (\d+) ns", out)[-1]),
@@ -26,8 +26,10 @@ def engine_speed():
 def statistics(quick):
     """One evaluation: PSI and JS (and our critical values) of 30 features over a window of 1 000."""
     say("statistics")
-    ours, python = engine_speed(), peers.statistics_python()
-    rows = {"Driftline (PSI, JS and critical values)": ours["window_us"],
+    ours, without, python = engine_speed(), engine_speed("off"), peers.statistics_python()
+    # A request is shown to two detectors: the total's and its tenant's.
+    detector_us = (ours["count_ns"] - without["count_ns"]) / 2e3
+    rows = {"Driftline (PSI, JS, debiased PSI and critical values)": without["window_us"],
             "numpy by hand, reference counted before": peer(python, "window", "numpy")["cpu_s"] * 1e6}
     versions = peers.package_versions(python, "numpy", "evidently")
     if not quick:
@@ -35,8 +37,9 @@ def statistics(quick):
         nannyml = peers.nannyml_python()
         rows["NannyML, Jensen-Shannon, fitted before"] = peer(nannyml, "window", "nannyml")["cpu_s"] * 1e6
         versions |= peers.package_versions(nannyml, "nannyml")
-    marks = [{"what": "one evaluation of 30 features x 1 000", "unit": "us", "value": ours["window_us"], "most": 25.0}]
-    return {"versions": versions, "evaluation_us": rows, "count_ns": ours["count_ns"], "marks": marks}
+    marks = [{"what": "one evaluation of 30 features x 1 000", "unit": "us", "value": without["window_us"], "most": 25.0},
+             {"what": "sequential detector, 30 features, a request", "unit": "us", "value": detector_us, "most": 3.0}]
+    return {"versions": versions, "evaluation_us": rows, "count_ns": without["count_ns"], "marks": marks}
 
 
 def compare(quick, large):

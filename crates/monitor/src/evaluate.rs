@@ -119,7 +119,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
     reading.js_divergence = js;
     reading.psi_critical = criticals.critical(used, pair.n, pair.reference_n);
     reading.psi_noise = stats::psi_noise(used, pair.n, pair.reference_n);
-    reading.psi_debiased = stats::jeffreys::debiased_psi(reference, pair.current).unwrap_or(f64::NAN);
+    reading.psi_debiased = stats::jeffreys::debiased_psi(reference, pair.current, 1.0).unwrap_or(f64::NAN);
     if pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS {
         reading.verdict = if psi > reading.psi_critical { Verdict::Fail } else { Verdict::Pass };
     }

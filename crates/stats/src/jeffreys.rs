@@ -39,11 +39,11 @@ pub fn smoothed_shares(counts: &[u64]) -> Vec<f64> {
 }
 
 /// The size of the difference between two counts: PSI of smoothed shares less what chance adds to it on average, at least 0.
-/// Slots that both leave empty do not take part. Does not allocate.
+/// Slots that both leave empty do not take part; `tau` successive rows count as one. Does not allocate.
 ///
 /// `None`: too little data (a side has no values), or slices of different lengths.
 #[must_use]
-pub fn debiased_psi(reference: &[u64], current: &[u64]) -> Option<f64> {
+pub fn debiased_psi(reference: &[u64], current: &[u64], tau: f64) -> Option<f64> {
     let (m, n) = (total(reference), total(current));
     if reference.len() != current.len() || m <= 0.0 || n <= 0.0 {
         return None;
@@ -55,7 +55,7 @@ pub fn debiased_psi(reference: &[u64], current: &[u64]) -> Option<f64> {
         let (p, q) = ((*r as f64 + SMOOTHING) / p_total, (*c as f64 + SMOOTHING) / q_total);
         (q - p) * (q / p).ln()
     };
-    let noise = (slots - 1.0) * (1.0 / n + 1.0 / m);
+    let noise = (slots - 1.0) * tau.max(1.0) * (1.0 / n + 1.0 / m);
     Some((used().map(term).sum::<f64>() - noise).max(0.0))
 }
 
@@ -133,8 +133,8 @@ mod tests {
             }),
         ) {
             let size = crate::detect::measure(&reference, &current, 1.0).map(|size| size.debiased);
-            prop_assert_eq!(size.is_some(), debiased_psi(&reference, &current).is_some());
-            if let (Some(size), Some(quick)) = (size, debiased_psi(&reference, &current)) {
+            prop_assert_eq!(size.is_some(), debiased_psi(&reference, &current, 1.0).is_some());
+            if let (Some(size), Some(quick)) = (size, debiased_psi(&reference, &current, 1.0)) {
                 prop_assert!((size - quick).abs() <= 1e-12 * (1.0 + size), "{size} against {quick}");
             }
             if let Some(d) = distances(&reference, &current) {

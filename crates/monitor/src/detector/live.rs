@@ -155,8 +155,8 @@ impl Live {
             .suspects
             .iter()
             .map(|(feature, change, psi)| {
-                let measured = self.detector.size(*feature).filter(|size| size.rows >= MEASURED_ROWS);
-                let psi = measured.map_or(*psi, |size| size.debiased);
+                let measured = self.detector.debiased(*feature).filter(|(_, rows)| *rows >= MEASURED_ROWS);
+                let psi = measured.map_or(*psi, |(debiased, _)| debiased);
                 let feature = self.planned.features[*feature].name.clone();
                 SuspectReading { feature, change: change.clone(), psi, severity: severity(psi).as_str() }
             })
