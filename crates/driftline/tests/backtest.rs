@@ -115,6 +115,13 @@ fn slow_answers_are_played_as_well() {
     let alerts: Vec<&Value> = events(&document, "firing").map(|event| &event["alert"]).collect();
     assert_eq!(alerts, [&json!("LatencySpike")]);
     assert_eq!(events(&document, "rollback").count(), 1);
+
+    // A record that names no version belongs to the active one, its latency too.
+    folder.write("records.jsonl", &text.replace(r#","version":"v2""#, ""));
+    let outcome = run(folder.path(), &["backtest", "records.jsonl", "--format", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let rollback = events(&document, "rollback").next().unwrap();
+    assert_eq!((&rollback["from"], &rollback["to"]), (&json!("v2"), &json!("v1")));
 }
 
 #[test]

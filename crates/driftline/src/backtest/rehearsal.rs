@@ -113,10 +113,14 @@ impl Rehearsal {
         }
         self.summary.last_ms = at_ms;
         match self.engine.observe_record(record) {
-            Ok(_) => self.summary.records += 1,
+            Ok(inference) => {
+                // A record without a version belongs to the one that clients get.
+                let version = inference.version.into();
+                self.summary.records += 1;
+                self.count_latency(record, version);
+            }
             Err(error) => *self.summary.skipped.entry(reason(&error).to_owned()).or_default() += 1,
         }
-        self.count_latency(record);
         Ok(())
     }
 
@@ -210,10 +214,9 @@ impl Rehearsal {
         events.iter().try_for_each(tell)
     }
 
-    fn count_latency(&mut self, record: &Record) {
+    fn count_latency(&mut self, record: &Record, version: Arc<str>) {
         let Some(ms) = record.latency_ms.filter(|ms| ms.is_finite()) else { return };
-        let version = record.version.as_deref().unwrap_or_default();
-        let key: LaneKey = (record.model.as_str().into(), version.into(), record.lane);
+        let key: LaneKey = (record.model.as_str().into(), version, record.lane);
         if self.latencies.len() >= MAX_LANES && !self.latencies.contains_key(&key) {
             return;
         }
