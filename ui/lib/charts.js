@@ -1,8 +1,14 @@
 // Charts: Apache ECharts in the page's colours, with tooltips made of elements, not of markup.
 
-import * as echarts from "/ui/vendor/echarts.esm.min.mjs";
 import { h, plain } from "./dom.js";
 import { moment } from "./format.js";
+
+/** What draws; null until it is there. The page comes first: whoever reads its numbers does not wait for the pictures. */
+/** @type {null | typeof import("/ui/vendor/echarts.mjs")} */
+let echarts = null;
+
+/** @type {Promise<void>} */
+const loaded = import("/ui/vendor/echarts.mjs").then((library) => { echarts = library; });
 
 /** Points drawn without a symbol on each. */
 const FEW = 3;
@@ -37,8 +43,14 @@ export function chart(label, kind = "") {
   /** @type {Array<[string, (event: any) => void]>} */
   const listeners = [];
 
+  /** What is drawn now: width and height. */
+  let size = "";
+
   function draw() {
-    if (!options || !host.clientWidth || !host.clientHeight) return;
+    if (!echarts || !options) return;
+    message.textContent = "";
+    if (!host.clientWidth || !host.clientHeight) return;
+    size = measure();
     if (!instance) {
       instance = echarts.init(host, null, { renderer: "canvas" });
       for (const [event, listener] of listeners) instance.on(event, listener);
@@ -46,17 +58,24 @@ export function chart(label, kind = "") {
     instance.setOption({ ...base(colours()), ...options(colours()) }, { notMerge: true });
   }
 
-  const observer = new ResizeObserver(() => (instance ? instance.resize() : draw()));
+  const measure = () => `${host.clientWidth} ${host.clientHeight}`;
+
+  // It also speaks when it begins to observe, when there is nothing to change.
+  const observer = new ResizeObserver(() => {
+    if (!instance) draw();
+    else if (size !== measure()) {
+      size = measure();
+      instance.resize();
+    }
+  });
   observer.observe(host);
   addEventListener("theme", draw);
 
-  return {
+  const self = {
     element: box,
     /** @param {(c: Record<string, string>) => any} make */
     show(make) {
       options = make;
-      message.textContent = "";
-      host.hidden = false;
       draw();
     },
     /** Says why there is nothing to see. @param {string} text @param {boolean} [bad] */
@@ -79,6 +98,8 @@ export function chart(label, kind = "") {
       options = null;
     },
   };
+  if (!echarts) loaded.then(draw, () => self.say("The charts could not be loaded. Reload the page to try again.", true));
+  return self;
 }
 
 /** @param {Record<string, string>} c */

@@ -1,80 +1,35 @@
 //! The dashboard's files, part of the program.
 //!
-//! They are plain ES modules: nothing builds them. Each goes out compressed with a tag of its content, so that a browser
-//! asks every time and gets it once.
+//! They are plain ES modules: the build script compresses them and lists them in the page. Each goes out with a tag of its
+//! content, so that a browser asks every time and gets it once.
 
-use std::io::Write as _;
+use std::io::Read as _;
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
+
+/// Name, content type and compressed content of each file.
+static EMBEDDED: &[(&str, &str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// One file, and where it is served.
 struct Asset {
     name: &'static str,
     content_type: &'static str,
-    bytes: &'static [u8],
-    ready: LazyLock<Ready, fn() -> Ready>,
-}
-
-/// What is made once of a file.
-struct Ready {
+    gzip: &'static [u8],
     tag: String,
-    gzip: Bytes,
 }
 
-impl Ready {
-    fn of(bytes: &[u8]) -> Self {
-        Self { tag: tag(bytes), gzip: compress(bytes) }
-    }
-}
-
-macro_rules! asset {
-    ($name:literal, $content_type:expr) => {{
-        const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/", $name));
-        Asset {
-            name: $name,
-            content_type: $content_type,
-            bytes: BYTES,
-            ready: LazyLock::new(|| Ready::of(BYTES)),
-        }
-    }};
-}
-
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
-
-static ASSETS: [Asset; 20] = [
-    asset!("index.html", HTML),
-    asset!("style.css", CSS),
-    asset!("icon.svg", SVG),
-    asset!("app.js", JS),
-    asset!("lib/api.js", JS),
-    asset!("lib/charts.js", JS),
-    asset!("lib/confirm.js", JS),
-    asset!("lib/decide.js", JS),
-    asset!("lib/dom.js", JS),
-    asset!("lib/format.js", JS),
-    asset!("lib/live.js", JS),
-    asset!("lib/parts.js", JS),
-    asset!("lib/place.js", JS),
-    asset!("pages/control.js", JS),
-    asset!("pages/drift.js", JS),
-    asset!("pages/feature.js", JS),
-    asset!("pages/lanes.js", JS),
-    asset!("pages/overview.js", JS),
-    asset!("pages/tenants.js", JS),
-    asset!("vendor/echarts.esm.min.mjs", JS),
-];
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let asset = |&(name, content_type, gzip)| Asset { name, content_type, gzip, tag: tag(gzip) };
+    EMBEDDED.iter().map(asset).collect()
+});
 
 /// `GET /`.
 pub(super) async fn index(headers: HeaderMap) -> Response {
@@ -91,7 +46,7 @@ fn serve(path: &str, asked: &HeaderMap) -> Response {
         return ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
             .into_response();
     };
-    let Ready { tag, gzip } = &*asset.ready;
+    let Asset { tag, gzip, .. } = asset;
     let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let known = text(header::IF_NONE_MATCH).split(',').any(|one| one.trim().trim_start_matches("W/") == *tag);
     let fixed = [
@@ -104,9 +59,10 @@ fn serve(path: &str, asked: &HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, fixed).into_response();
     }
     if accepts_gzip(text(header::ACCEPT_ENCODING)) {
-        return (fixed, [(header::CONTENT_ENCODING, "gzip")], gzip.clone()).into_response();
+        return (fixed, [(header::CONTENT_ENCODING, "gzip")], Bytes::from_static(gzip)).into_response();
     }
-    (fixed, Bytes::from_static(asset.bytes)).into_response()
+    // Every browser reads gzip: this is for people with simpler tools.
+    (fixed, plain(gzip)).into_response()
 }
 
 fn accepts_gzip(encodings: &str) -> bool {
@@ -117,13 +73,11 @@ fn accepts_gzip(encodings: &str) -> bool {
     })
 }
 
-fn compress(bytes: &[u8]) -> Bytes {
-    // Unoptimised code takes seconds for the best.
-    let level = if cfg!(debug_assertions) { Compression::fast() } else { Compression::best() };
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), level);
-    let written = encoder.write_all(bytes);
-    debug_assert!(written.is_ok(), "invariant: writing to a Vec cannot fail");
-    encoder.finish().unwrap_or_default().into()
+fn plain(gzip: &[u8]) -> Bytes {
+    let mut bytes = Vec::new();
+    let read = GzDecoder::new(gzip).read_to_end(&mut bytes);
+    debug_assert!(read.is_ok(), "invariant: the build script wrote whole files");
+    bytes.into()
 }
 
 /// A quoted tag: the beginning of the content's hash.
@@ -135,34 +89,39 @@ fn tag(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-    use std::path::PathBuf;
-
     use super::*;
 
-    fn files(folder: &std::path::Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("is a folder") {
-            let path = entry.expect("can be read").path();
-            if path.is_dir() { files(&path, found) } else { found.push(path) }
-        }
+    fn text(name: &str) -> String {
+        let asset =
+            ASSETS.iter().find(|asset| asset.name == name).unwrap_or_else(|| panic!("{name} is served"));
+        String::from_utf8(plain(asset.gzip).to_vec()).expect("is text")
     }
 
     #[test]
-    fn every_file_of_the_dashboard_is_served() {
-        let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui"));
-        let mut found = Vec::new();
-        files(&root, &mut found);
-        let served = |path: &PathBuf| {
-            let name = path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned();
-            ASSETS.iter().any(|asset| asset.name == name)
-        };
-        let is_code = |path: &&PathBuf| {
-            path.extension()
-                .is_some_and(|end| ["js", "mjs", "css", "html", "svg"].iter().any(|one| end == *one))
-        };
-        for path in found.iter().filter(is_code) {
-            assert!(served(path), "{} is not in the list", path.display());
+    fn the_page_names_every_module_once_and_nothing_that_is_not_served() {
+        let page = text("index.html");
+        let named: Vec<&str> = page
+            .split("rel=\"modulepreload\" href=\"/ui/")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let mut modules: Vec<&str> =
+            ASSETS.iter().map(|asset| asset.name).filter(|name| name.ends_with("js")).collect();
+        assert!(modules.contains(&"app.js") && modules.contains(&"pages/overview.js"), "{modules:?}");
+        assert_eq!(named.first(), Some(&"vendor/echarts.mjs"), "what takes longest begins first");
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        modules.sort_unstable();
+        assert_eq!(sorted, modules);
+    }
+
+    #[test]
+    fn files_are_served_as_they_are_in_the_folder() {
+        for name in ["style.css", "lib/dom.js", "vendor/echarts.mjs"] {
+            let path = format!("{}/../../ui/{name}", env!("CARGO_MANIFEST_DIR"));
+            assert!(text(name) == std::fs::read_to_string(path).expect("can be read"), "{name}");
         }
+        assert!(!ASSETS.iter().any(|asset| asset.name.contains("LICENSE") || asset.name.ends_with(".mts")));
     }
 
     #[test]
@@ -190,8 +149,5 @@ mod tests {
         ] {
             assert_eq!(accepts_gzip(asked), expected, "{asked}");
         }
-        let mut text = Vec::new();
-        flate2::read::GzDecoder::new(&*compress(b"plain text")).read_to_end(&mut text).expect("is gzip");
-        assert_eq!(text, b"plain text");
     }
 }
