@@ -1,7 +1,5 @@
 //! Many series of the history at once, in equal steps: what a heatmap or an overlay of versions is drawn from.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, params};
 
 use super::Store;
@@ -74,7 +72,7 @@ pub struct GridRow {
     pub name: String,
     /// The lane, where rows are versions.
     pub lane: Option<Lane>,
-    /// A value per step: the highest in it, of traffic the mean. `None` where nothing was written.
+    /// A value per step: the highest in it, of traffic the mean over the points in it. `None` where nothing was written.
     pub values: Vec<Option<f64>>,
 }
 
@@ -104,52 +102,105 @@ impl HistoryReader {
     }
 }
 
+/// One series after the other, folded here: points lie in the order of series and time, and SQLite, asked to group them, would
+/// sort them all first.
 fn read(conn: &Connection, query: &GridQuery) -> rusqlite::Result<Grid> {
     let Some(mut grid) = layout(query) else { return Ok(Grid::default()) };
+    let matching = matching(conn, query)?;
+    let mut raw =
+        conn.prepare("SELECT at, value, 1 FROM history WHERE series_id = ?1 AND at BETWEEN ?2 AND ?3")?;
+    let mut means =
+        conn.prepare("SELECT at, value, n FROM history_5m WHERE series_id = ?1 AND at BETWEEN ?2 AND ?3")?;
+    for of_row in matching.chunk_by(|(_, a), (_, b)| a == b) {
+        let mut row = Fold::new(&grid, query.metric);
+        for (series, _) in of_row {
+            for statement in [&mut means, &mut raw] {
+                let mut points = statement.query(params![series, query.from_ms, query.to_ms])?;
+                while let Some(point) = points.next()? {
+                    row.add(point.get(0)?, point.get(1)?, point.get(2)?);
+                }
+            }
+        }
+        let Some((_, key)) = of_row.first().filter(|_| row.any) else { continue };
+        grid.rows.push(named(query.by, key.clone(), row.values()));
+        if grid.rows.len() > 2 * GRID_ROWS_MAX {
+            keep_highest(&mut grid);
+        }
+    }
+    keep_highest(&mut grid);
+    Ok(grid)
+}
+
+/// The series that are asked for, and the row that each belongs to; those of one row side by side.
+fn matching(conn: &Connection, query: &GridQuery) -> rusqlite::Result<Vec<(i64, String)>> {
     let (key, fixed) = match query.by {
         GridBy::Feature => ("feature", "tenant = ?3 AND lane = ?4"),
         GridBy::Tenant => ("tenant", "feature = ?2 AND lane = ?4 AND tenant <> ?3"),
         GridBy::Version => ("version || ' ' || lane", "feature = ?2 AND tenant = ?3"),
     };
     // SQLite refuses a parameter that a statement does not name, so every form names all of them.
-    let combine = if query.metric.is_mean() { "avg" } else { "max" };
     let sql = format!(
-        "WITH matching AS (
-             SELECT id, {key} AS key FROM series
-             WHERE model = ?1 AND metric = ?9 AND {fixed} AND (?5 IS NULL OR version = ?5)
-                 AND (?2 = ?2 AND ?3 = ?3 AND ?4 = ?4)),
-         points AS (
-             SELECT key, at, value FROM matching CROSS JOIN history ON series_id = id WHERE at BETWEEN ?6 AND ?7
-             UNION ALL
-             SELECT key, at, value FROM matching CROSS JOIN history_5m ON series_id = id WHERE at BETWEEN ?6 AND ?7)
-         SELECT key, at / ?8 AS step, {combine}(value) FROM points GROUP BY key, step"
+        "SELECT id, {key} AS key FROM series
+         WHERE model = ?1 AND metric = ?6 AND {fixed} AND (?5 IS NULL OR version = ?5) AND (?2 = ?2 AND ?3 = ?3 AND ?4 = ?4)
+         ORDER BY key, id"
     );
-    let first = grid.start_ms / grid.step_ms;
-    let mut rows: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
-    let mut statement = conn.prepare(&sql)?;
-    let mut found = statement.query(params![
-        query.model,
-        query.feature,
-        query.tenant,
-        query.lane.as_str(),
-        query.version,
-        query.from_ms,
-        query.to_ms,
-        grid.step_ms,
-        query.metric.as_str(),
-    ])?;
-    while let Some(row) = found.next()? {
-        let at = usize::try_from(row.get::<_, i64>(1)? - first).ok();
-        let values = rows.entry(row.get(0)?).or_insert_with(|| vec![None; grid.steps]);
-        if let Some(place) = at.and_then(|at| values.get_mut(at)) {
-            *place = Some(row.get(2)?);
-        }
+    conn.prepare(&sql)?
+        .query_map(
+            params![
+                query.model,
+                query.feature,
+                query.tenant,
+                query.lane.as_str(),
+                query.version,
+                query.metric.as_str(),
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?
+        .collect()
+}
+
+/// Points of the series of one row on their way into its steps.
+struct Fold {
+    start_ms: i64,
+    step_ms: i64,
+    mean: bool,
+    any: bool,
+    /// Of each step the highest value, or the sum; and how many points it was made from.
+    steps: Vec<(f64, f64)>,
+}
+
+impl Fold {
+    fn new(grid: &Grid, metric: Metric) -> Self {
+        let steps = vec![(0.0, 0.0); grid.steps];
+        Self { start_ms: grid.start_ms, step_ms: grid.step_ms, mean: metric.is_mean(), any: false, steps }
     }
-    grid.rows = rows.into_iter().map(|(key, values)| named(query.by, key, values)).collect();
+
+    /// A value that stands for `n` points of a series.
+    fn add(&mut self, at_ms: i64, value: f64, n: f64) {
+        let step = usize::try_from((at_ms - self.start_ms).div_euclid(self.step_ms)).ok();
+        let Some((so_far, count)) = step.and_then(|step| self.steps.get_mut(step)) else { return };
+        self.any = true;
+        *so_far = match self.mean {
+            true => *so_far + value * n,
+            false if *count > 0.0 => so_far.max(value),
+            false => value,
+        };
+        *count += n;
+    }
+
+    fn values(&self) -> Vec<Option<f64>> {
+        let value = |(so_far, count): &(f64, f64)| {
+            (*count > 0.0).then(|| if self.mean { so_far / count } else { *so_far })
+        };
+        self.steps.iter().map(value).collect()
+    }
+}
+
+/// The highest rows, in their order; the others are only counted.
+fn keep_highest(grid: &mut Grid) {
     grid.rows.sort_by(|a, b| b.highest().total_cmp(&a.highest()).then_with(|| a.name.cmp(&b.name)));
-    grid.left_out = grid.rows.len().saturating_sub(GRID_ROWS_MAX);
+    grid.left_out += grid.rows.len().saturating_sub(GRID_ROWS_MAX);
     grid.rows.truncate(GRID_ROWS_MAX);
-    Ok(grid)
 }
 
 /// Where the steps lie; `None` for a range that holds none.
@@ -252,15 +303,98 @@ mod tests {
         assert_eq!(grid.rows[0].values, [Some(20.0)]);
     }
 
+    /// What a grid must say, from a statement that says it as plainly as SQL can.
+    fn plainly(store: &Store, query: &GridQuery, grid: &Grid) -> Vec<(String, i64, f64)> {
+        let (key, fixed) = match query.by {
+            GridBy::Feature => ("feature", "tenant = 'all' AND lane = 'prod'"),
+            GridBy::Tenant => ("tenant", "feature = 'f1' AND lane = 'prod' AND tenant <> 'all'"),
+            GridBy::Version => ("version || '/' || lane", "feature = 'f1' AND tenant = 'all'"),
+        };
+        let combined = if query.metric.is_mean() { "sum(value * n) / sum(n)" } else { "max(value)" };
+        let sql = format!(
+            "SELECT {key} AS key, at / {step} AS step, {combined} FROM series JOIN (
+                 SELECT series_id, at, value, 1 AS n FROM history UNION ALL SELECT series_id, at, value, n FROM history_5m
+             ) ON series_id = id
+             WHERE metric = '{metric}' AND {fixed} AND at BETWEEN {from} AND {to} GROUP BY key, step ORDER BY key, step",
+            step = grid.step_ms,
+            metric = query.metric.as_str(),
+            from = query.from_ms,
+            to = query.to_ms,
+        );
+        let read = |conn: &Connection| {
+            let mut statement = conn.prepare(&sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        };
+        store.read("read history", read).expect("reads")
+    }
+
+    #[test]
+    fn a_grid_says_what_the_points_say() {
+        let mut store = Store::in_memory().expect("opens");
+        let metrics = [Metric::Psi, Metric::Requests];
+        for at in 0..400_i64 {
+            let mut points = Vec::new();
+            for (n, metric) in metrics.into_iter().enumerate() {
+                for (v, version) in ["v1", "v2"].into_iter().enumerate() {
+                    for (l, lane) in [Lane::Prod, Lane::Shadow].into_iter().enumerate() {
+                        for (t, tenant) in ["all", "acme"].into_iter().enumerate() {
+                            // Each series has gaps of its own, so that a mean of means would be another number.
+                            let holes = 2 + (n + 2 * v + 3 * l + 5 * t) as i64;
+                            let value = ((at * 7 + holes * 13) % 101) as f64 / 10.0 - 3.0;
+                            let of = |feature| point(metric, version, lane, tenant, feature, value);
+                            if at % holes != 0 {
+                                points.extend([of("f1"), of("f2")]);
+                            }
+                        }
+                    }
+                }
+            }
+            store.write_history(at * RAW_STEP_MS, &points).expect("writes");
+        }
+        // Half of it becomes means of five minutes.
+        while !store.prune_history(48 * 3_600_000 + 3_000_000).expect("prunes") {}
+        for metric in metrics {
+            for by in [GridBy::Feature, GridBy::Tenant, GridBy::Version] {
+                for (from_ms, steps) in [(0, 1), (0, 7), (1_234_567, 40), (2_900_000, 400)] {
+                    let feature = if by == GridBy::Feature { "" } else { "f1" };
+                    let wanted = GridQuery {
+                        from_ms,
+                        feature: feature.to_owned(),
+                        ..query(metric, by, 5_999_999, steps)
+                    };
+                    let grid = store.grid(&wanted).expect("reads");
+                    let mut said: Vec<(String, i64, f64)> = Vec::new();
+                    for row in &grid.rows {
+                        let key = row
+                            .lane
+                            .map_or(row.name.clone(), |lane| format!("{}/{}", row.name, lane.as_str()));
+                        let steps = (grid.start_ms / grid.step_ms..).zip(&row.values);
+                        said.extend(steps.filter_map(|(step, value)| Some((key.clone(), step, (*value)?))));
+                    }
+                    said.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+                    let expected = plainly(&store, &wanted, &grid);
+                    assert!(!expected.is_empty());
+                    let same = |(a, b): (&(String, i64, f64), &(String, i64, f64))| {
+                        (&a.0, a.1) == (&b.0, b.1) && (a.2 - b.2).abs() < 1e-9
+                    };
+                    assert_eq!(said.len(), expected.len(), "{wanted:?}");
+                    assert!(said.iter().zip(&expected).all(same), "{wanted:?}: {said:?} {expected:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_grid_is_bounded_whatever_is_asked() {
         let mut store = Store::in_memory().expect("opens");
-        let points: Vec<_> = (0..GRID_ROWS_MAX + 7).map(|n| psi("all", &format!("f{n}"), n as f64)).collect();
+        let points: Vec<_> =
+            (0..3 * GRID_ROWS_MAX + 7).map(|n| psi("all", &format!("f{n}"), n as f64)).collect();
         store.write_history(0, &points).expect("writes");
         let grid = store.grid(&query(Metric::Psi, GridBy::Feature, i64::MAX / 4, i64::MAX)).expect("reads");
-        assert_eq!((grid.rows.len(), grid.left_out), (GRID_ROWS_MAX, 7));
+        assert_eq!((grid.rows.len(), grid.left_out), (GRID_ROWS_MAX, 2 * GRID_ROWS_MAX + 7));
         assert!(grid.steps <= GRID_STEPS_MAX as usize + 1, "{}", grid.steps);
-        assert_eq!(grid.rows[0].name, format!("f{}", GRID_ROWS_MAX + 6), "the highest stay");
+        assert_eq!(grid.rows[0].name, format!("f{}", 3 * GRID_ROWS_MAX + 6), "the highest stay");
         let backwards = store.grid(&query(Metric::Psi, GridBy::Feature, -5, 10)).expect("reads");
         assert_eq!(backwards, Grid::default());
     }
