@@ -1,4 +1,4 @@
-"""Statistics, comparison of files, observation without a gateway, memory."""
+"""Statistics, comparison of files, metrics, memory."""
 import json, os, pathlib, re, subprocess, tempfile, time, urllib.request
 
 from . import peers
@@ -90,28 +90,6 @@ def compare(quick, large):
                 for file in files:
                     file.unlink()
     return {"versions": peers.package_versions(python, "pyarrow", "numpy", "evidently"), "files": table, "marks": marks}
-
-
-def observe(quick):
-    """Inference records from standard input: how many a second one core counts."""
-    driftline = build("-p", "driftline") / "driftline"
-    n = 50_000 if quick else 500_000
-    with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
-        folder = pathlib.Path(name)
-        records = folder / "records.jsonl"
-        with open(records, "w") as out:
-            for row in range(n):
-                features = ",".join(f'"f{i:02}":{(row * 31 + i) * 7919 % 100000 / 100000}' for i in range(30))
-                out.write(f'{{"model":"fraud","version":"v2","tenant":"t{row % 20}","features":{{{features}}},"prediction":0.5}}\n')
-        config = folder / "observe.yaml"
-        config.write_text(f"admin: 127.0.0.1:{free_port()}\nstore: {folder}/state\nmodels:\n  fraud: {{ tenant: x-tenant-id }}\n"
-                          "sources:\n  scored:\n    stdin: {}\n")
-        say("observe")
-        with open(records, "rb") as lines:
-            found = run_measured([driftline, "observe", "-c", config], stdin=lines)
-        size = records.stat().st_size / n
-    return {"records": n, "bytes_a_record": size, "cpu_us_a_record": found["cpu_s"] / n * 1e6,
-            "records_per_second_per_core": n / found["cpu_s"], "seconds": found["seconds"], "marks": []}
 
 
 def metrics(quick):

@@ -54,9 +54,9 @@ def compare(section):
 
 
 def observe(section):
-    return (f"Inference records of {number(section['bytes_a_record'], 0)} bytes with 30 features from standard input: "
-            f"{number(section['cpu_us_a_record'])} us of CPU each, {number(section['records_per_second_per_core'], 0)} a second "
-            "and core.\n")
+    rows = [[source, number(f["cpu_us"]), number(f["per_second_per_core"], 0)] for source, f in section["sources"].items()]
+    return table([f"inference records of {number(section['bytes_a_record'], 0)} bytes, 30 features", "CPU us each",
+                   "a second and core"], rows)
 
 
 def metrics(section):

@@ -62,7 +62,7 @@ fn retention_goes_by_labels_that_are_written() {
 /// The shipped configuration, for a test: free ports, and everything below `folder`.
 ///
 /// The places that are replaced are counted whether Loki is installed or not.
-fn configuration(folder: &Path, port: u16, grpc: u16) -> String {
+pub(crate) fn configuration(folder: &Path, port: u16, grpc: u16) -> String {
     let text = shipped("loki/loki.yaml");
     for (place, count) in [("/loki", 4), ("3100", 1), ("9096", 1)] {
         let lines = text.lines().filter(|line| !line.trim().starts_with('#'));

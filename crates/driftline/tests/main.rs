@@ -42,6 +42,7 @@ mod shadow_isolation;
 mod stack;
 mod stack_copies;
 mod stack_files;
+mod stack_logs;
 mod support;
 mod tail;
 mod wrk;

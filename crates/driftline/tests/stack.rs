@@ -15,16 +15,16 @@ use crate::support::instance::{Folder, Instance};
 use crate::support::{DEADLINE, await_some, await_until, driftline, repository, require};
 
 /// From the first request to the rollback, on a machine that is busy with other tests.
-const STORY: Duration = Duration::from_secs(240);
+pub(crate) const STORY: Duration = Duration::from_secs(240);
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A running program; ended when dropped.
 #[derive(Debug)]
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 }
@@ -52,7 +52,7 @@ pub(crate) fn shipped(file: &str, replaced: &[(&str, &str)]) -> String {
     text
 }
 
-fn is_ready(address: SocketAddr, path: &str) -> bool {
+pub(crate) fn is_ready(address: SocketAddr, path: &str) -> bool {
     TcpStream::connect(address).is_ok()
         && Client::new(address).try_send("GET", path, &[], b"").is_ok_and(|answer| answer.status() == 200)
 }
@@ -112,13 +112,13 @@ fn take(stream: TcpStream, seen: &Mutex<Vec<Value>>) {
 }
 
 /// Driftline between the example models and the example's clients, all as in the Compose stack.
-struct Gateway {
-    instance: Instance,
+pub(crate) struct Gateway {
+    pub(crate) instance: Instance,
     _models: [Server; 2],
 }
 
 impl Gateway {
-    fn start(folder: &Folder) -> Self {
+    pub(crate) fn start(folder: &Folder) -> Self {
         let here = folder.path().to_str().unwrap();
         let (v1, v2) = (free_address(), free_address());
         let model = |version: &str, address: SocketAddr| {
@@ -148,30 +148,36 @@ impl Gateway {
     }
 
     /// Winter's flights for some seconds, then July's.
-    fn clients(&self, folder: &Folder, calm: &str) -> Server {
+    pub(crate) fn clients(&self, folder: &Folder, calm: &str) -> Server {
         let to = format!("http://{}", self.instance.traffic);
         let args = ["example", "traffic", "--to", &to, "--rps", "150", "--calm", calm, "--drift", "3600"];
         Server::start(driftline(folder.path()).args(args))
     }
 }
 
-struct Prometheus {
+pub(crate) struct Prometheus {
     address: SocketAddr,
     _server: Server,
 }
 
 impl Prometheus {
-    fn start(program: &Path, folder: &Folder, driftline: SocketAddr, alertmanager: SocketAddr) -> Self {
+    /// With the stack's file; `more` are further addresses to replace in it.
+    pub(crate) fn start(
+        program: &Path,
+        folder: &Folder,
+        driftline: SocketAddr,
+        alertmanager: SocketAddr,
+        more: &[(&str, &str)],
+    ) -> Self {
         let address = free_address();
-        let config = shipped(
-            "prometheus/prometheus.yml",
-            &[
-                ("_interval: 5s", "_interval: 1s"),
-                ("[driftline:9464]", &format!("['{driftline}']")),
-                ("[alertmanager:9093]", &format!("['{alertmanager}']")),
-                ("[localhost:9090]", &format!("['{address}']")),
-            ],
-        );
+        let [driftline, alertmanager, own] = [driftline, alertmanager, address].map(|to| format!("['{to}']"));
+        let replaced = [
+            ("_interval: 5s", "_interval: 1s"),
+            ("[driftline:9464]", &*driftline),
+            ("[alertmanager:9093]", &alertmanager),
+            ("[localhost:9090]", &own),
+        ];
+        let config = shipped("prometheus/prometheus.yml", &[&replaced, more].concat());
         folder.write("prometheus.yml", &config);
         // Latency keeps its three minutes: on a busy machine it would be first.
         let rules = [("interval: 15s", "interval: 1s"), ("for: 2m", "for: 2s"), ("for: 5m", "for: 5s")];
@@ -206,7 +212,7 @@ impl Prometheus {
     }
 
     /// Series that a query gives, now or since an instant.
-    fn series(&self, expr: &str, since: Option<u64>) -> usize {
+    pub(crate) fn series(&self, expr: &str, since: Option<u64>) -> usize {
         let query = utf8_percent_encode(expr, NON_ALPHANUMERIC);
         let path = match since {
             None => format!("/api/v1/query?query={query}"),
@@ -264,7 +270,7 @@ fn drift_fires_in_prometheus_and_alertmanager_has_driftline_roll_back() {
         (Gateway::start(&folder), Slack::start(), free_address(), unix_seconds());
     let admin = gateway.instance.admin;
     let _alertmanager = start_alertmanager(&alertmanager, &folder, alerts_to, admin, slack.address);
-    let prometheus = Prometheus::start(&prometheus, &folder, admin, alerts_to);
+    let prometheus = Prometheus::start(&prometheus, &folder, admin, alerts_to, &[]);
     let _clients = gateway.clients(&folder, "20");
 
     await_until("the targets are up", DEADLINE, || {
