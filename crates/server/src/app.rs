@@ -319,7 +319,8 @@ fn spawn_control(
     resume: Vec<Decision>,
     stop: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, StartError> {
-    spawn("control", move || async move {
+    // Before anything else: a SIGHUP that nobody listens for ends the process.
+    spawn_prepared("control", reload::hangups, move |hangups| async move {
         for decision in resume {
             tracing::warn!(
                 decision = decision.id, model = %decision.change.model, to = %decision.change.to,
@@ -334,7 +335,7 @@ fn spawn_control(
             Ok(left) => left.into_iter().for_each(|training| outside::start_training(&plane, training)),
             Err(error) => tracing::error!(%error, "trainings of the last run are not looked at"),
         }
-        let reloads = tokio::spawn(reload::watch(Arc::clone(&plane), stop.clone()));
+        let reloads = tokio::spawn(reload::watch(Arc::clone(&plane), hangups, stop.clone()));
         let follows = tokio::spawn(follow::run(Arc::clone(&plane), stop.clone()));
         control_loop::run(plane, stop).await;
         reloads.abort();
@@ -373,10 +374,27 @@ fn spawn<F>(
 where
     F: Future<Output = ()>,
 {
+    spawn_prepared(name, || Ok(()), move |()| main())
+}
+
+/// The same; `prepare` is done within the event loop before the thread exists, and what it gives goes to `main`.
+fn spawn_prepared<T, F>(
+    name: &'static str,
+    prepare: impl FnOnce() -> std::io::Result<T>,
+    main: impl FnOnce(T) -> F + Send + 'static,
+) -> Result<JoinHandle<()>, StartError>
+where
+    T: Send + 'static,
+    F: Future<Output = ()>,
+{
     let failed = move |source| StartError::Thread { name, source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let prepared = {
+        let _entered = runtime.enter();
+        prepare().map_err(failed)?
+    };
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(move || runtime.block_on(async move { main().await }))
+        .spawn(move || runtime.block_on(async move { main(prepared).await }))
         .map_err(failed)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use config::Settings;
 use control::EventKind;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::keep_history_ms;
@@ -141,15 +142,13 @@ fn restart_keys(old: &Settings, new: &Settings) -> Vec<&'static str> {
     .collect()
 }
 
+/// Every SIGHUP from now on, none of which ends the process any more.
+pub(crate) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 /// Reloads when the file's content changes or SIGHUP comes, until `stop` turns true.
-pub(crate) async fn watch(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
-    let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => {
-            tracing::error!(%error, "SIGHUP will not reload");
-            return;
-        }
-    };
+pub(crate) async fn watch(plane: Arc<Plane>, mut hangups: Signal, mut stop: watch::Receiver<bool>) {
     // Without a file SIGHUP must not end the process either: it is answered with a log line.
     let file = plane.config_file.clone();
     let stamp = || file.as_deref().and_then(stamp);
@@ -158,7 +157,7 @@ pub(crate) async fn watch(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     loop {
         let by_hand = tokio::select! {
             _ = stop.changed() => return,
-            _ = hangup.recv() => true,
+            _ = hangups.recv() => true,
             _ = tick.tick() => false,
         };
         let current = stamp();
