@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Limits;
-use crate::export::panels::{Place, Query, Shape, drawn, lines, over_time, panel, row, words};
+use crate::export::panels::{Place, Query, Shape, drawn, lines, over_time, panel, row, thresholds, words};
 
 /// Drift.
 pub(super) fn panels(limits: Limits) -> Vec<Value> {
@@ -95,5 +95,23 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
                 "overrides": [],
             }),
         ),
+        evidence(),
     ]
+}
+
+/// The sequential detector's way to its alarm.
+fn evidence() -> Value {
+    let watched = "model=\"$model\", version=~\"$version\", lane=\"prod\", tenant=\"$tenant\"";
+    let ratio = format!("clamp_max(max by (version) (driftline_detector_evidence_ratio{{{watched}}}), 2)");
+    let size = format!("max by (version) (driftline_detector_psi{{{watched}}})");
+    panel(
+        "timeseries",
+        "Sequential detector",
+        "Evidence that the requests have changed, as a share of what an alarm needs (drawn up to 2), and the size of the drift \
+         that was found. It sees a change long before a window has filled with it.",
+        Place(0, 29, 24, 7),
+        &[over_time(&ratio, "evidence, {{version}}"), over_time(&size, "PSI of what was found, {{version}}")],
+        &lines(),
+        &drawn("short", &thresholds("green", &[(1.0, "red")]), false),
+    )
 }

@@ -10,12 +10,12 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
     let slow = thresholds("green", &[(limits.slow_ms, "red")]);
     let none = thresholds("green", &[]);
     vec![
-        row("Traffic", 29),
+        row("Traffic", 36),
         panel(
             "timeseries",
             "p95 of answers, prod and shadow",
             "The dashed line is where the latency alert begins.",
-            Place(0, 30, 12, 8),
+            Place(0, 37, 12, 8),
             &[over_time(
                 "histogram_quantile(0.95, sum by (le, lane, version) (rate(inference_latency_bucket{model=\"$model\", \
                 version=~\"$version\"}[$__rate_interval])))",
@@ -28,7 +28,7 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
             "timeseries",
             "Who answers",
             "Requests a second by lane and version; `shadow` are the copies.",
-            Place(12, 30, 12, 8),
+            Place(12, 37, 12, 8),
             &[over_time(
                 "sum by (lane, version) (rate(driftline_requests_total{model=\"$model\"}[$__rate_interval]))",
                 "{{lane}} {{version}}",
@@ -40,7 +40,7 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
             "timeseries",
             "Share of copies",
             "Copies sent per request, and the share that is configured.",
-            Place(0, 38, 8, 7),
+            Place(0, 45, 8, 7),
             &[
                 over_time(
                     "100 * sum(rate(driftline_shadow_copies_total{model=\"$model\", result=\"sent\"}[$__rate_interval])) \
@@ -56,7 +56,7 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
             "timeseries",
             "Answers by code",
             "0 is an answer that broke off.",
-            Place(8, 38, 8, 7),
+            Place(8, 45, 8, 7),
             &[over_time(
                 "sum by (lane, code) (rate(driftline_requests_total{model=\"$model\"}[$__rate_interval]))",
                 "{{lane}} {{code}}",
@@ -68,7 +68,7 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
             "timeseries",
             "Requests in the window",
             "More than 100 are needed before anything is judged.",
-            Place(16, 38, 8, 7),
+            Place(16, 45, 8, 7),
             &[over_time(
                 "requests{model=\"$model\", version=~\"$version\", tenant=\"$tenant\"}",
                 "{{lane}} {{version}}",
@@ -83,12 +83,12 @@ pub(super) fn panels(limits: Limits) -> Vec<Value> {
 pub(super) fn health() -> Vec<Value> {
     let none = thresholds("green", &[]);
     vec![
-        row("Shadow and measuring", 45),
+        row("Shadow and measuring", 52),
         panel(
             "timeseries",
             "Copies by what became of them",
             "",
-            Place(0, 46, 8, 7),
+            Place(0, 53, 8, 7),
             &[over_time(
                 "sum by (result) (rate(driftline_shadow_copies_total{model=\"$model\"}[$__rate_interval]))",
                 "{{result}}",
@@ -100,7 +100,7 @@ pub(super) fn health() -> Vec<Value> {
             "timeseries",
             "Dropped, by reason",
             "Copies that a bound held back, and requests that were served and not measured.",
-            Place(8, 46, 8, 7),
+            Place(8, 53, 8, 7),
             &[
                 over_time(
                     "sum by (reason) (rate(driftline_shadow_drops_total{model=\"$model\"}[$__rate_interval]))",
@@ -118,7 +118,7 @@ pub(super) fn health() -> Vec<Value> {
             "timeseries",
             "Shadow against production",
             "How often both disagree about the same request, and how far the distributions of their predictions are apart.",
-            Place(16, 46, 8, 7),
+            Place(16, 53, 8, 7),
             &[
                 over_time(
                     "max by (prediction) (driftline_pair_disagreement{model=\"$model\"})",
@@ -139,7 +139,7 @@ pub(super) fn health() -> Vec<Value> {
 /// The inference log as Loki has it.
 pub(super) fn logs() -> Value {
     json!({
-        "type": "logs", "title": "Inference log", "gridPos": { "x": 0, "y": 53, "w": 24, "h": 10 },
+        "type": "logs", "title": "Inference log", "gridPos": { "x": 0, "y": 60, "w": 24, "h": 10 },
         "description": "Production and shadow, a record per inference; personal data is hashed before it gets here.",
         "datasource": source("loki"),
         "targets": [{
