@@ -29,6 +29,9 @@ use crate::worker::Ctx;
 
 /// Largest read buffer of a connection, bytes (larger if heads may be).
 const BUFFER: usize = 64 * 1024;
+/// Header fields that the HTTP library takes without being told. Told of any number it clears a list of that
+/// length for each request; a lower bound is the guard's to keep.
+const USUAL_FIELDS: usize = 100;
 /// Requests of one HTTP/2 connection at the same time.
 const STREAMS: u32 = 128;
 /// Flow-control windows of HTTP/2, bytes.
@@ -140,8 +143,11 @@ async fn serve_http1(
         let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
         async move { Ok::<_, Infallible>(exchange::serve(client, request, busy).await) }
     });
-    let connection = http1::Builder::new()
-        .max_headers(limits.head_fields)
+    let mut builder = http1::Builder::new();
+    if limits.head_fields > USUAL_FIELDS {
+        builder.max_headers(limits.head_fields);
+    }
+    let connection = builder
         .max_buf_size(limits.head_bytes.max(BUFFER))
         // What production sent is what the client gets.
         .auto_date_header(false)
