@@ -7,7 +7,7 @@ import { fill, h, name, plain } from "./lib/dom.js";
 import { age, moment, span } from "./lib/format.js";
 import { listen, live, serverNow } from "./lib/live.js";
 import { address, go, pageAddress, PAGES, place, RANGES } from "./lib/place.js";
-import { select } from "./lib/parts.js";
+import { missed, select } from "./lib/parts.js";
 import { control } from "./pages/control.js";
 import { drift } from "./pages/drift.js";
 import { feature } from "./pages/feature.js";
@@ -63,7 +63,7 @@ function build(at, model, key) {
   page = null;
   if (!model) {
     const all = live.overview.models;
-    fill(main, h("p", { class: "empty" }, all.length ? ["No model ", name(at.model), " is configured. There are: ", all.map((/** @type {any} */ m) => [h("a", { href: address({ model: m.model }) }, name(m.model)), " "])] : "No model is configured."));
+    fill(main, h("p", { class: "empty" }, all.length ? ["There is no model “", name(at.model), "”. Those of this instance: ", all.map((/** @type {any} */ m) => [h("a", { href: address({ model: m.model }) }, name(m.model)), " "])] : "No model is configured."));
     return;
   }
   const make = at.page === "drift" && at.feature ? feature : MAKERS[at.page];
@@ -76,7 +76,9 @@ function build(at, model, key) {
 function load() {
   loading?.abort();
   loading = new AbortController();
-  page?.load?.(loading.signal);
+  const { signal } = loading;
+  const { element } = page ?? {};
+  page?.load?.(signal).then(() => missed(element), (/** @type {unknown} */ error) => { if (!signal.aborted) missed(element, error); });
 }
 
 /** The header is rebuilt only when something in it changes, so that an open list stays open. */
@@ -128,9 +130,10 @@ function notice(over) {
   if (live.state === "live" && measured > 15_000) all.push(["bad", `Drift was last measured ${age(over.measured_at, serverNow())} ago.`]);
   for (const problem of over.problems) all.push(["bad", `Not ready: ${problem}.`]);
   if (!over.configuration.last_reload_ok) all.push(["warn", `The configuration file has problems; the old one stays in force. ${over.configuration.message}`]);
+  const dry = over.models.filter((/** @type {any} */ m) => !m.only_measured && m.mode === "observe").map((/** @type {any} */ m) => plain(m.model, 60));
+  if (dry.length) all.push(["dry", `DRY RUN · ${dry.slice(0, 5).join(", ")}${dry.length > 5 ? ` and ${dry.length - 5} more` : ""}: alerts say what would be done; no traffic is moved automatically.`]);
   for (const m of over.models) {
     const who = plain(m.model, 60);
-    if (!m.only_measured && m.mode === "observe") all.push(["dry", `DRY RUN · ${who}: alerts say what would be done; no traffic is moved automatically.`]);
     if (m.drill) all.push(["dry", `DRILL · ${who}: drift and latency are made up until it ends.`]);
     if (waits(m) && m.model !== asked) all.push(["warn", m.proposal ? `${who}: a rollback from ${plain(m.proposal.from, 40)} to ${plain(m.proposal.to, 40)} waits for approval until ${moment(m.proposal.expires_at)}. ` : `${who}: a rollback to ${plain(m.stable, 40)} is advised. `, { page: "control", model: m.model }]);
     if (m.pending_decision) all.push(["warn", `${who}: ${m.pending_decision.kind} from ${plain(m.pending_decision.from, 40)} to ${plain(m.pending_decision.to, 40)} (${m.pending_decision.state}).`]);
@@ -187,7 +190,7 @@ addEventListener("token", render);
 addEventListener("changed", load);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("theme")));
 setInterval(() => { if (!document.hidden && live.state === "live") load(); }, RELOAD);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) load(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && live.state === "live") load(); });
 
 applyTheme();
 listen(render);

@@ -1,6 +1,6 @@
 // Charts: Apache ECharts in the page's colours, with tooltips made of elements, not of markup.
 
-import { h, plain } from "./dom.js";
+import { h, LOADING, plain } from "./dom.js";
 import { moment } from "./format.js";
 
 /** What draws; null until it is there. The page comes first: whoever reads its numbers does not wait for the pictures. */
@@ -34,7 +34,7 @@ export const PALETTE = ["prod", "shadow", "other", "ok", "amber", "muted"];
  */
 export function chart(label, kind = "") {
   const host = h("div", { class: "canvas" });
-  const message = h("p", { class: "empty message" }, "Loading…");
+  const message = h("p", { class: "empty message" }, LOADING);
   const box = h("div", { class: `chart ${kind}`, role: "img", "aria-label": plain(label) }, host, message);
   /** @type {any} */
   let instance = null;
@@ -49,6 +49,7 @@ export function chart(label, kind = "") {
   function draw() {
     if (!echarts || !options) return;
     message.textContent = "";
+    message.classList.remove("wrong");
     if (!host.clientWidth || !host.clientHeight) return;
     size = measure();
     if (!instance) {

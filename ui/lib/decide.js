@@ -2,7 +2,7 @@
 
 import { ofModel, post } from "./api.js";
 import { askToken, confirm, locked } from "./confirm.js";
-import { h, name, plain } from "./dom.js";
+import { h, name, plain, sentence } from "./dom.js";
 import { moment, rate, span } from "./format.js";
 import { live, serverNow } from "./live.js";
 
@@ -98,7 +98,7 @@ function proposal(m, call) {
 /** @param {any} m @param {Call} call */
 function advised(m, call) {
   return box(["Roll back from ", name(m.active), " to ", name(m.stable), "?"], "advised", [
-    h("p", {}, name(m.health.text, "long")),
+    h("p", {}, sentence(m.health.text)),
     h("p", { class: "muted" }, "The mode is recommend: nothing moves by itself."),
   ], [h("button", { type: "button", class: "primary danger", disabled: Boolean(m.pending_decision), onclick: () => unlocked(() => askRollback(m, call)) }, "Roll back…")]);
 }

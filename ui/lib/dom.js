@@ -1,5 +1,8 @@
 // Elements from data. Text is only ever text: nothing in the dashboard reads markup.
 
+/** What stands where something is still to come. */
+export const LOADING = "Loading…";
+
 /** Characters of a name from outside that are put into the page. */
 const NAME_CHARS = 160;
 
@@ -28,7 +31,7 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /** Listeners that elements of ours may have. Properties, so that one takes the place of another. */
-const LISTENERS = ["onclick", "onchange", "oninput", "onsubmit", "onclose"];
+const LISTENERS = ["onclick", "onchange", "oninput", "onsubmit", "onclose", "ontoggle"];
 
 /** Attributes that only work as properties. */
 const PROPERTIES = { value: 1, checked: 1, disabled: 1, selected: 1 };
@@ -108,6 +111,12 @@ export function plain(text, chars = NAME_CHARS) {
   const whole = String(text ?? "");
   const cut = whole.length > chars ? whole.slice(0, chars) + "…" : whole;
   return cut.replace(HIDDEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}
+
+/** A sentence of the server: what stands between backticks in it are names. @param {any} text */
+export function sentence(text) {
+  const parts = plain(text, 600).split(/`([^`]*)`/);
+  return h("span", { class: "name long" }, parts.map((part, i) => (i % 2 ? h("bdi", { class: "quoted" }, part) : part)));
 }
 
 /** A name from outside, kept apart from the text around it. @param {any} text @param {string} [kind] */

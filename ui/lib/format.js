@@ -73,7 +73,7 @@ export function moment(at) {
   return d.toDateString() === new Date().toDateString() ? time : `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${time}`;
 }
 
-/** A count with its noun. @param {number} n @param {string} noun */
-export function some(n, noun) {
-  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+/** A count with its noun. @param {number} n @param {string} noun @param {string} [several] */
+export function some(n, noun, several = `${noun}s`) {
+  return `${count(n)} ${n === 1 ? noun : several}`;
 }

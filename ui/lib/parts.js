@@ -1,6 +1,6 @@
 // What several pages are made of.
 
-import { h, name, plain } from "./dom.js";
+import { h, LOADING, name, plain, sentence } from "./dom.js";
 import { age, moment, percent, psi } from "./format.js";
 import { address } from "./place.js";
 import { serverNow } from "./live.js";
@@ -50,7 +50,24 @@ export function fact(label, value, note, kind = "") {
 
 /** Where something will stand. */
 export function slot() {
-  return h("div", {}, h("p", { class: "empty" }, "Loading…"));
+  return h("div", {}, h("p", { class: "empty" }, LOADING));
+}
+
+/**
+ * Says on a page why something did not come: where it was still expected, else above what was shown before, which stays. Without an error it
+ * came, and nothing is said.
+ * @param {Element} page @param {unknown} [error]
+ */
+export function missed(page, error) {
+  page.querySelector(":scope > .notice.late")?.remove();
+  if (error === undefined) return;
+  const text = error instanceof Error ? error.message : String(error);
+  const expected = [...page.querySelectorAll(".empty")].filter((one) => one.textContent === LOADING || one.classList.contains("wrong"));
+  for (const one of expected) {
+    one.textContent = text;
+    one.classList.add("wrong");
+  }
+  if (!expected.length) page.prepend(h("p", { class: "notice bad late" }, "What is below could not be brought up to date: ", text));
 }
 
 /** A box with a heading. @param {any} title @param {any} side @param {...any} children */
@@ -127,15 +144,22 @@ export function eventRow(event, full) {
     full && h("td", { class: "tight" }, event.model ? name(event.model) : "–"),
     h("td", { class: "text" },
       typeof from === "string" && typeof to === "string" && h("span", { class: "move" }, name(from), " → ", name(to), data.state && data.state !== "confirmed" ? ` (${data.state})` : "", ". "),
-      name(event.reason, "long"), event.more > 0 && h("small", {}, ` and ${event.more} more at the same time`)),
+      sentence(event.reason), event.more > 0 && h("small", {}, ` and ${event.more} more at the same time`)),
     h("td", { class: "who" }, name(event.actor)));
 }
 
 /** Features named in a row. */
 const NAMED = 6;
 
-/** Alerts as a table, the worst first; those of one rule about one version are one row. @param {any[]} alerts */
-export function alertTable(alerts) {
+/** Whether alerts of the past are listed; it stays so while the page is open. */
+let unfolded = false;
+
+/**
+ * Alerts as tables, the worst first; those of one rule about one version are one row. Folded is what a rollback left behind: no data, and
+ * about a version that clients do not get.
+ * @param {any[]} alerts @param {any[]} models
+ */
+export function alertTable(alerts, models) {
   if (!alerts.length) return h("p", { class: "empty" }, "No alert is pending or firing.");
   /** @type {Map<string, any[]>} */
   const groups = new Map();
@@ -144,10 +168,21 @@ export function alertTable(alerts) {
     groups.set(key, [...(groups.get(key) ?? []), a]);
   }
   const order = ["info", "warning", "critical"];
-  const rank = (/** @type {any} */ a) => (a.state === "firing" ? 100 : 0) + (a.stale ? 0 : 10) + order.indexOf(a.severity);
+  const rank = (/** @type {any} */ a) => (a.state === "firing" ? 100 : 0) + order.indexOf(a.severity);
   const rows = [...groups.values()].sort((a, b) => rank(b[0]) - rank(a[0]));
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Alerts" }, h("table", { class: "alerts" },
-    h("thead", {}, h("tr", {}, ["State", "Alert", "About", "Value", "Red", "Since"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "n" : "" }, t)))),
+  const isPast = (/** @type {any} */ a) => a.stale && models.some((m) => m.model === a.labels.model && a.labels.version && a.labels.version !== (m.only_measured ? m.measured_version : m.active));
+  const [now, past] = [rows.filter(([a]) => !isPast(a)), rows.filter(([a]) => isPast(a))];
+  return [
+    now.length ? alertRows(now, "Alerts") : h("p", { class: "empty" }, "No alert about what clients get now."),
+    past.length > 0 && h("details", { class: "past", open: unfolded, ontoggle: (/** @type {any} */ e) => { unfolded = e.target.open; } },
+      h("summary", {}, `${past.length} about versions that clients no longer get, without data now`), alertRows(past, "Alerts of the past")),
+  ];
+}
+
+/** @param {any[][]} rows @param {string} label */
+function alertRows(rows, label) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "alerts" },
+    h("thead", {}, h("tr", {}, ["State", "Alert", "About", "PSI, or what was measured", "Tenants red", "Since"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "n" : "" }, t)))),
     h("tbody", {}, rows.map(alertRow))));
 }
 

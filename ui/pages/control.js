@@ -1,9 +1,9 @@
 // Control: what moves traffic, each with what will happen, and the trail of what did.
 
 import { get, keepToken, post } from "../lib/api.js";
-import { askToken, confirm, locked, said } from "../lib/confirm.js";
+import { askToken, confirm, locked } from "../lib/confirm.js";
 import { askRollback, caller, clients, waiting } from "../lib/decide.js";
-import { fill, h, name, patch, plain } from "../lib/dom.js";
+import { fill, h, name, patch, plain, sentence } from "../lib/dom.js";
 import { percentOf, rate } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { eventRow, merged, panel, pill, select, slot } from "../lib/parts.js";
@@ -67,7 +67,7 @@ export function control(_at, model) {
     update(over) {
       const m = over.models.find((/** @type {any} */ one) => one.model === model.model);
       if (!m) return;
-      patch(head, h("h1", {}, name(m.model)), pill(m.health), h("p", {}, name(m.health.text, "long")));
+      patch(head, h("h1", {}, name(m.model)), pill(m.health), h("p", {}, sentence(m.health.text)));
       patch(ask, waiting(m, () => newest()));
       const key = JSON.stringify([m.active, m.stable, m.configured_active, m.versions, m.shadow_percent, m.auto_rollback, m.mode, m.only_measured, m.pending_decision?.id, Boolean(m.hold), locked(), over.token_required]);
       // A field that somebody types into is left alone.
@@ -78,11 +78,7 @@ export function control(_at, model) {
     },
     /** @param {AbortSignal} signal */
     async load(signal) {
-      try {
-        await newest(signal);
-      } catch (error) {
-        if (!signal.aborted) fill(trail, h("p", { class: "empty wrong" }, said(error)));
-      }
+      await newest(signal);
     },
   };
 }

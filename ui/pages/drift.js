@@ -70,25 +70,21 @@ export function drift(at, model) {
     /** @param {AbortSignal} signal */
     async load(signal) {
       const who = { tenant: at.tenant || "all", lane: at.lane, version: at.version };
-      try {
-        const now = await get(ofModel(model.model, "drift"), { ...who, histograms: false }, signal);
-        if (at.reference === "prod") {
-          heat.element.style.setProperty("--rows", "1");
-          heat.say("Of shadow against prod only the present is kept: see below.");
-        } else {
-          grid = await get(ofModel(model.model, "grid"), { ...who, version: now.version, metric: at.metric, by: "feature", ...between(at.range), steps: 96 }, signal);
-          const left = Math.max(0, grid.rows.length - ROWS) + grid.left_out;
-          grid.rows = grid.rows.slice(0, ROWS);
-          note.textContent = `${some(grid.rows.length, "feature")}, the most drifted first${left ? `; ${count(left)} calmer ones are in the table only` : ""}`;
-          heat.element.style.setProperty("--rows", String(Math.max(4, grid.rows.length)));
-          if (limits) drawHeat(heat, grid, at, limits);
-        }
-        patch(table, limits && featureTable(now, at, limits));
-        patch(watcher, detectorText(now.detector));
-        await chosen.load(signal);
-      } catch (error) {
-        if (!signal.aborted) patch(table, h("p", { class: "empty wrong" }, error instanceof Error ? error.message : String(error)));
+      const now = await get(ofModel(model.model, "drift"), { ...who, histograms: false }, signal);
+      if (at.reference === "prod") {
+        heat.element.style.setProperty("--rows", "1");
+        heat.say("Of shadow against prod only the present is kept: see below.");
+      } else {
+        grid = await get(ofModel(model.model, "grid"), { ...who, version: now.version, metric: at.metric, by: "feature", ...between(at.range), steps: 96 }, signal);
+        const left = Math.max(0, grid.rows.length - ROWS) + grid.left_out;
+        grid.rows = grid.rows.slice(0, ROWS);
+        note.textContent = !grid.rows.length ? "" : `${some(grid.rows.length, "feature")}, the most drifted first${left ? `; ${count(left)} calmer ones are in the table only` : ""}`;
+        heat.element.style.setProperty("--rows", String(Math.max(4, grid.rows.length)));
+        if (limits) drawHeat(heat, grid, at, limits);
       }
+      patch(table, limits && featureTable(now, at, limits));
+      patch(watcher, detectorText(now.detector));
+      await chosen.load(signal);
     },
     dispose: heat.dispose,
   };
@@ -123,7 +119,7 @@ export function pieces(c, metric, limits) {
 }
 
 /** What the colours mean. @param {string} metric */
-function scale(metric) {
+export function scale(metric) {
   const of = metric === "psi" ? [["cool0", "calm"], ["cool1", "near amber"], ["amber-fill", "amber"], ["red-fill", "red"], ["deep-fill", "critical"]] : [["cool0", "< 0.01"], ["cool1", "< 0.05"], ["cool2", "< 0.15"], ["cool3", "more"]];
   return h("span", { class: "keys squares" }, of.map(([colour, text]) => key(colour, text)));
 }

@@ -44,20 +44,16 @@ export function feature(at, model) {
       const who = { tenant: at.tenant || "all", lane: at.lane, version: at.version };
       const range = between(at.range);
       const limits = live.overview.limits;
-      try {
-        const now = await get(ofModel(model.model, "drift"), { ...who, feature: at.feature }, signal);
-        const one = now.features.find((/** @type {any} */ f) => f.reference === at.reference);
-        patch(said, verdict(now, one, at, limits));
-        drawShape(shape, parts, bins, one);
-        const version = now.version;
-        const ask = at.reference === "prod" ? null : get(ofModel(model.model, "grid"), { metric: "psi", by: "version", feature: at.feature, tenant: who.tenant, version, ...range, steps: 240 }, signal);
-        const [grid, told, events] = await Promise.all([ask, get(ofModel(model.model, "tenants"), { version, lane: at.lane, feature: at.feature }, signal), get("/api/v1/events", { limit: 200 }, signal)]);
-        drawPast(past, grid, at, model, limits, range, events.events);
-        patch(tenants, tenantList(told, at, limits));
-        await chosen.load(signal);
-      } catch (error) {
-        if (!signal.aborted) patch(said, h("p", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
-      }
+      const now = await get(ofModel(model.model, "drift"), { ...who, feature: at.feature }, signal);
+      const one = now.features.find((/** @type {any} */ f) => f.reference === at.reference);
+      patch(said, verdict(now, one, at, limits));
+      drawShape(shape, parts, bins, one);
+      const version = now.version;
+      const ask = at.reference === "prod" ? null : get(ofModel(model.model, "grid"), { metric: "psi", by: "version", feature: at.feature, tenant: who.tenant, version, ...range, steps: 240 }, signal);
+      const [grid, told, events] = await Promise.all([ask, get(ofModel(model.model, "tenants"), { version, lane: at.lane, feature: at.feature }, signal), get("/api/v1/events", { limit: 200 }, signal)]);
+      drawPast(past, grid, at, model, limits, range, events.events);
+      patch(tenants, tenantList(told, at, limits));
+      await chosen.load(signal);
     },
     dispose() {
       for (const one of [shape, parts, past]) one.dispose();
@@ -86,7 +82,7 @@ function drawShape(shape, parts, bins, one) {
   const hist = one?.histogram;
   if (!hist) {
     shape.say("Nothing to compare yet.");
-    parts.say("");
+    parts.say("Nothing to compare yet.");
     patch(bins, h("p", { class: "empty" }, "No bins."));
     return;
   }
@@ -135,7 +131,7 @@ function binTable(rows, total) {
   const fresh = rows.filter((r) => r.r === 0 && r.c > 0).length;
   const gone = rows.filter((r) => r.r > 0 && r.c === 0).length;
   return [
-    (fresh > 0 || gone > 0) && h("p", { class: "muted" }, [fresh && `${some(fresh, "bin")} new in the window`, gone && `${some(gone, "bin")} of the reference empty now`].filter(Boolean).join("; ") + "."),
+    (fresh > 0 || gone > 0) && h("p", { class: "muted" }, [fresh && `${some(fresh, "bin")} ${fresh === 1 ? "is" : "are"} new in the window`, gone && `${some(gone, "bin")} of the reference ${gone === 1 ? "is" : "are"} empty now`].filter(Boolean).join("; ") + "."),
     h("div", { class: "scroll high", tabindex: "0", role: "region", "aria-label": "Bins" }, h("table", {},
       h("thead", {}, h("tr", {}, ["Bin", "Reference", "Current", "Part of the PSI"].map((t, i) => h("th", { scope: "col", class: i ? "n" : "" }, t)))),
       h("tbody", {}, sorted.slice(0, 200).map((r) => h("tr", {}, h("td", {}, name(r.label), " ", r.r === 0 && r.c > 0 ? h("span", { class: "tag new" }, "new") : r.r > 0 && r.c === 0 ? h("span", { class: "tag" }, "gone") : ""),

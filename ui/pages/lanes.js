@@ -33,7 +33,7 @@ export function lanes(at, model) {
     h("div", { class: "filters" }, h("h1", {}, "Prod and shadow")),
     shapes,
     h("div", { class: "two" }, panel("Latency, p95", keys, over.element), panel("Latency since the start, ms", timeKeys, times.element)),
-    panel("Status codes since the start", null, codes),
+    panel("Requests by version and lane", h("small", {}, "requests and codes since the start, the rest of the last minute"), codes),
     h("div", { class: "late" }, panel("Copies since the start", null, copies), panel("Pairs that disagree most", null, top)));
   /** @type {Map<string, any>} */
   const drawn = new Map();
@@ -45,19 +45,15 @@ export function lanes(at, model) {
     async load(signal) {
       const range = between(at.range);
       const ask = (/** @type {string} */ what, /** @type {any} */ params = {}) => get(ofModel(model.model, what), params, signal);
-      try {
-        const [told, traffic, shadow, grid] = await Promise.all([ask("pairs", { limit: 10 }), ask("traffic"), ask("drift", { lane: "shadow" }), ask("grid", { metric: "p95_ms", by: "version", ...range, steps: 180 })]);
-        const m = live.overview.models.find((/** @type {any} */ one) => one.model === model.model) ?? model;
-        patch(pairs, pairFacts(told));
-        patch(top, topPairs(told));
-        drawShapes(shapes, said, drawn, shadow);
-        drawLatency(over, keys, grid, m, live.overview, range);
-        drawTimes(times, timeKeys, traffic, m);
-        patch(codes, codeTable(traffic));
-        patch(copies, copyTable(traffic.copies));
-      } catch (error) {
-        if (!signal.aborted) patch(pairs, h("p", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
-      }
+      const [told, traffic, shadow, grid] = await Promise.all([ask("pairs", { limit: 10 }), ask("traffic"), ask("drift", { lane: "shadow" }), ask("grid", { metric: "p95_ms", by: "version", ...range, steps: 180 })]);
+      const m = live.overview.models.find((/** @type {any} */ one) => one.model === model.model) ?? model;
+      patch(pairs, pairFacts(told));
+      patch(top, topPairs(told));
+      drawShapes(shapes, said, drawn, shadow);
+      drawLatency(over, keys, grid, m, live.overview, range);
+      drawTimes(times, timeKeys, traffic, m);
+      patch(codes, codeTable(traffic));
+      patch(copies, copyTable(traffic.copies));
     },
     dispose() {
       for (const one of [over, times, ...drawn.values()]) one.dispose();
@@ -88,16 +84,16 @@ function drawShapes(where, said, drawn, shadow) {
   if ([...drawn.keys()].join("\n") !== names) {
     for (const one of drawn.values()) one.dispose();
     drawn.clear();
-    for (const f of wanted) drawn.set(f.feature, chart(`distribution of ${f.feature}, prod and shadow`, "mid"));
-    fill(where, said, wanted.map((/** @type {any} */ f) => panel(["Distribution of ", name(f.feature)], h("div", { class: "keys" }, key("prod", "prod"), key("shadow", "shadow")), drawn.get(f.feature).element)));
+    for (const f of wanted) drawn.set(f.feature, { ...chart(`distribution of ${f.feature}, prod and shadow`, "mid"), note: h("span") });
+    fill(where, said, wanted.map((/** @type {any} */ f) => panel(["Distribution of ", name(f.feature)], h("div", { class: "keys" }, drawn.get(f.feature).note, key("prod", "prod"), key("shadow", "shadow")), drawn.get(f.feature).element)));
   }
   for (const f of wanted) {
     const hist = f.histogram;
+    drawn.get(f.feature).note.textContent = `PSI ${psi(f.psi)} over ${some(f.n, "copy", "copies")}`;
     const sum = (/** @type {number[]} */ list) => Math.max(1, list.reduce((a, b) => a + b, 0));
     const [np, ns] = [sum(hist.reference), sum(hist.current)];
     const keep = hist.labels.map((/** @type {string} */ _, /** @type {number} */ i) => i).filter((/** @type {number} */ i) => hist.reference[i] || hist.current[i] || i <= hist.edges.length - 1);
     drawn.get(f.feature).show((/** @type {Record<string, string>} */ c) => ({
-      title: { text: `PSI ${psi(f.psi)} over ${count(f.n)} copies`, right: 8, top: 0, textStyle: { fontSize: 11, fontWeight: 400, color: c.muted } },
       xAxis: { type: "category", data: keep.map((/** @type {number} */ i) => plain(bin(hist, hist.labels[i], i), 30)), axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, axisLabel: { color: c.muted, hideOverlap: true } },
       yAxis: valueAxis(c, percent),
       tooltip: tooltip(c, "axis", (p) => ({ title: plain(bin(hist, hist.labels[keep[p[0].dataIndex]], keep[p[0].dataIndex]), 60), lines: p.map((/** @type {any} */ s) => [s.color, s.seriesName, percent(s.value)]) })),
@@ -129,8 +125,8 @@ function drawTimes(where, keys, traffic, m) {
 function codeTable(traffic) {
   const used = traffic.lanes.filter((/** @type {any} */ l) => l.requests_total > 0);
   if (!used.length) return h("p", { class: "empty" }, "No requests yet.");
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Status codes" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["Version", "Lane", "Requests", "Now", "Errors, last minute", "p50", "p95", "p99", "Codes"].map((t, i) => h("th", { scope: "col", class: i > 1 && i < 8 ? "n" : "" }, t)))),
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Requests by version and lane" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["Version", "Lane", "Requests", "Now", "Errors", "p50", "p95", "p99", "Status codes"].map((t, i) => h("th", { scope: "col", class: i > 1 && i < 8 ? "n" : "" }, t)))),
     h("tbody", {}, used.map((/** @type {any} */ l) => h("tr", {}, h("td", {}, name(l.version)), h("td", {}, l.lane), h("td", { class: "n" }, count(l.requests_total)), h("td", { class: "n" }, rate(l.per_second)), h("td", { class: "n" }, percent(l.error_rate)),
       h("td", { class: "n" }, ms(l.p50_ms)), h("td", { class: "n" }, ms(l.p95_ms)), h("td", { class: "n" }, ms(l.p99_ms)),
       h("td", { class: "codes" }, l.codes.map((/** @type {any} */ k, /** @type {number} */ i) => [i ? ", " : "", h("span", { class: k.code === 0 || k.code >= 500 ? "red" : "" }, k.code === 0 ? "no answer" : k.code), ` ${count(k.requests)}`])))))));
@@ -141,7 +137,7 @@ function copyTable(copies) {
   if (!copies) return h("p", { class: "empty" }, "This model makes no copies.");
   const all = FATES.reduce((sum, [id]) => sum + copies[id], 0);
   const reasons = Object.entries(copies.dropped_by_reason).filter(([, n]) => Number(n) > 0).map(([reason, n]) => `${reason.replaceAll("_", " ")} ${count(Number(n))}`);
-  return [h("table", {}, h("tbody", {}, FATES.map(([id, text, note]) => h("tr", {}, h("td", {}, text), h("td", { class: "n" }, count(copies[id])), h("td", { class: "gauge-cell" }, share(all ? copies[id] / all : 0, id === "sent" ? "shadow" : "amber-fill")), h("td", { class: "n" }, all ? percent(copies[id] / all) : "–"), h("td", {}, h("small", {}, id === "dropped" && reasons.length ? reasons.join(", ") : note)))))),
+  return [h("table", { class: "fates" }, h("tbody", {}, FATES.map(([id, text, note]) => h("tr", {}, h("td", {}, text), h("td", { class: "n" }, count(copies[id])), h("td", { class: "gauge-cell" }, share(all ? copies[id] / all : 0, id === "sent" ? "shadow" : "amber-fill")), h("td", { class: "n" }, all ? percent(copies[id] / all) : "–"), h("td", {}, h("small", {}, id === "dropped" && reasons.length ? reasons.join(", ") : note)))))),
     (copies.logged > 0 || copies.known > 0) && h("p", { class: "muted" }, `${count(copies.logged)} only logged, ${count(copies.known)} answered from the embedding cache: nothing was sent.`)];
 }
 
@@ -151,7 +147,7 @@ function topPairs(told) {
   if (!rows.length) return h("p", { class: "empty" }, "No disagreeing pairs.");
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pairs that disagree most" }, h("table", {},
     h("thead", {}, h("tr", {}, ["Request", "Tenant", "Prediction", "Prod", "Shadow", "Distance", "Ago"].map((t, i) => h("th", { scope: "col", class: i > 2 && i < 6 ? "n" : "" }, t)))),
-    h("tbody", {}, rows.map((/** @type {any} */ t) => h("tr", {}, h("td", {}, name(t.request_id)), h("td", {}, t.tenant ? name(t.tenant) : "–"), h("td", {}, name(t.prediction)), h("td", { class: "n" }, said(t.prod)), h("td", { class: "n" }, said(t.shadow)), h("td", { class: "n" }, number(t.distance)), h("td", { class: "when" }, age(t.at, serverNow())))))));
+    h("tbody", {}, rows.map((/** @type {any} */ t) => h("tr", {}, h("td", { class: "id" }, name(t.request_id)), h("td", {}, t.tenant ? name(t.tenant) : "–"), h("td", {}, name(t.prediction)), h("td", { class: "n" }, said(t.prod)), h("td", { class: "n" }, said(t.shadow)), h("td", { class: "n" }, number(t.distance)), h("td", { class: "when" }, age(t.at, serverNow())))))));
 }
 
 /** @param {any} value */

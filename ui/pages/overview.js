@@ -3,7 +3,7 @@
 import { get, ofModel } from "../lib/api.js";
 import { axisRows, chart, line, marks, PALETTE, points, timeAxis, tooltip, valueAxis } from "../lib/charts.js";
 import { waiting } from "../lib/decide.js";
-import { fill, h, name, patch } from "../lib/dom.js";
+import { fill, h, name, patch, sentence } from "../lib/dom.js";
 import { age, count, ms, percent, percentOf, psi, rate, span } from "../lib/format.js";
 import { serverNow } from "../lib/live.js";
 import { alertTable, eventRow, fact, gauge, grade, graded, key, link, merged, moments, panel, pill } from "../lib/parts.js";
@@ -55,7 +55,7 @@ export function overview(at, model) {
       patch(ask, waiting(m));
       patch(head, heading(m, over));
       patch(worst, worstList(m, over.limits));
-      patch(alerts, alertTable(over.alerts));
+      patch(alerts, alertTable(over.alerts, over.models));
       patch(events, eventList(over.events));
       draw();
     },
@@ -63,15 +63,9 @@ export function overview(at, model) {
     async load(signal) {
       const range = between(at.range);
       const ask = (/** @type {string} */ metric) => get(ofModel(model.model, "grid"), { metric, by: "version", ...range, steps: 180 }, signal);
-      try {
-        const [p95, perSecond] = await Promise.all([ask("p95_ms"), ask("requests_per_second")]);
-        grids = { p95, rate: perSecond };
-        draw();
-      } catch (error) {
-        if (signal.aborted) return;
-        latency.say(String(error instanceof Error ? error.message : error), true);
-        traffic.say("");
-      }
+      const [p95, perSecond] = await Promise.all([ask("p95_ms"), ask("requests_per_second")]);
+      grids = { p95, rate: perSecond };
+      draw();
     },
     dispose() {
       latency.dispose();
@@ -92,7 +86,7 @@ function heading(m, over) {
   const copies = m.shadows?.find((/** @type {any} */ s) => s.role === "candidate");
   return [
     h("div", { class: "verdict" }, h("h1", {}, name(m.model)), pill(m.health),
-      h("p", {}, name(m.health.text, "long"), m.health.since && h("span", { class: "muted" }, ` Since ${age(m.health.since, now)}.`))),
+      h("p", {}, sentence(m.health.text), m.health.since && h("span", { class: "muted" }, ` Since ${age(m.health.since, now)}.`))),
     h("dl", { class: "facts" },
       m.only_measured
         ? fact("Measured version", name(m.measured_version), "no traffic passes here")
@@ -101,7 +95,7 @@ function heading(m, over) {
       fact("Errors", percent(active?.error_rate ?? null), "of clients' requests", (active?.error_rate ?? 0) > 0.01 ? "bad" : ""),
       fact("p95 prod", ms(active?.p95_ms), `p99 ${ms(active?.p99_ms)}`, over.limits.p95_ms && active?.p95_ms > over.limits.p95_ms ? "bad" : ""),
       fact("p95 shadow", ms(shadow?.p95_ms), shadow ? name(shadow.version) : "no shadow"),
-      fact("Copies", percentOf(m.shadow_percent), copies ? h("span", {}, copies.version ? ["to ", name(copies.version)] : "logged only") : "no shadow"),
+      fact("Copies", percentOf(m.shadow_percent), copies ? h("span", {}, !copies.version ? "logged only" : copies.version === m.active ? ["none now: ", name(copies.version), " answers clients"] : ["to ", name(copies.version)]) : "no shadow"),
       fact("Features", m.features.red ? `${m.features.red} red` : m.features.amber ? `${m.features.amber} amber` : m.features.total ? "all calm" : "–", m.features.total ? `of ${m.features.total}` : "none measured yet", m.features.red ? "bad" : m.features.amber ? "warn" : ""),
       m.tenants > 0 && fact("Red tenants", link({ page: "tenants", model: m.model }, `${m.tenants_red} of ${m.tenants}`), `${Math.min(over.limits.tenants_red, m.tenants)} make an alert`, m.tenants_red >= Math.min(over.limits.tenants_red, m.tenants) ? "bad" : ""),
       !m.only_measured && fact("Auto-rollback", m.auto_rollback ? MODES[m.mode] ?? m.mode : "off", m.hold ? "held by a person" : m.cooldown_until && Date.parse(m.cooldown_until) > now ? `cooling down for ${span((Date.parse(m.cooldown_until) - now) / 1000)}` : ["to ", name(m.stable)], m.auto_rollback && !m.hold && m.mode !== "observe" && m.mode !== "frozen" ? "" : "warn")),

@@ -7,14 +7,14 @@ import { age, count, moment, psi, some } from "../lib/format.js";
 import { live, serverNow } from "../lib/live.js";
 import { gauge, grade, graded, link, panel, segments, select, slot } from "../lib/parts.js";
 import { between, go } from "../lib/place.js";
-import { pieces, short } from "./drift.js";
+import { pieces, scale, short } from "./drift.js";
 
 /** Rows of the table that are drawn at once; a search finds the others. */
 const ROWS = 200;
 
 const COLUMNS = /** @type {Array<[string, string, boolean]>} */ ([
   ["tenant", "Tenant", false], ["feature", "Feature", false], ["bar", "", false], ["psi", "PSI", true], ["verdict", "Verdict", false],
-  ["features_red", "Red", true], ["features_amber", "Amber", true], ["requests", "Requests in window", true], ["last_request_at", "Last request", false],
+  ["features_red", "Features red", true], ["features_amber", "amber", true], ["requests", "Requests in window", true], ["last_request_at", "Last request", false],
 ]);
 
 /** @param {import("../lib/place.js").Place} at @param {any} model */
@@ -32,7 +32,7 @@ export function tenants(at, model) {
   const element = h("div", { class: "page" }, bar,
     h("section", { class: "panel" }, said),
     panel(at.feature ? ["Tenants by ", name(at.feature)] : "Tenants by their worst feature", find, table),
-    at.feature && panel("PSI by tenant and time", null, heat.element));
+    at.feature && panel("PSI by tenant and time", scale("psi"), heat.element));
 
   function filterBar() {
     const names = [...new Set([at.feature, ...model.worst.map((/** @type {any} */ f) => f.feature)])].filter(Boolean);
@@ -62,14 +62,15 @@ export function tenants(at, model) {
 
   /** @param {any[]} rows @param {any} limits */
   function tenantTable(rows, limits) {
-    const headers = COLUMNS.map(([id, text, isNumber]) => h("th", { scope: "col", "aria-label": text ? null : "PSI as a bar", class: isNumber ? "n" : "", "aria-sort": id === sort ? (down ? "descending" : "ascending") : null },
+    // All rows are about the feature that was chosen.
+    const headers = COLUMNS.filter(([id]) => !at.feature || id !== "feature").map(([id, text, isNumber]) => h("th", { scope: "col", "aria-label": text ? null : "PSI as a bar", class: isNumber ? "n" : "", "aria-sort": id === sort ? (down ? "descending" : "ascending") : null },
       id === "bar" || id === "verdict" ? text : h("button", { type: "button", onclick: () => { down = sort === id ? !down : true; sort = id; draw(); } }, text)));
     const more = rows.length - ROWS + told.left_out;
     return [h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Tenants" }, h("table", {}, h("thead", {}, h("tr", {}, headers)),
       h("tbody", {}, rows.slice(0, ROWS).map((t) => {
         const of = grade(t.psi, limits, t.verdict);
-        return h("tr", {}, h("td", {}, link({ page: "drift", tenant: t.tenant, feature: "" }, name(t.tenant))),
-          h("td", {}, t.feature ? link({ page: "drift", tenant: t.tenant, feature: t.feature }, name(t.feature)) : "–"),
+        return h("tr", {}, h("td", {}, link({ page: "drift", tenant: t.tenant, feature: at.feature }, name(t.tenant))),
+          !at.feature && h("td", {}, t.feature ? link({ page: "drift", tenant: t.tenant, feature: t.feature }, name(t.feature)) : "–"),
           h("td", { class: "gauge-cell" }, gauge(t.psi, limits, t.verdict)), h("td", { class: `n ${of}` }, psi(t.psi)), h("td", {}, graded(of)),
           h("td", { class: "n" }, t.features_red || h("span", { class: "muted" }, "0")), h("td", { class: "n" }, t.features_amber || h("span", { class: "muted" }, "0")),
           h("td", { class: "n" }, count(t.requests)), h("td", { class: "when" }, `${age(t.last_request_at, serverNow())} ago`));
@@ -85,15 +86,11 @@ export function tenants(at, model) {
     },
     /** @param {AbortSignal} signal */
     async load(signal) {
-      try {
-        told = await get(ofModel(model.model, "tenants"), { version: at.version, lane: at.lane, feature: at.feature }, signal);
-        draw();
-        if (!at.feature) return;
-        const grid = await get(ofModel(model.model, "grid"), { metric: "psi", by: "tenant", feature: at.feature, version: told.version, lane: at.lane, ...between(at.range), steps: 96 }, signal);
-        drawHeat(heat, grid, live.overview.limits);
-      } catch (error) {
-        if (!signal.aborted) patch(said, h("span", { class: "wrong" }, error instanceof Error ? error.message : String(error)));
-      }
+      told = await get(ofModel(model.model, "tenants"), { version: at.version, lane: at.lane, feature: at.feature }, signal);
+      draw();
+      if (!at.feature) return;
+      const grid = await get(ofModel(model.model, "grid"), { metric: "psi", by: "tenant", feature: at.feature, version: told.version, lane: at.lane, ...between(at.range), steps: 96 }, signal);
+      drawHeat(heat, grid, live.overview.limits);
     },
     dispose: heat.dispose,
   };
@@ -107,7 +104,7 @@ function drawHeat(heat, grid, limits) {
   const times = Array.from({ length: grid.steps }, (_, i) => Date.parse(grid.start) + i * grid.step_seconds * 1000);
   heat.show((/** @type {Record<string, string>} */ c) => ({
     grid: { left: 8, right: 8, top: 4, bottom: 4, containLabel: true },
-    xAxis: { type: "category", data: times, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.muted, interval: Math.ceil(grid.steps / 8) - 1, formatter: (/** @type {string} */ t) => short(Number(t), grid.step_seconds) } },
+    xAxis: { type: "category", data: times, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.muted, interval: Math.ceil(grid.steps / 8) - 1, hideOverlap: true, formatter: (/** @type {string} */ t) => short(Number(t), grid.step_seconds) } },
     yAxis: { type: "category", inverse: true, data: rows.map((/** @type {any} */ r) => plain(r.tenant, 40)), axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.text, width: 150, overflow: "truncate", interval: 0 } },
     visualMap: { show: false, type: "piecewise", dimension: 2, pieces: pieces(c, "psi", limits) },
     tooltip: tooltip(c, "item", (p) => ({ title: plain(rows[p.value[1]].tenant, 80), lines: [[p.color, moment(times[p.value[0]]), psi(p.value[2])]] })),

@@ -160,6 +160,25 @@ impl BlockReason {
             Self::NotApproved => "not_approved",
         }
     }
+
+    /// The same for people, behind "no rollback:".
+    pub(crate) const fn why(self) -> &'static str {
+        match self {
+            Self::AlreadyStable => "clients get it already",
+            Self::Cooldown => "traffic was moved only a short while ago (cool-down)",
+            Self::LimitReached => "the automatic rollbacks of this period are used up",
+            Self::AutoOff => "automatic rollback is switched off",
+            Self::Observe => "the mode is observe, a dry run",
+            Self::TargetUnhealthy => "it is in trouble itself",
+            Self::EpisodeHandled => "this alert was acted upon before",
+            Self::InProgress => "a change is being carried out",
+            Self::Frozen => "the mode is frozen",
+            Self::Held => "a person holds the model where it is",
+            Self::Recommended => "the mode is recommend: a person has to do it",
+            Self::AwaitingApproval => "a proposal waits for approval",
+            Self::NotApproved => "nobody approved it",
+        }
+    }
 }
 
 /// Decides about one model.

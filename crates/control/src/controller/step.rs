@@ -238,7 +238,7 @@ impl Controller {
             BlockReason::Observe => format!("would have rolled back from `{active}` to `{stable}`"),
             BlockReason::Recommended => format!("a rollback from `{active}` to `{stable}` is advised"),
             BlockReason::TargetUnhealthy => format!("no rollback: `{stable}` is in trouble itself"),
-            other => format!("no rollback to `{stable}`: {}", other.as_str()),
+            other => format!("no rollback to `{stable}`: {}", other.why()),
         };
         let data = json!({ "reason": reason, "episodes": episodes, "evidence": evidence });
         self.write_event(EventKind::Blocked, Some(&name), SELF, &text, data, now_ms);

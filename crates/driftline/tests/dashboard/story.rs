@@ -77,7 +77,7 @@ fn every_page_reads_well_for_everybody() {
         ("?page=drift&version=v2", "drift", "begun about"),
         ("?page=drift&version=v2&feature=amount", "feature", "Part of the PSI"),
         ("?page=tenants&version=v2", "tenants", "acme"),
-        ("?page=lanes", "lanes", "Status codes since the start"),
+        ("?page=lanes", "lanes", "Requests by version and lane"),
         ("?page=control", "control", "Audit trail"),
     ] {
         look_at(&mut browser, &running.url(query), name, ready);
@@ -129,4 +129,35 @@ fn the_keyboard_is_enough() {
     browser.press("Enter");
     browser.await_true("location.search.includes('feature=')");
     browser.is_clean();
+}
+
+#[test]
+fn what_does_not_come_is_said_and_what_was_there_stays() {
+    let Some(mut browser) = Browser::start() else { return };
+    let running = Running::learned("");
+    rows::send(&mut running.instance.client(), Some("acme"), 40, ordinary);
+    running.instance.await_requests("v2", "prod", "acme", 40);
+    browser.begin_pages_with(
+        "const whole = window.fetch; \
+         window.fetch = (...asked) => window.cut ? Promise.reject(new TypeError('cut')) : whole(...asked);",
+    );
+    browser.open(&running.url("?page=lanes"));
+    browser.await_text("td.codes", "200");
+    let reload = |browser: &mut Browser, cut: bool| {
+        browser.eval(&format!("window.cut = {cut}; dispatchEvent(new Event('changed'))"));
+    };
+    reload(&mut browser, true);
+    browser.await_text(".notice.late", "The instance cannot be reached.");
+    assert!(browser.text("td.codes").contains("200"), "what was shown stays");
+    reload(&mut browser, false);
+    browser.await_true("!document.querySelector('.notice.late')");
+    // Another page has nothing to show yet.
+    browser.eval("window.cut = true");
+    for (page, places) in [("drift", 3), ("tenants", 1), ("lanes", 6), ("control", 1), ("overview", 2)] {
+        browser.eval(&format!(
+            "history.pushState(null, '', '/?page={page}'); dispatchEvent(new Event('place'))"
+        ));
+        browser.await_true(&format!("document.querySelectorAll('main .empty.wrong').length >= {places}"));
+        assert!(!browser.text("main").contains("Loading"), "{page}");
+    }
 }

@@ -91,10 +91,15 @@ impl Browser {
         Some(this)
     }
 
+    fn size(&mut self, width: f64, height: f64) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600.0 });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+    }
+
     /// Size of the window, and the system's colours: `light` or `dark`.
     pub(crate) fn look(&mut self, width: u32, height: u32, colours: &str) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.size(f64::from(width), f64::from(height));
         let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": colours }] });
         self.call("Emulation.setEmulatedMedia", feature);
     }
@@ -223,11 +228,17 @@ impl Browser {
 
     /// The whole page as a picture under `target/screenshots`.
     pub(crate) fn screenshot(&mut self, name: &str) -> PathBuf {
-        let size = self.call("Page.getLayoutMetrics", json!({}))["cssContentSize"].clone();
-        let height = size["height"].as_f64().unwrap_or(900.0).min(6_000.0);
-        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1 });
-        let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let picture = self.call("Page.captureScreenshot", asked);
+        let seen = self.eval("[innerWidth, innerHeight]");
+        let (width, height) = (seen[0].as_f64().unwrap(), seen[1].as_f64().unwrap());
+        let whole =
+            self.call("Page.getLayoutMetrics", json!({}))["cssContentSize"]["height"].as_f64().unwrap();
+        // The window becomes as high as the page: a picture beyond the window would catch charts while they are drawn anew.
+        self.size(width, whole.clamp(height, 6_000.0).ceil());
+        self.await_true(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))",
+        );
+        let picture = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        self.size(width, height);
         let folder = repository().join("target/screenshots");
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join(format!("{name}.png"));

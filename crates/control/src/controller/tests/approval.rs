@@ -119,7 +119,7 @@ fn other_modes_only_speak() {
     for (mode, said) in [
         (RollbackMode::Recommend, "a rollback from `v2` to `v1` is advised"),
         (RollbackMode::Observe, "would have rolled back from `v2` to `v1`"),
-        (RollbackMode::Frozen, "no rollback to `v1`: frozen"),
+        (RollbackMode::Frozen, "no rollback to `v1`: the mode is frozen"),
     ] {
         let mut rig = Rig::with(in_mode(mode));
         assert_eq!(rig.drift("v2", 0.35, 3_600), []);

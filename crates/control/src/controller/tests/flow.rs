@@ -80,7 +80,7 @@ fn blocked_is_said_once_and_passes() {
     let mut rig = Rig::new();
     rig.controller.set_auto_rollback("fraud", false, "ada", 0).expect("is known");
     assert_eq!(rig.drift("v2", 0.35, 3_600), []);
-    assert_eq!(rig.events(EventKind::Blocked), ["no rollback to `v1`: auto_off"]);
+    assert_eq!(rig.events(EventKind::Blocked), ["no rollback to `v1`: automatic rollback is switched off"]);
     rig.controller.set_auto_rollback("fraud", true, "ada", rig.now).expect("is known");
     assert_eq!(rig.drift("v2", 0.35, 15).len(), 1, "the alert still fires");
 }
@@ -105,7 +105,10 @@ fn after_a_promotion_the_guard_waits_for_the_cooldown_and_then_stands_again() {
     assert_eq!(rig.drift("v2", 0.35, 585), [], "within the cool-down");
     let again = rig.drift("v2", 0.35, 60);
     assert_eq!(again.len(), 1, "it still drifts: a new episode");
-    assert_eq!(rig.events(EventKind::Blocked), ["no rollback to `v1`: cooldown"]);
+    assert_eq!(
+        rig.events(EventKind::Blocked),
+        ["no rollback to `v1`: traffic was moved only a short while ago (cool-down)"]
+    );
 }
 
 #[test]
