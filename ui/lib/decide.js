@@ -87,7 +87,7 @@ function proposal(m, call) {
   const p = m.proposal;
   const left = (Date.parse(p.expires_at) - serverNow()) / 1000;
   return box(["Roll back from ", name(p.from), " to ", name(p.to), "?"], "waits for approval", [
-    h("p", {}, name(p.reason, "long")),
+    h("p", {}, sentence(p.reason)),
     h("p", { class: "muted" }, `Proposed ${span((serverNow() - Date.parse(p.at)) / 1000)} ago. `, left > 0 ? `It can be approved for ${span(left)}, until ${moment(p.expires_at)}; without an answer clients go on getting ` : "Its time is up: clients go on getting ", name(p.from), "."),
   ], [
     h("button", { type: "button", onclick: () => unlocked(() => askRefusal(m, call)) }, "Turn down…"),

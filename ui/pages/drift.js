@@ -102,7 +102,8 @@ function drawHeat(heat, grid, at, limits) {
     yAxis: { type: "category", inverse: true, data: grid.rows.map((/** @type {any} */ r) => plain(r.feature, 60)), axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.text, width: 150, overflow: "truncate", interval: 0 } },
     visualMap: { show: false, type: "piecewise", dimension: 2, pieces: pieces(c, at.metric, limits) },
     tooltip: tooltip(c, "item", (p) => ({ title: plain(grid.rows[p.value[1]].feature, 80), lines: [[p.color, moment(times[p.value[0]]), psi(p.value[2])]] })),
-    series: [{ type: "heatmap", data: cells, itemStyle: { borderColor: c.panel, borderWidth: grid.steps > 120 ? 0 : 1 }, emphasis: { itemStyle: { borderColor: c.text, borderWidth: 1 } } }],
+    // At once: cells that come a few hundred at a time would stand for calm in the meantime.
+    series: [{ type: "heatmap", progressive: 0, data: cells, itemStyle: { borderColor: c.panel, borderWidth: grid.steps > 120 ? 0 : 1 }, emphasis: { itemStyle: { borderColor: c.text, borderWidth: 1 } } }],
   }));
 }
 

@@ -10,7 +10,7 @@ import { between } from "../lib/place.js";
 import { bin } from "./feature.js";
 import { colourOf, drawLatency, ordered } from "./overview.js";
 
-const VERDICTS = /** @type {Record<string, string>} */ ({ pass: "no more than is fine", fail: "more than is fine", inconclusive: "too few pairs to say" });
+const VERDICTS = /** @type {Record<string, string>} */ ({ pass: "within the limit", fail: "over the limit", inconclusive: "too few pairs to say" });
 
 const FATES = /** @type {Array<[string, string, string]>} */ ([
   ["sent", "sent", "the shadow answered"], ["failed", "failed", "refused, reset or a bad answer"],

@@ -108,6 +108,6 @@ function drawHeat(heat, grid, limits) {
     yAxis: { type: "category", inverse: true, data: rows.map((/** @type {any} */ r) => plain(r.tenant, 40)), axisLine: { show: false }, axisTick: { show: false }, axisLabel: { color: c.text, width: 150, overflow: "truncate", interval: 0 } },
     visualMap: { show: false, type: "piecewise", dimension: 2, pieces: pieces(c, "psi", limits) },
     tooltip: tooltip(c, "item", (p) => ({ title: plain(rows[p.value[1]].tenant, 80), lines: [[p.color, moment(times[p.value[0]]), psi(p.value[2])]] })),
-    series: [{ type: "heatmap", data: rows.flatMap((/** @type {any} */ r, /** @type {number} */ y) => points(grid, r.values).flatMap(([, v], x) => (v === null ? [] : [[x, y, v]]))), itemStyle: { borderColor: c.panel, borderWidth: 1 } }],
+    series: [{ type: "heatmap", progressive: 0, data: rows.flatMap((/** @type {any} */ r, /** @type {number} */ y) => points(grid, r.values).flatMap(([, v], x) => (v === null ? [] : [[x, y, v]]))), itemStyle: { borderColor: c.panel, borderWidth: 1 } }],
   }));
 }
