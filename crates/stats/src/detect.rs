@@ -36,7 +36,7 @@ mod threshold;
 pub use alarm::{Alarm, Direction, Event, Phase, Size, Suspect, measure};
 pub use bins::{DetectorBins, FEW_VALUES, MAX_KEPT_CATEGORIES, tail_edges};
 pub use detector::{ABSENT, Detector, NOTICE, Settings};
-pub use dictionary::{Alternative, Dictionary, Layout};
+pub use dictionary::{Alternative, Dictionary, Layout, Recipe};
 pub use evidence::Evidence;
 pub use joint::{Joint, JointColumn, JointError};
 pub use memory::{DetectorMemory, DriftMemory, MemoryError};

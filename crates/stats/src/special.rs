@@ -1,4 +1,4 @@
-//! Distributions: the tails and quantiles of chi-square, the tail of Kolmogorov's.
+//! Distributions: the tails and quantiles of chi-square, the tail of Kolmogorov's, quantile and density of the normal one.
 //!
 //! The incomplete gamma functions come from `statrs`. Quantiles are found by Newton's method on the logarithm of the
 //! nearer tail, started from Wilson and Hilferty's approximation and kept inside a bracket: a few steps, also far out
@@ -16,6 +16,16 @@ const MAX_STEPS: usize = 200;
 
 /// A relative step this small ends the search: the tails themselves are no more exact.
 const PRECISION: f64 = 1e-13;
+
+/// The standard normal value that is exceeded with probability `1 - p`.
+pub(crate) fn normal_quantile(p: f64) -> f64 {
+    -std::f64::consts::SQRT_2 * statrs::function::erf::erfc_inv(2.0 * p)
+}
+
+/// The standard normal density.
+pub(crate) fn normal_density(x: f64) -> f64 {
+    (-x * x / 2.0).exp() / (2.0 * PI).sqrt()
+}
 
 /// The probability that a chi-square variable with `dof` degrees of freedom exceeds `x`, in [0, 1].
 ///

@@ -147,6 +147,12 @@ impl Detector {
         self.open_rows
     }
 
+    /// Counts of the open slice: all features' slots, one feature after the other.
+    #[must_use]
+    pub fn open_counts(&self) -> &[u32] {
+        &self.open
+    }
+
     /// Closes the open slice: its rows become evidence.
     pub fn close(&mut self) -> Option<Event> {
         let rows = self.open_rows;

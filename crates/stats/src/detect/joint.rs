@@ -5,6 +5,7 @@
 //! are cut from come from the other: on the same rows scores would be too small, and every live row would look strange.
 
 use crate::quantile::quantile;
+use crate::special::normal_quantile;
 
 /// Quantiles kept of a numeric column.
 const QUANTILES: usize = 256;
@@ -286,11 +287,6 @@ fn normal_score(quantiles: &[f64], scores: &[f64], x: f64) -> f64 {
             scores[n - 1] + (scores[n] - scores[n - 1]) * if t.is_finite() { t } else { 0.5 }
         }
     }
-}
-
-/// The standard normal value that is exceeded with probability `1 - p`.
-fn normal_quantile(p: f64) -> f64 {
-    -std::f64::consts::SQRT_2 * statrs::function::erf::erfc_inv(2.0 * p)
 }
 
 /// The Cholesky factor of a positive definite matrix: lower triangle row after row, diagonals inverted.

@@ -13,6 +13,9 @@ pub const MIN_REFERENCE_ROWS: u64 = 100;
 /// Most slots: one byte is kept free for rows that say nothing.
 const MAX_SLOTS: usize = 255;
 
+/// Counts the changes of the dictionary: evidence that another one gathered means something else.
+const DICTIONARY: u64 = 2;
+
 /// Why a detector cannot watch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -161,7 +164,7 @@ impl Plan {
     }
 }
 
-/// FNV-1a over everything that decides what a slot means.
+/// FNV-1a over everything that decides what a slot and its evidence mean.
 fn fingerprint(features: &[FeaturePlan], min_effect: f64) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |number: u64| {
@@ -169,6 +172,7 @@ fn fingerprint(features: &[FeaturePlan], min_effect: f64) -> u64 {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     };
+    add(DICTIONARY);
     add(min_effect.to_bits());
     for feature in features {
         add(feature.layout.ordered as u64);

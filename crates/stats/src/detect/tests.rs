@@ -28,6 +28,15 @@ fn close(got: &[f64], expected: &[f64]) {
     }
 }
 
+/// The recipe behind the golden values.
+const PUBLISHED: Recipe = Recipe {
+    strengths: [0.2, 0.5, 1.1],
+    ranks: [1.0, 1.0, 0.5, 0.5],
+    scale: 0.0,
+    bumps: 0.25,
+    category_bumps: &[0.05, 0.2],
+};
+
 const LAYOUT: Layout = Layout { ordered: 4, slots: 4 };
 
 #[test]
@@ -38,7 +47,7 @@ fn the_dictionary_has_its_golden_values() {
     for (got, expected) in super::dictionary::basis(&p).iter().zip(golden["basis"].as_array().unwrap()) {
         close(got, &numbers(expected));
     }
-    let dictionary = Dictionary::new(&p, LAYOUT);
+    let dictionary = Dictionary::new(&p, LAYOUT, &PUBLISHED);
     assert_eq!(dictionary.weights.len() as u64, golden["K"].as_u64().unwrap());
     close(&dictionary.weights[..8], &numbers(&golden["weights_first8"]));
     close(&dictionary.weights[36..], &numbers(&golden["weights_last4"]));
@@ -51,12 +60,33 @@ fn the_dictionary_has_its_golden_values() {
 }
 
 #[test]
+fn a_change_of_scale_in_a_bell_curve_is_the_square_of_the_normal_score() {
+    // Quartiles and the outermost percents, and the mean of the squared normal score in each, integrated by scipy's `quad`.
+    let p = [0.01, 0.24, 0.25, 0.25, 0.24, 0.01];
+    let layout = Layout { ordered: 6, slots: 6 };
+    let only = Recipe { ranks: [0.0; 4], scale: 1.0, bumps: 0.0, ..PUBLISHED };
+    let dictionary = Dictionary::new(&p, layout, &only);
+    let up = Alternative::Tilt { order: 2, up: true };
+    let at = (0..dictionary.alternatives.len())
+        .rfind(|at| dictionary.alternatives[*at] == up && dictionary.weights[*at] > 0.0)
+        .expect("the strongest change of scale");
+    // Tilts are exponential: logarithms of ratios are the score times 1.1, but for a constant.
+    let logs: Vec<f64> = dictionary.ratios[at].iter().map(|ratio| ratio.ln() / 1.1).collect();
+    let squares = [7.200_215_435_364_894, 1.634_728_694_892_589_4, 0.142_651_835_488_518_79];
+    let (outer, inner) = (logs[0] - logs[1], logs[1] - logs[2]);
+    let expected = (squares[0] - squares[1]) / (squares[1] - squares[2]);
+    assert!((outer / inner - expected).abs() < 1e-6, "{} is not {expected}", outer / inner);
+    close(&logs.iter().rev().copied().collect::<Vec<_>>(), &logs);
+}
+
+#[test]
 fn the_evidence_has_its_golden_values() {
     let golden = &golden()["mix_sr"];
     let reference = counts(&golden["ref_counts"]);
     let dead_zone = golden["z"].as_f64().unwrap() / 1000_f64.sqrt();
     let p = smoothed_shares(&reference);
-    let table = Arc::new(Table::with_dead_zone(&p, LAYOUT, 1.0, dead_zone));
+    let dictionary = Dictionary::new(&p, LAYOUT, &PUBLISHED);
+    let table = Arc::new(Table::with_dead_zone(dictionary, &p, true, 1.0, dead_zone));
     let bins = counts(&golden["bins"]);
     let mut evidence = Evidence::new(table.clone(), 0);
     let after: Vec<f64> =
@@ -310,7 +340,7 @@ proptest! {
     #[test]
     fn no_alternative_gains_on_the_reference(plan in any_feature(), tilt in -1.0..1.0_f64) {
         let p = smoothed_shares(&plan.counts);
-        let dictionary = Dictionary::new(&p, plan.layout);
+        let dictionary = Dictionary::new(&p, plan.layout, &Recipe::DEFAULT);
         prop_assert!((dictionary.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         // Another truth at Cohen's distance 0.05, in a direction of its own.
         let mean: f64 = p.iter().zip(0..).map(|(p, i)| p * (tilt * f64::from(i)).sin()).sum();
