@@ -8,7 +8,7 @@ use stats::Bins;
 
 use crate::detector::DetectorReference;
 use crate::profile::{
-    BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, slot_of,
+    BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, UNKEPT_TEXT, slot_of,
 };
 
 /// Bytes of text a column keeps while it learns; later new texts belong to `other`.
@@ -88,8 +88,7 @@ impl Column {
     pub(crate) fn cell(&self, raw: Raw) -> Cell<'_> {
         let number = f64::from_bits(raw.0);
         match raw.text_code() {
-            // No category of this name can exist: longer texts are never kept.
-            Some(code) => Cell::Text(self.texts.get(code as usize).map_or(OVERLONG, |text| text)),
+            Some(code) => Cell::Text(self.texts.get(code as usize).map_or(UNKEPT_TEXT, |text| text)),
             None if number.is_nan() => Cell::Missing,
             None => Cell::Number(number),
         }
@@ -108,7 +107,7 @@ impl Column {
         }
         let mut profile = builder.finish(name, rules);
         let cells = self.rows.iter().map(|raw| self.cell(*raw));
-        profile.detector = DetectorReference::of_rows(&profile.bins, cells);
+        profile.detector = DetectorReference::of_rows(profile.bins.is_ordered(), cells);
         profile
     }
 
@@ -149,15 +148,6 @@ impl Column {
     }
 }
 
-/// Longer than any category can be.
-const OVERLONG: &str = {
-    const BYTES: [u8; MAX_TEXT_BYTES + 1] = [b'x'; MAX_TEXT_BYTES + 1];
-    match std::str::from_utf8(&BYTES) {
-        Ok(text) => text,
-        Err(_) => "",
-    }
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,8 +170,7 @@ mod tests {
         let (nan, negative) = (column.raw(number(f64::NAN)), column.raw(number(-f64::NAN)));
         assert_eq!((column.cell(nan), column.cell(negative)), (Cell::Missing, Cell::Missing));
         let raw = column.raw(Cell::Text(&long));
-        assert_eq!(column.cell(raw), Cell::Text(OVERLONG));
-        assert_eq!(OVERLONG.len(), MAX_TEXT_BYTES + 1);
+        assert_eq!(column.cell(raw), Cell::Text(UNKEPT_TEXT));
     }
 
     #[test]

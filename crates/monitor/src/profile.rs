@@ -7,6 +7,7 @@
 mod builder;
 mod document;
 mod slot;
+mod texts;
 
 use std::collections::HashSet;
 
@@ -22,6 +23,7 @@ pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES,
 use document::{DocumentVersion, ProfileDocument};
 pub use slot::slot_of;
 pub(crate) use slot::{shortest, spelled};
+pub use texts::{TextColumn, UNKEPT_TEXT};
 
 /// Version of the document's format, its `driftline_profile` key.
 pub const PROFILE_VERSION: u32 = 1;

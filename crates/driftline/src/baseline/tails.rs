@@ -3,11 +3,9 @@
 //! A detector gains nothing from more than some ten thousand rows of reference, so every column keeps a bounded sample: whole
 //! stretches of rows, spread evenly over the files, so that it shows how much rows resemble their neighbours.
 
-use std::collections::HashMap;
-
 use anyhow::Result;
 use monitor::DetectorReference;
-use monitor::profile::{FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES};
+use monitor::profile::{FeatureProfile, TextColumn};
 use record::Cell;
 use tabular::Column as Values;
 
@@ -20,20 +18,17 @@ const VALUES_MAX: u64 = 8 << 20;
 /// Rows a stretch.
 const STRETCH: u64 = 1_000;
 
-/// Texts that were not kept: the detector takes them for ones it has never seen.
-const OTHER: u32 = u32::MAX;
-
 /// The sampled values of one column.
 enum Sample {
     Numbers(Vec<f64>),
-    Texts { codes: Vec<Option<u32>>, names: Vec<String>, known: HashMap<String, u32> },
+    Texts(TextColumn),
 }
 
 impl Sample {
     fn missing(&mut self, rows: usize) {
         match self {
             Self::Numbers(numbers) => numbers.resize(numbers.len() + rows, f64::NAN),
-            Self::Texts { codes, .. } => codes.resize(codes.len() + rows, None),
+            Self::Texts(texts) => texts.push_missing(rows),
         }
     }
 
@@ -42,50 +37,21 @@ impl Sample {
             (Self::Numbers(numbers), Values::Numbers(values)) => {
                 numbers.push(values.get(row).copied().unwrap_or(f64::NAN));
             }
-            (Self::Texts { codes, names, known }, Values::Text(texts)) => {
-                codes.push(texts.get(row).map(|text| code(text, names, known)));
-            }
+            (Self::Texts(sampled), Values::Text(texts)) => sampled.push(texts.get(row)),
             // A numeric column of which this file has no value.
             (sample, _) => sample.missing(1),
         }
     }
 
-    fn cells(&self) -> impl Iterator<Item = Cell<'_>> + Clone {
-        let (numbers, codes, names): (&[f64], &[Option<u32>], &[String]) = match self {
-            Self::Numbers(numbers) => (numbers, &[], &[]),
-            Self::Texts { codes, names, .. } => (&[], codes, names),
-        };
+    /// The detector's bins of the column.
+    fn reference(&self) -> Option<DetectorReference> {
         let number = |x: &f64| if x.is_nan() { Cell::Missing } else { Cell::Number(*x) };
-        let text = move |code: &Option<u32>| match code {
-            None => Cell::Missing,
-            // Longer than any category that is kept can be.
-            Some(code) => Cell::Text(names.get(*code as usize).map_or(UNKNOWN, String::as_str)),
-        };
-        numbers.iter().map(number).chain(codes.iter().map(text))
+        match self {
+            Self::Numbers(numbers) => DetectorReference::of_rows(true, numbers.iter().map(number)),
+            Self::Texts(texts) => DetectorReference::of_rows(false, texts.cells()),
+        }
     }
 }
-
-fn code(text: &str, names: &mut Vec<String>, known: &mut HashMap<String, u32>) -> u32 {
-    if let Some(code) = known.get(text) {
-        return *code;
-    }
-    if names.len() >= MAX_DISTINCT_TEXTS || text.len() > MAX_TEXT_BYTES {
-        return OTHER;
-    }
-    let code = names.len() as u32;
-    names.push(text.to_owned());
-    known.insert(text.to_owned(), code);
-    code
-}
-
-/// A text that no file can hold as a category.
-const UNKNOWN: &str = {
-    const BYTES: [u8; MAX_TEXT_BYTES + 1] = [b'x'; MAX_TEXT_BYTES + 1];
-    match std::str::from_utf8(&BYTES) {
-        Ok(text) => text,
-        Err(_) => "",
-    }
-};
 
 /// Gives every feature the detector's bins. `ordered`: the rows are in the order in which they came in.
 pub(super) fn add(columns: &mut Columns, features: &mut [FeatureProfile], ordered: bool) -> Result<()> {
@@ -94,7 +60,7 @@ pub(super) fn add(columns: &mut Columns, features: &mut [FeatureProfile], ordere
     let every = columns.n_rows().div_ceil(rows).max(1);
     let new = |numeric: bool| match numeric {
         true => Sample::Numbers(Vec::new()),
-        false => Sample::Texts { codes: Vec::new(), names: Vec::new(), known: HashMap::new() },
+        false => Sample::Texts(TextColumn::default()),
     };
     let mut samples: Vec<Sample> = columns.columns.iter().map(|column| new(column.numeric)).collect();
     let mut seen = 0_u64;
@@ -116,7 +82,7 @@ pub(super) fn add(columns: &mut Columns, features: &mut [FeatureProfile], ordere
         seen += batch.n_rows() as u64;
     })?;
     for (feature, sample) in features.iter_mut().zip(&samples) {
-        feature.detector = DetectorReference::of_rows(&feature.bins, sample.cells());
+        feature.detector = sample.reference();
         if let Some(detector) = feature.detector.as_mut().filter(|_| !ordered) {
             detector.tau = 1.0;
         }

@@ -8,10 +8,11 @@
 use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result, bail};
+use monitor::profile::TextColumn;
 use record::Cell;
 use stats::detect::{Detector, Event, Settings};
 
-use super::reference::{Known, ReferenceColumn, Texts};
+use super::reference::{Known, ReferenceColumn};
 use super::watch::Watch;
 
 /// More columns or reference values than anybody means.
@@ -66,7 +67,7 @@ fn block(lines: &mut Lines<'_>, header: &Header, strict: bool) -> Result<i64> {
         .kinds
         .iter()
         .map(|kind| match kind {
-            b'c' => Known::Texts(Texts::default()),
+            b'c' => Known::Texts(TextColumn::default()),
             _ => Known::Numbers(Vec::with_capacity(header.rows)),
         })
         .collect();
@@ -84,7 +85,7 @@ fn block(lines: &mut Lines<'_>, header: &Header, strict: bool) -> Result<i64> {
     let columns = named.map(|(at, known)| ReferenceColumn { name: format!("f{at}"), known }).collect();
     let mut watch = Watch::new(columns, true, 0.0)
         .with_context(|| format!("the block whose reference ends in line {}", lines.number))?;
-    if watch.names().count() != header.kinds.len() {
+    if watch.names().len() != header.kinds.len() {
         bail!("the reference that ends in line {}: {}", lines.number, watch.notes().join("; "));
     }
     let settings = Settings { arl0: header.arl0, strict, ..Settings::default() };

@@ -7,28 +7,52 @@ use serde_json::json;
 use stats::detect::{Alarm, Event};
 
 use super::AlarmFormat;
-use super::watch::Watch;
+
+/// What features and their slots are called, in the order of the plan.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names(Vec<(String, Vec<String>)>);
+
+impl Names {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The name and the slots' labels of a feature of the plan. What the plan has beyond is the joint score.
+    pub(super) fn describe(&self, feature: usize) -> (&str, &[String]) {
+        self.0.get(feature).map_or(("joint", &[]), |(name, labels)| (name, labels))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+impl FromIterator<(String, Vec<String>)> for Names {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<String>)>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
 
 /// Prints an event; true for an alarm.
 pub(super) fn print(
-    watch: &Watch,
+    names: &Names,
     event: &Event,
     row: u64,
     format: AlarmFormat,
     out: &mut dyn Write,
 ) -> Result<bool> {
     match (event, format) {
-        (Event::Alarm(alarm), AlarmFormat::Text) => writeln!(out, "{}", sentence(watch, alarm))?,
-        (Event::Alarm(alarm), AlarmFormat::Json) => writeln!(out, "{}", document(watch, alarm))?,
+        (Event::Alarm(alarm), AlarmFormat::Text) => writeln!(out, "{}", sentence(names, alarm))?,
+        (Event::Alarm(alarm), AlarmFormat::Json) => writeln!(out, "{}", document(names, alarm))?,
         (Event::Escalated { feature, size }, AlarmFormat::Text) => writeln!(
             out,
             "row {row}: {} has moved further, debiased PSI {:.3} ({})",
-            watch.describe(*feature).0,
+            names.describe(*feature).0,
             size.debiased,
             size.severity()
         )?,
         (Event::Escalated { feature, size }, AlarmFormat::Json) => {
-            let event = json!({"event": "escalated", "row": row, "feature": watch.describe(*feature).0,
+            let event = json!({"event": "escalated", "row": row, "feature": names.describe(*feature).0,
                 "psi_debiased": size.debiased, "severity": size.severity().as_str()});
             writeln!(out, "{event}")?;
         }
@@ -41,9 +65,9 @@ pub(super) fn print(
 }
 
 /// `row 431: drift since row 402 (29 rows), severity large: temp shifted up; also dewp shifted up, humid spread down`.
-fn sentence(watch: &Watch, alarm: &Alarm) -> String {
+fn sentence(names: &Names, alarm: &Alarm) -> String {
     let named = |suspect: &stats::detect::Suspect| {
-        let (name, labels) = watch.describe(suspect.feature);
+        let (name, labels) = names.describe(suspect.feature);
         suspect.direction.phrase(name, labels)
     };
     let names: Vec<String> = alarm.suspects.iter().map(named).collect();
@@ -65,12 +89,12 @@ fn severity(alarm: &Alarm) -> stats::Severity {
     severities.max().unwrap_or(stats::Severity::None)
 }
 
-fn document(watch: &Watch, alarm: &Alarm) -> serde_json::Value {
+fn document(names: &Names, alarm: &Alarm) -> serde_json::Value {
     let features: Vec<serde_json::Value> = alarm
         .suspects
         .iter()
         .map(|suspect| {
-            let (name, labels) = watch.describe(suspect.feature);
+            let (name, labels) = names.describe(suspect.feature);
             json!({
                 "feature": name,
                 "direction": suspect.direction.describe(labels),

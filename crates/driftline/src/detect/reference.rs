@@ -1,10 +1,9 @@
 //! The reference of `detect`: the columns of a data file in memory, or the bins and counts of a profile.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use monitor::profile::{FeatureProfile, Profile};
+use monitor::profile::{FeatureProfile, Profile, TextColumn};
 use tabular::{Column, ReadAs, Table, Want};
 
 use crate::compare::profile_bytes;
@@ -15,49 +14,11 @@ const VALUES_MAX: u64 = 200_000_000;
 /// A column with a category for every fourth row can only be an identifier or a time.
 const IDENTIFIER_CATEGORIES: usize = 100;
 
-/// Stands for a missing text.
-pub(super) const MISSING: u32 = u32::MAX;
-
-/// Texts as codes.
-#[derive(Debug, Default)]
-pub(super) struct Texts {
-    /// One a row; [`MISSING`] for none.
-    pub(super) codes: Vec<u32>,
-    /// By code.
-    pub(super) names: Vec<String>,
-    known: HashMap<String, u32>,
-}
-
-impl Texts {
-    pub(super) fn push(&mut self, text: Option<&str>) {
-        let Some(text) = text else { return self.codes.push(MISSING) };
-        let code = match self.known.get(text) {
-            Some(code) => *code,
-            None => {
-                let code = self.names.len() as u32;
-                self.names.push(text.to_owned());
-                self.known.insert(text.to_owned(), code);
-                code
-            }
-        };
-        self.codes.push(code);
-    }
-
-    /// How often each text is there, by code.
-    pub(super) fn counts(&self) -> Vec<u64> {
-        let mut counts = vec![0; self.names.len()];
-        for code in self.codes.iter().filter(|code| **code != MISSING) {
-            counts[*code as usize] += 1;
-        }
-        counts
-    }
-}
-
 /// What is known of a feature.
 #[derive(Debug)]
 pub(super) enum Known {
     Numbers(Vec<f64>),
-    Texts(Texts),
+    Texts(TextColumn),
     Profile(Box<FeatureProfile>),
 }
 
@@ -99,7 +60,8 @@ fn read_data(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
     let (wants, mut columns): (Vec<Want>, Vec<ReferenceColumn>) = chosen
         .map(|(at, column)| {
             let numeric = column.kind.is_numeric();
-            let known = if numeric { Known::Numbers(Vec::new()) } else { Known::Texts(Texts::default()) };
+            let known =
+                if numeric { Known::Numbers(Vec::new()) } else { Known::Texts(TextColumn::default()) };
             (
                 Want { column: at, read_as: ReadAs::Declared },
                 ReferenceColumn { name: column.name.clone(), known },
@@ -130,6 +92,6 @@ fn read_data(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
 }
 
 /// Whether a text column is an identifier or a time: every new row would be news.
-pub(super) fn is_identifier(texts: &Texts) -> bool {
-    texts.names.len() > IDENTIFIER_CATEGORIES && texts.names.len() * 4 > texts.codes.len()
+pub(super) fn is_identifier(texts: &TextColumn) -> bool {
+    texts.distinct() > IDENTIFIER_CATEGORIES && texts.distinct() * 4 > texts.len()
 }

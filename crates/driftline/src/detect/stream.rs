@@ -55,7 +55,7 @@ pub(super) fn run(
                         writeln!(trace, "{row},{:e}", detector.evidence_ratio())?;
                     }
                     if let Some(event) = event {
-                        alarms += u64::from(print(watch, &event, row, output.format, output.out)?);
+                        alarms += u64::from(print(watch.names(), &event, row, output.format, output.out)?);
                         output.out.flush()?;
                     }
                 }
@@ -86,7 +86,7 @@ pub(super) fn run(
 /// Which feature each field of a CSV header is.
 fn places(watch: &Watch, header: &str) -> Result<Vec<Option<usize>>> {
     let fields = csv_fields(header)?;
-    let names: Vec<&str> = watch.names().collect();
+    let names: Vec<&str> = watch.names().iter().collect();
     let places: Vec<Option<usize>> =
         fields.iter().map(|field| names.iter().position(|name| *name == field.trim())).collect();
     let absent: Vec<&str> = names
@@ -144,7 +144,7 @@ fn csv_fields(line: &str) -> Result<csv::StringRecord> {
 fn json_row(watch: &mut Watch, line: &str) -> Result<()> {
     let row: Value = serde_json::from_str(line).context("not JSON")?;
     let Value::Object(_) = row else { bail!("not a JSON object") };
-    let names: Vec<String> = watch.names().map(str::to_owned).collect();
+    let names: Vec<String> = watch.names().iter().map(str::to_owned).collect();
     for (feature, name) in names.iter().enumerate() {
         let cell = match find(&row, name) {
             Some(Value::Number(number)) => number.as_f64().map_or(Cell::Missing, Cell::Number),

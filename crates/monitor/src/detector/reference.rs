@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use record::Cell;
+use stats::CategoricalBins;
 use stats::detect::{DetectorBins, FeaturePlan};
-use stats::{Bins, CategoricalBins};
 
 use crate::profile::{shortest, spelled};
 
@@ -26,36 +26,40 @@ pub struct DetectorReference {
 }
 
 impl DetectorReference {
-    /// From a reference's rows in the order in which they came in. `shown` are the feature's bins: they say whether it is
-    /// a number or a category. `None` if there is nothing to cut bins from.
-    pub fn of_rows<'a>(shown: &Bins, rows: impl Iterator<Item = Cell<'a>> + Clone) -> Option<Self> {
-        let bins = match shown {
-            Bins::Numeric(_) => {
-                let mut finite: Vec<f64> = rows.clone().map(number).filter(|x| x.is_finite()).collect();
-                finite.sort_unstable_by(f64::total_cmp);
-                DetectorBins::numeric(&finite).ok()?
-            }
-            Bins::Categorical(_) => {
-                let mut counts: HashMap<String, u64> = HashMap::new();
-                let mut scratch = String::new();
-                for cell in rows.clone() {
-                    if let Some(text) = text(cell, &mut scratch) {
-                        match counts.get_mut(text) {
-                            Some(count) => *count += 1,
-                            None => _ = counts.insert(text.to_owned(), 1),
-                        }
+    /// From a feature's reference rows in the order in which they came in. `None` if there is nothing to cut bins from.
+    pub fn of_rows<'a>(numeric: bool, rows: impl Iterator<Item = Cell<'a>> + Clone) -> Option<Self> {
+        Self::with_slots(numeric, rows).map(|(reference, _)| reference)
+    }
+
+    /// [`Self::of_rows`], and the slot of every row.
+    pub fn with_slots<'a>(
+        numeric: bool,
+        rows: impl Iterator<Item = Cell<'a>> + Clone,
+    ) -> Option<(Self, Vec<u8>)> {
+        let bins = if numeric {
+            let mut finite: Vec<f64> = rows.clone().map(number).filter(|x| x.is_finite()).collect();
+            finite.sort_unstable_by(f64::total_cmp);
+            DetectorBins::numeric(&finite).ok()?
+        } else {
+            let mut counts: HashMap<String, u64> = HashMap::new();
+            let mut scratch = String::new();
+            for cell in rows.clone() {
+                if let Some(text) = text(cell, &mut scratch) {
+                    match counts.get_mut(text) {
+                        Some(count) => *count += 1,
+                        None => _ = counts.insert(text.to_owned(), 1),
                     }
                 }
-                let counts = counts.iter().map(|(name, count)| (&**name, *count));
-                few_rare(DetectorBins::categorical(counts).ok()?)
             }
+            let counts = counts.iter().map(|(name, count)| (&**name, *count));
+            few_rare(DetectorBins::categorical(counts).ok()?)
         };
         let mut reference = Self { counts: vec![0; bins.slots()], bins, tau: 1.0 };
         let mut scratch = String::new();
         let slots: Vec<u8> = rows.map(|cell| reference.slot(cell, &mut scratch)).collect();
         slots.iter().for_each(|slot| reference.counts[usize::from(*slot)] += 1);
         reference.tau = reference.plan().measured_tau(&slots[slots.len().saturating_sub(ORDERED_ROWS)..]);
-        Some(reference)
+        Some((reference, slots))
     }
 
     /// The slot of a value. Types are read as in [`crate::profile::slot_of`]: a text counts in a numeric feature as the number
