@@ -55,9 +55,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  driftline compare --reference train.parquet --current today.csv\n  driftline compare --reference profile.json --current today.jsonl --format json --fail-on 'psi>0.2'"
     )]
     Compare(CompareArgs),
-    /// Watch rows on standard input: drift is found as soon as there is evidence, with a stated rate of false alarms
+    /// Watch rows on standard input, or the sum of replicas: drift is found as soon as there is evidence, with a stated rate of false alarms
     #[command(
-        after_help = "Examples:\n  driftline detect --reference train.csv --arl 100000 < today.csv\n  tail -f requests.jsonl | driftline detect --reference train.parquet --exclude id,label"
+        after_help = "Examples:\n  driftline detect --reference train.csv --arl 100000 < today.csv\n  tail -f requests.jsonl | driftline detect --reference train.parquet --exclude id,label\n  driftline detect --merge http://driftline-0:9464,http://driftline-1:9464"
     )]
     Detect(DetectArgs),
     /// Play recorded inferences to a policy: which alarms and rollbacks it would have made, and when

@@ -1,10 +1,11 @@
 //! `driftline detect`: the sequential detector over standard input.
 //!
-//! Two forms. With `--reference` it reads rows (CSV or JSON lines, as they come in) and prints a line for every alarm.
+//! Three forms. With `--reference` it reads rows (CSV or JSON lines, as they come in) and prints a line for every alarm.
 //! With `--blocks` it reads blocks of numbers, reference and stream one after the other, and answers with the row of the
-//! first alarm: what a benchmark wants.
+//! first alarm: what a benchmark wants. With `--merge` it adds up what running replicas have counted.
 
 mod blocks;
+mod merge;
 mod print;
 mod reference;
 mod stream;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use stats::detect::Settings;
 
 /// How alarms are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,11 +32,11 @@ pub(crate) enum AlarmFormat {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DetectArgs {
     /// What is normal: a CSV, Parquet or JSON lines file in the order in which its rows came in, or a profile
-    #[arg(long, value_name = "FILE", required_unless_present = "blocks")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["blocks", "merge"])]
     pub(crate) reference: Option<PathBuf>,
-    /// Wanted mean number of rows between false alarms
-    #[arg(long, value_name = "ROWS", default_value_t = 10_000.0, value_parser = parse_arl)]
-    pub(crate) arl: f64,
+    /// Wanted mean number of rows between false alarms [default: 10000; with --merge what the replicas ask for, added up]
+    #[arg(long, value_name = "ROWS", value_parser = parse_arl)]
+    pub(crate) arl: Option<f64>,
     /// Differences below this many standard deviations are nobody's concern
     #[arg(long, value_name = "SD", default_value_t = 0.05, value_parser = parse_effect)]
     pub(crate) min_effect: f64,
@@ -53,10 +55,32 @@ pub(crate) struct DetectArgs {
     /// How to print alarms
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: AlarmFormat,
+    /// Watch the production rows of all replicas as one: admin addresses of running instances that compare with the same
+    /// profile (comma separated, repeatable)
+    #[arg(long, value_name = "URL", value_delimiter = ',',
+        conflicts_with_all = ["reference", "exclude", "min_effect", "unordered", "trace"])]
+    pub(crate) merge: Vec<String>,
+    /// With --merge: the model [default: the only one]
+    #[arg(long, requires = "merge")]
+    pub(crate) model: Option<String>,
+    /// With --merge: the version [default: the one that clients of the first replica get]
+    #[arg(long, requires = "merge")]
+    pub(crate) version: Option<String>,
+    /// With --merge: file that holds the bearer token (DRIFTLINE_TOKEN holds the token itself)
+    #[arg(long, value_name = "FILE", requires = "merge")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Read blocks `DRIFT1 m d n arl0 kinds`, then m reference and n stream lines of d numbers; print for each the row of
-    /// the first alarm, from 0, or -1
-    #[arg(long, conflicts_with_all = ["reference", "arl", "exclude", "format", "min_effect", "unordered", "trace"])]
+    /// the first alarm, from 0, or -1. No difference is nobody's concern, as with `--min-effect 0`; what the reference is too
+    /// small to know (2 / sqrt(m) standard deviations) stays out of account
+    #[arg(long, conflicts_with_all = ["reference", "arl", "exclude", "format", "min_effect", "unordered", "trace", "merge"])]
     pub(crate) blocks: bool,
+}
+
+impl DetectArgs {
+    fn settings(&self) -> Settings {
+        let default = Settings::default();
+        Settings { arl0: self.arl.unwrap_or(default.arl0), strict: self.strict, ..default }
+    }
 }
 
 fn parse_arl(text: &str) -> Result<f64, String> {
@@ -83,12 +107,13 @@ pub(crate) fn run(args: &DetectArgs, out: &mut dyn Write) -> Result<u8> {
         blocks::run(&mut input, args.strict, out)?;
         return Ok(0);
     }
+    if !args.merge.is_empty() {
+        return Ok(u8::from(merge::run(args, out)? > 0));
+    }
     let Some(path) = &args.reference else { bail!("`--reference` is missing") };
     let columns = reference::read(path, &args.exclude)?;
     let mut watch = watch::Watch::new(columns, !args.unordered, args.min_effect)?;
     watch.notes().iter().for_each(|note| crate::compare::print_note(note));
-    let settings =
-        stats::detect::Settings { arl0: args.arl, strict: args.strict, ..stats::detect::Settings::default() };
     let mut trace = match &args.trace {
         Some(path) => Some(BufWriter::new(
             File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?,
@@ -100,7 +125,7 @@ pub(crate) fn run(args: &DetectArgs, out: &mut dyn Write) -> Result<u8> {
         out,
         trace: trace.as_mut().map(|trace| trace as &mut dyn Write),
     };
-    let alarms = stream::run(&mut watch, settings, &mut input, &mut output)?;
+    let alarms = stream::run(&mut watch, args.settings(), &mut input, &mut output)?;
     if let Some(trace) = &mut trace {
         trace.flush().context("cannot write the trace")?;
     }

@@ -1,11 +1,13 @@
 //! Belongs here: the sequential detector of a running instance, from requests to the alert and back.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::fraud::{LEARN, Pair, WINDOW};
-use crate::support::instance::{Folder, Instance};
-use crate::support::rows::{self, ordinary, shifted};
-use crate::support::{DEADLINE, await_some, await_until, holds_for};
+use crate::support::instance::{Folder, Instance, collect};
+use crate::support::rows::{self, Row, ordinary, shifted};
+use crate::support::{DEADLINE, await_some, await_until, driftline, holds_for, run};
 
 fn detector(instance: &Instance) -> Value {
     instance.get("/api/v1/models/fraud/drift")["detector"].clone()
@@ -94,4 +96,46 @@ fn one_tenants_drift_is_its_own_and_is_no_drift_of_the_model() {
         rows::send(&mut client, Some(tenant), WINDOW, shifted);
     }
     await_until("three are", DEADLINE, || instance.alert_state("DriftDetected") == 2.0);
+}
+
+/// Ordinary rows, but for the lowest fifth of amounts.
+fn without_the_lowest(n: usize) -> Row {
+    Row { amount: 20.0 + (n * 37 % 80) as f64, ..ordinary(n) }
+}
+
+#[test]
+fn what_no_replica_finds_alone_is_found_in_the_sum_of_their_counts() {
+    let models = Pair::start();
+    let folders = [Folder::new(), Folder::new()];
+    let rows: String = (0..2_000).map(ordinary).map(|r| format!("{},{}\n", r.amount, r.country)).collect();
+    let replicas = folders.each_ref().map(|folder| {
+        folder.write("reference.csv", &format!("amount,country\n{rows}"));
+        run(folder.path(), &["baseline", "reference.csv", "-o", "profile.json", "--unordered"]).expect(0);
+        let yaml = models.yaml("", "").replace("baseline: {", "baseline: { file: profile.json,");
+        Instance::start(folder, &yaml)
+    });
+    let mut clients = replicas.each_ref().map(Instance::client);
+    for (replica, client) in replicas.iter().zip(&mut clients) {
+        rows::send(client, None, WINDOW, ordinary);
+        await_until("it watches", DEADLINE, || detector(replica)["state"] == "armed");
+    }
+
+    let urls = replicas.each_ref().map(|replica| format!("http://{}", replica.admin)).join(",");
+    let mut child = driftline(folders[0].path()).args(["detect", "--merge", &urls]).spawn().unwrap();
+    let said = collect(child.stdout.take().unwrap());
+    let noted = collect(child.stderr.take().unwrap());
+    await_until("the sum is watched", DEADLINE, || noted.so_far().contains("2 features of `fraud`"));
+    for client in &mut clients {
+        rows::send(client, None, 40, without_the_lowest);
+    }
+    let line =
+        await_some("the sum has drifted", DEADLINE, || said.so_far().lines().next().map(str::to_owned));
+    assert!(line.starts_with("row ") && line.contains("amount"), "{line}");
+    for replica in &replicas {
+        assert_eq!(detector(replica)["requests"], 240, "each has seen its own share");
+        assert_eq!(detector(replica)["state"], "armed", "{:#}", detector(replica));
+    }
+    let sent = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{}", noted.whole());
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use record::{Decoded, Exchange, Inference, Lane, LoggedHeader, Pairing, Privacy, Record};
 
 use crate::batch::Batch;
+use crate::detector::DetectorCounts;
 use crate::model::Model;
 use crate::profile::Profile;
 use crate::readings::{FeatureHistogram, Readings};
@@ -227,6 +228,12 @@ impl Engine {
     pub fn reset_detectors(&mut self, model: &str) -> bool {
         let found = self.find_mut(model);
         found.map(|model| model.state.reset_detectors()).is_some()
+    }
+
+    /// What the detectors of the model's versions have counted, to be added to what other replicas have; `None` for a model
+    /// that is not configured or not watched, and while there is no reference.
+    pub fn detector_counts(&self, model: &str) -> Option<DetectorCounts> {
+        self.find(model)?.state.detector_counts()
     }
 
     /// The histograms behind one window set's readings; `None` if it has no rows.

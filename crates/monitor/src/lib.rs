@@ -26,7 +26,10 @@ mod testing;
 mod versions;
 mod windows;
 
-pub use detector::{DetectorReading, DetectorReference, DriftReading, SuspectReading};
+pub use detector::{
+    CountedFeature, DetectorCounts, DetectorLayout, DetectorReading, DetectorReference, DriftReading,
+    SuspectReading, VersionCounts,
+};
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
 pub use readings::{

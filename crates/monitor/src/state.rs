@@ -8,7 +8,7 @@ use std::sync::Arc;
 use record::Lane;
 
 use crate::batch::Batch;
-use crate::detector::{Live, Watch};
+use crate::detector::{DetectorCounts, Live, Watch};
 use crate::features::{FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::rules::Rules;
@@ -206,6 +206,14 @@ impl State {
                 set.generation += 1;
             }
         }
+    }
+
+    /// What the detectors of all tenants together have counted, by version; `None` while there is nothing to watch.
+    pub(crate) fn detector_counts(&self) -> Option<DetectorCounts> {
+        let layout = self.watch.layout()?;
+        let totals = self.sets.iter().filter(|set| set.tenant == ALL);
+        let counted = |set: &WindowSet| set.detector.as_ref()?.counts(self.versions.name(set.version));
+        Some(DetectorCounts { layout, versions: totals.filter_map(counted).collect() })
     }
 
     /// Forgets the evidence of every detector.

@@ -15,7 +15,7 @@ use config::Settings;
 use feeds::{Counted, Observation};
 use monitor::pairs::{PairReadings, Pairs, TopPairs};
 use monitor::profile::Profile;
-use monitor::{Engine, FeatureHistogram, ModelSpec, Readings};
+use monitor::{DetectorCounts, Engine, FeatureHistogram, ModelSpec, Readings};
 use record::{Exchange, FeatureValue, Follower, Lane, Record};
 use tokio::sync::oneshot;
 
@@ -71,6 +71,10 @@ pub(crate) enum Command {
     ResetDetectors {
         model: String,
         reply: oneshot::Sender<bool>,
+    },
+    DetectorCounts {
+        model: String,
+        reply: oneshot::Sender<Option<DetectorCounts>>,
     },
     BeginDrill {
         model: String,
@@ -367,6 +371,9 @@ impl MonitorLoop {
                 drop(reply.send(self.pairs.top(&model, version.as_deref(), limit)));
             }
             Command::ResetDetectors { model, reply } => drop(reply.send(self.engine.reset_detectors(&model))),
+            Command::DetectorCounts { model, reply } => {
+                drop(reply.send(self.engine.detector_counts(&model)));
+            }
             Command::BeginDrill { model, reply } => drop(reply.send(self.engine.begin_drill(&model).is_ok())),
             Command::DrillRows { model, psi, rows, seed, reply } => {
                 drop(reply.send(self.engine.drill_rows(&model, psi, rows, seed)));

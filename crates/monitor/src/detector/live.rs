@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stats::detect::{Alarm, Detector, DetectorMemory, Event, NOTICE, Phase};
 use stats::severity;
 
+use super::counts::VersionCounts;
 use super::reading::{DetectorReading, DriftReading, SuspectReading};
 use super::watch::{Planned, Watch};
 
@@ -74,6 +75,10 @@ pub(crate) struct Live {
     pub(crate) alarms: u64,
     rows_at_tick: u64,
     tick_ms: i64,
+    /// Everything counted since `counted_since_ms`, slot by slot; 0 until the time is known.
+    counted: Vec<u64>,
+    counted_rows: u64,
+    counted_since_ms: i64,
 }
 
 impl Live {
@@ -90,6 +95,9 @@ impl Live {
             alarms: 0,
             rows_at_tick: 0,
             tick_ms: now_ms,
+            counted: vec![0; planned.plan.slice().counts.len()],
+            counted_rows: 0,
+            counted_since_ms: now_ms,
         })
     }
 
@@ -109,6 +117,9 @@ impl Live {
         // Without a time before there is no rate yet.
         if self.tick_ms > 0 {
             self.rate.add(rows - self.rows_at_tick, now_ms.saturating_sub(self.tick_ms));
+        }
+        if self.counted_since_ms == 0 {
+            self.counted_since_ms = now_ms;
         }
         let news = rows != self.rows_at_tick;
         (self.rows_at_tick, self.tick_ms) = (rows, now_ms);
@@ -169,7 +180,22 @@ impl Live {
         })
     }
 
+    /// Everything counted since the start, the open slice left out; `None` before its time is known.
+    pub(crate) fn counts(&self, version: &Arc<str>) -> Option<VersionCounts> {
+        (self.counted_since_ms != 0).then(|| VersionCounts {
+            version: version.clone(),
+            since_ms: self.counted_since_ms,
+            rows: self.counted_rows,
+            arl0: self.arl0,
+            counts: self.counted.clone(),
+        })
+    }
+
     fn close(&mut self) {
+        self.counted_rows += u64::from(self.detector.open_rows());
+        for (sum, count) in self.counted.iter_mut().zip(self.detector.open_counts()) {
+            *sum += u64::from(*count);
+        }
         match self.detector.close() {
             Some(Event::Alarm(alarm)) => self.note(&alarm),
             Some(Event::Resolved) => self.found = None,
@@ -221,6 +247,9 @@ impl Live {
         }
         Some(Self {
             rows_at_tick: detector.rows(),
+            counted: vec![0; planned.plan.slice().counts.len()],
+            counted_rows: 0,
+            counted_since_ms: 0,
             detector,
             planned,
             rate: memory.rate,
@@ -232,6 +261,6 @@ impl Live {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.detector.memory_bytes()
+        self.detector.memory_bytes() + self.counted.len() * 8
     }
 }

@@ -5,11 +5,13 @@
 //! ([`DetectorReference`]). A profile that holds none is watched by the bins that it has. Where the reference is the window
 //! before the current one, nothing stands still, and nothing is watched.
 
+mod counts;
 mod live;
 mod reading;
 mod reference;
 mod watch;
 
+pub use counts::{CountedFeature, DetectorCounts, DetectorLayout, VersionCounts};
 pub(crate) use live::{Found, Live, LiveMemory, RateMemory};
 pub use reading::{DetectorReading, DriftReading, SuspectReading};
 pub use reference::DetectorReference;

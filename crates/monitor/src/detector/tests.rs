@@ -212,3 +212,31 @@ fn days_between_false_alarms_are_kept_in_rows() {
     let arl0 = second(&mut engine, 10_060, 60);
     assert!((arl0 / 86_400.0 - 1.0).abs() < 0.15, "one a second for a day, not {arl0}");
 }
+
+#[test]
+fn what_was_counted_since_the_start_grows() {
+    let mut chance = Chance(7);
+    let mut engine = learned(DetectorSpec::default(), &mut chance);
+    feed(&mut engine, (0..100).map(|_| chance.request(0.0)));
+    let counts = |engine: &mut Engine| {
+        // Readings close the open slice.
+        reading(engine, "all");
+        engine.detector_counts("m").unwrap()
+    };
+    let first = counts(&mut engine);
+    let names: Vec<&str> = first.layout.features.iter().map(|feature| &*feature.feature).collect();
+    assert!(names.contains(&"amount") && names.contains(&"country"), "{names:?}");
+    let slots: usize = first.layout.features.iter().map(|feature| feature.labels.len()).sum();
+    let [one] = &first.versions[..] else { panic!("{:?}", first.versions) };
+    assert_eq!((&*one.version, one.rows, one.counts.len()), ("v1", 100, slots));
+    assert_eq!(one.counts.iter().sum::<u64>(), 100 * names.len() as u64, "every row once a feature");
+    assert_eq!(first.layout.plan().unwrap().features().len(), names.len());
+
+    feed(&mut engine, (0..50).map(|_| chance.request(0.0)));
+    let second = counts(&mut engine);
+    assert_eq!((second.versions[0].rows, &second.layout), (150, &first.layout));
+    assert_eq!(second.versions[0].since_ms, one.since_ms);
+    let grown = second.versions[0].counts.iter().zip(&one.counts).all(|(now, before)| now >= before);
+    assert!(grown, "counts never shrink");
+    assert_eq!(engine.detector_counts("unknown"), None);
+}

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use record::Cell;
+use sha2::{Digest, Sha256};
 use stats::detect::{ABSENT, FeaturePlan, Layout, MIN_REFERENCE_ROWS, Plan, Settings};
 
+use super::counts::{CountedFeature, DetectorLayout};
 use crate::batch::Batch;
 use crate::features::{Feature, FeatureTable, Frozen, Side};
 use crate::spec::DetectorSpec;
@@ -34,6 +36,21 @@ pub(crate) struct Watched {
     side: Side,
     pub(crate) name: Arc<str>,
     pub(crate) labels: Vec<String>,
+}
+
+impl Planned {
+    /// The plan's own, with the names and what slots stand for: two plans may count alike and mean different things.
+    fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.plan.fingerprint().to_le_bytes());
+        for feature in &self.features {
+            for text in std::iter::once(&*feature.name).chain(feature.labels.iter().map(String::as_str)) {
+                hash.update((text.len() as u64).to_le_bytes());
+                hash.update(text);
+            }
+        }
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// The watching of one model.
@@ -100,6 +117,23 @@ impl Watch {
 
     pub(crate) fn planned(&self) -> Option<&Arc<Planned>> {
         self.planned.as_ref()
+    }
+
+    /// What the detectors' counts mean; `None` while there is nothing to watch.
+    pub(crate) fn layout(&self) -> Option<DetectorLayout> {
+        let planned = self.planned.as_ref()?;
+        let feature = |(watched, plan): (&Watched, &FeaturePlan)| CountedFeature {
+            feature: watched.name.clone(),
+            labels: watched.labels.clone(),
+            ordered: plan.layout.ordered,
+            reference: plan.counts.clone(),
+            tau: plan.tau,
+        };
+        Some(DetectorLayout {
+            fingerprint: planned.fingerprint(),
+            min_effect: self.spec.min_effect,
+            features: planned.features.iter().zip(planned.plan.features()).map(feature).collect(),
+        })
     }
 
     pub(crate) fn settings(&self, rows_per_ms: f64) -> Settings {

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use control::EventKind;
-use monitor::DetectorReading;
+use monitor::{DetectorCounts, DetectorReading};
 use serde_json::{Value, json};
 
 use super::change::{Why, body};
@@ -33,6 +33,18 @@ pub(crate) fn shown(detector: &DetectorReading) -> Value {
             "features": drift.suspects,
         })),
     })
+}
+
+/// `GET /api/v1/models/{m}/detector/counts`: what the detectors of the versions have counted, for whoever adds up replicas;
+/// `null` while there is no reference, and where nothing is watched.
+pub(super) async fn counts(
+    State(plane): State<Arc<Plane>>,
+    Path(model): Path<String>,
+) -> Result<Json<Option<DetectorCounts>>, ApiError> {
+    if !plane.settings().models.iter().any(|m| *m.name == *model) {
+        return Err(ApiError::unknown_model(&model));
+    }
+    Ok(Json(plane.monitor.ask(|reply| Command::DetectorCounts { model, reply }).await?))
 }
 
 /// `POST /api/v1/models/{m}/detector/reset`: the evidence of every detector of the model is forgotten, and they watch on.

@@ -5,10 +5,11 @@
 //! - `GET /metrics` -- Prometheus text or OpenMetrics
 //! - `GET /`, `/ui/...` -- the dashboard
 //! - `GET /api/v1/status`, `/overview`, `/stream`, `/alerts`, `/events`
-//! - `GET /api/v1/models/{m}/drift`, `/tenants`, `/traffic`, `/pairs`, `/history`, `/grid`, `/profile`
+//! - `GET /api/v1/models/{m}/drift`, `/tenants`, `/traffic`, `/pairs`, `/history`, `/grid`, `/profile`,
+//!   `/detector/counts`
 //! - `POST /api/v1/token` -- says whether the token is the right one
 //! - `POST /api/v1/models/{m}/rollback`, `/promote`, `/shadow`, `/auto-rollback`, `/hold`, `/release`, `/approve`,
-//!   `/reject`, `/retrain`, `/embeddings`, `/drill` (and `GET` for its progress)
+//!   `/reject`, `/retrain`, `/embeddings`, `/detector/reset`, `/drill` (and `GET` for its progress)
 //! - `/approve/{model}/{proposal}` -- the page behind a signed link
 //! - `POST /api/v1/alertmanager`, `/observe`, `/cloudevents`, `/fluentbit`, `/reload`
 //! - any method under `/api/v1/mirror/{model}/{lane}/` -- requests that another gateway copies
@@ -98,6 +99,7 @@ fn router(plane: Arc<Plane>, joins: Arc<Joins>, feed: Arc<live::Feed>) -> Router
         .route("/reject", post(approve::reject))
         .route("/retrain", post(change::retrain))
         .route("/detector/reset", post(detector::reset))
+        .route("/detector/counts", get(detector::counts))
         .route("/drill", get(drill::progress).post(drill::start));
     Router::new()
         .route("/", get(assets::index))
