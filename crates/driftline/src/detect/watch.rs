@@ -94,7 +94,12 @@ impl Watch {
         let names: Names = names.into_iter().collect();
         check(&names, &plans)?;
         note_dependence(&names, &plans, &mut notes);
-        let joint = if rows.len() == plans.len() { joint(&rows, &mut plans, ordered) } else { None };
+        // One feature alone has nothing to move together with, however many categories it has.
+        let joint = if plans.len() > 1 && rows.len() == plans.len() {
+            joint(&rows, &mut plans, ordered)
+        } else {
+            None
+        };
         let width = plans.len();
         let plan = Arc::new(Plan::new(plans, min_effect)?);
         let (slots, numbers) = (vec![ABSENT; width], vec![f64::NAN; rulers.len()]);

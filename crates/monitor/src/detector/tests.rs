@@ -218,9 +218,10 @@ fn what_was_counted_since_the_start_grows() {
     let mut chance = Chance(7);
     let mut engine = learned(DetectorSpec::default(), &mut chance);
     feed(&mut engine, (0..100).map(|_| chance.request(0.0)));
+    assert!(engine.detector_counts("m").unwrap().versions.is_empty(), "nobody has said what time it is");
     let counts = |engine: &mut Engine| {
-        // Readings close the open slice.
-        reading(engine, "all");
+        // Readings close the open slice, and say what time it is.
+        engine.readings(5_000);
         engine.detector_counts("m").unwrap()
     };
     let first = counts(&mut engine);

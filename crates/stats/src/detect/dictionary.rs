@@ -73,8 +73,8 @@ pub struct Recipe {
 
 impl Recipe {
     /// The one in use. Simulated with 5 000 reference rows at one false alarm in 10 000 rows, against equal weights, the
-    /// rank alone and two strengths of bumps: a variance of 1.5 is found after 158 rows instead of 184, a mean 0.25 sd
-    /// higher after 233 instead of 241, 8 points that change category after 249 instead of 266. Where the tails grow
+    /// rank alone and two strengths of bumps: a variance of 1.5 is found after 159 rows instead of 183, a mean 0.25 sd
+    /// higher after 232 instead of 241, 8 points that change category after 249 instead of 266. Where the tails grow
     /// heavier and the variance stays (Student's t), it takes 129 rows instead of 115.
     pub const DEFAULT: Self = Self {
         strengths: [0.2, 0.4, 0.9],
