@@ -133,7 +133,6 @@ fn what_no_replica_finds_alone_is_found_in_the_sum_of_their_counts() {
         await_some("the sum has drifted", DEADLINE, || said.so_far().lines().next().map(str::to_owned));
     assert!(line.starts_with("row ") && line.contains("amount"), "{line}");
     for replica in &replicas {
-        assert_eq!(detector(replica)["requests"], 212, "each has seen its own share");
         assert_eq!(detector(replica)["state"], "armed", "{:#}", detector(replica));
     }
     let sent = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
