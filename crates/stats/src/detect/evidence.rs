@@ -15,7 +15,7 @@ const CAP: f64 = 1e200;
 /// `exp` of more is beyond the cap anyway.
 const MAX_EXPONENT: f64 = 460.0;
 
-/// One bin is named as what changed only if it explains that so many times better than a change of the whole.
+/// One bin is named as what changed, or one side, only if it explains that so many times better than a change of the whole.
 const SIMPLER: f64 = 5.0;
 
 /// A dead zone is at least this many standard errors of the reference.
@@ -207,9 +207,28 @@ impl Evidence {
         };
         let sums: Vec<f64> = (0..alternatives.len()).map(together).collect();
         let most = (0..sums.len()).max_by(|a, b| sums[*a].total_cmp(&sums[*b]))?;
+        let most = self.one_sided(most, &sums).unwrap_or(most);
         let alike = (0..sums.len()).filter(|k| alternatives[*k] == alternatives[most]);
         let at = alike.max_by(|a, b| weighed(*a).total_cmp(&weighed(*b)))?;
         Some((alternatives[at], self.start[at] as u64, self.table.sizes[at]))
+    }
+}
+
+impl Evidence {
+    /// A wider spread shows on both sides. Where one tail alone explains so many times better than both, it is a change of
+    /// that side: its tail, or a shift towards it, whichever explains more.
+    fn one_sided(&self, most: usize, sums: &[f64]) -> Option<usize> {
+        let alternatives = &self.table.alternatives;
+        if alternatives[most] != (Alternative::Tilt { order: 2, up: true }) {
+            return None;
+        }
+        let place = |wanted: Alternative| alternatives.iter().position(|known| *known == wanted);
+        let both = sums[place(Alternative::Tail { low: true, high: true })?];
+        let low = place(Alternative::Tail { low: true, high: false })?;
+        let high = place(Alternative::Tail { low: false, high: true })?;
+        let tail = if sums[high] > sums[low] { high } else { low };
+        let shift = place(Alternative::Tilt { order: 1, up: tail == high })?;
+        (sums[tail] > SIMPLER * both).then_some(if sums[shift] > sums[tail] { shift } else { tail })
     }
 }
 

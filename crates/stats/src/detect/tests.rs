@@ -234,6 +234,27 @@ fn a_feature_that_joins_later_raises_an_alarm_of_its_own() {
 }
 
 #[test]
+fn a_wider_spread_shows_on_both_sides() {
+    let (bins, plan) = reference(6);
+    let direction = |change: &dyn Fn(usize, f64) -> f64| {
+        let mut detector = detector(vec![plan.clone()]);
+        let mut uniform = random(9);
+        let alarm = (0..2_000).find_map(|row| {
+            let slot = bins.number(change(row, normal(&mut uniform)));
+            match one(&mut detector, &[slot as u8]) {
+                Some(Event::Alarm(alarm)) => Some(alarm),
+                _ => None,
+            }
+        });
+        alarm.expect("it is found").suspects[0].direction.describe(&[])
+    };
+    let wider = direction(&|_, x| x * 1.4);
+    assert!(["spread up", "both tails up"].contains(&&*wider), "{wider}");
+    assert_eq!(direction(&|row, x| if row % 3 == 0 { 4.0 } else { x }), "high tail up");
+    assert_eq!(direction(&|row, x| if row % 3 == 0 { -4.0 } else { x }), "low tail up");
+}
+
+#[test]
 fn a_new_category_is_named() {
     let bins = DetectorBins::categorical([("DE", 600), ("FR", 400)]).unwrap();
     let plan = FeaturePlan::new(vec![600, 400, 0, 0, 0], bins.layout());
