@@ -11,7 +11,8 @@ import sys
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 broker, topic, file, partitions = sys.argv[1:]
-AdminClient({"bootstrap.servers": broker}).create_topics([NewTopic(topic, int(partitions), 1)])[topic].result(30)
+admin = AdminClient({"bootstrap.servers": broker})
+admin.create_topics([NewTopic(topic, int(partitions), 1)])[topic].result(30)
 failed = []
 producer = Producer({"bootstrap.servers": broker, "linger.ms": 50, "queue.buffering.max.messages": 100000})
 said = lambda error, message: failed.append(error) if error else None

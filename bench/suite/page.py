@@ -1,6 +1,6 @@
 """The figures of a run as text for a terminal and as the page docs/benchmarks.md."""
 
-ORDER = ("gateway", "statistics", "compare", "observe", "metrics", "memory")
+ORDER = ("gateway", "changes", "statistics", "compare", "observe", "metrics", "memory")
 
 
 def number(value, digits=None):
@@ -21,13 +21,17 @@ def table(head, rows):
     return "\n".join([line(head), rule, *map(line, cells)]) + "\n"
 
 
+def shown(value):
+    """A mark's figure: counts as they are, small shares with one digit more."""
+    return number(value, 0 if isinstance(value, int) else 3 if value < 0.1 else 2)
+
+
 def marks(results):
     rows = []
     for name in ORDER:
         for mark in results["sections"].get(name, {}).get("marks", []):
             reached = "reached" if mark["value"] <= mark["most"] else "NOT reached"
-            rows.append([mark["what"], f"{number(mark['value'], 3 if mark['value'] < 0.1 else 2)} {mark['unit']}",
-                         number(mark["most"], 3 if mark["most"] < 0.1 else 2), reached])
+            rows.append([mark["what"], f"{shown(mark['value'])} {mark['unit']}", shown(mark["most"]), reached])
     return table(["what", "this run", "mark, at most", ""], rows)
 
 
@@ -40,6 +44,12 @@ def gateway(section):
             "its features, in total and for its tenant; nginx and Envoy measure nothing. \"Failed\" are requests without a good "
             "answer: a mirror that holds its client makes the client give up. Requests that Driftline served and did not "
             f"measure: at most {lost:.2%} of a case.\n")
+
+
+def changes(section):
+    return (f"{number(section['requests'], 0)} requests over {section['connections']} connections, while a changed configuration was put "
+            f"in force {section['reloads']} times (each with other servers and another share of copies), all traffic rolled back "
+            f"{section['rollbacks']} times and promoted again {section['promotions']} times. Lost: {section['lost']}.\n")
 
 
 def statistics(section):
@@ -72,8 +82,8 @@ def memory(section):
     return table(["memory, resident", ""], rows)
 
 
-RENDER = {"gateway": gateway, "statistics": statistics, "compare": compare, "observe": observe, "metrics": metrics, "memory": memory}
-TITLES = {"gateway": "Gateways", "statistics": "One evaluation", "compare": "Comparing files",
+RENDER = {"gateway": gateway, "changes": changes, "statistics": statistics, "compare": compare, "observe": observe, "metrics": metrics, "memory": memory}
+TITLES = {"gateway": "Gateways", "changes": "Changes under load", "statistics": "One evaluation", "compare": "Comparing files",
           "observe": "Observing without a gateway", "metrics": "Metrics", "memory": "Memory"}
 
 
