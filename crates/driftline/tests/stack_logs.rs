@@ -36,10 +36,13 @@ fn start_loki(program: &Path, folder: &Folder) -> (Server, SocketAddr) {
 /// Fluent Bit with the stack's file, reading the log below `folder`.
 fn start_fluent_bit(program: &Path, folder: &Folder, loki: SocketAddr) -> (Server, SocketAddr) {
     let own = free_address();
+    let logs = folder.path().join("logs");
+    // As the volume: its database lies beside the files, and is needed before the first of them.
+    std::fs::create_dir_all(&logs).unwrap();
     let config = shipped(
         "compose/fluent-bit.yaml",
         &[
-            ("/var/log/driftline", &format!("{}/logs", folder.path().display())),
+            ("/var/log/driftline", &logs.display().to_string()),
             ("http_listen: 0.0.0.0", "http_listen: 127.0.0.1"),
             ("http_port: 2020", &format!("http_port: {}", own.port())),
             ("host: loki", &format!("host: {}", loki.ip())),
