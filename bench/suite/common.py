@@ -98,6 +98,18 @@ def find(program, *places):
     return shutil.which(program) or next((str(p) for p in places if pathlib.Path(p).exists()), None)
 
 
+def command(name, *left_out):
+    """The command line as a page shows it, without these options and their values."""
+    arguments = iter(sys.argv[1:])
+    shown = []
+    for argument in arguments:
+        if argument in left_out:
+            next(arguments, None)
+        elif argument.split("=")[0] not in left_out:
+            shown.append(argument)
+    return " ".join([name, *shown])
+
+
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), "unknown")

@@ -97,12 +97,14 @@ def markdown(results):
     machine = results["machine"]
     versions = sorted({f"{name} {version}" for section in results["sections"].values()
                        for name, version in section.get("versions", {}).items()})
+    later = ", ".join(TITLES[name] for name in results.get("later", []))
     parts = [
         "# Benchmarks\n",
         f"This page is made of `bench/results.json`, one run of\n\n    {results['command']}\n",
         f"on {machine['cores']} cores ({machine['processor']}, {machine['system']}), with {', '.join(versions)}. Absolute times "
         "are this machine's; compare within a table. How the figures came about, and what is left to do, is in "
         "[performance](performance.md).\n",
+        *([f"Measured later than the rest, with `--only`: {later}.\n"] if later else []),
         *([f"{results['note']}\n"] if "note" in results else []),
         "## Marks\n\n" + marks(results),
     ]
