@@ -19,7 +19,7 @@ use crate::support::{await_some, await_until, if_installed, repository, require}
 /// Personal data in a request, which must not get beyond the gateway.
 const PLANTED: [&str; 3] = ["alice.canary@example.org", "4111111111111111", "203.0.113.77"];
 
-/// Requests with it; every one has a copy of 5 % or none.
+/// Requests with it.
 const SENT: usize = 200;
 
 fn start_loki(program: &Path, folder: &Folder) -> (Server, SocketAddr) {
@@ -161,7 +161,7 @@ fn records_arrive_in_loki_with_their_labels_and_without_personal_data() {
             }
         }
     }
-    // Every request of the client with personal data has a record, found by its hashed tenant; none shows what was planted.
+    // Every request of the client with personal data has a record; none shows what was planted.
     let hashed = await_some("the records with personal data", STORY, || {
         let found = streams(loki, "{lane=\"prod\"} |= \"contact\"");
         (lines(&found) == SENT).then_some(found)

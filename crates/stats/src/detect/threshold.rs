@@ -7,7 +7,7 @@ const MAX_SLICE_ROWS: f64 = 512.0;
 ///
 /// One would be proven to do, for any dependence between features and any number of them. But evidence overshoots, the
 /// dead zone holds it back most of the time, and after a slice of many rows it is looked at only once. What is given back
-/// here comes from simulation (`crates/stats/examples/detector_arl.rs`): references of 300 to 20 000 rows, slices of 1 to
+/// here comes from simulation (`crates/stats/examples/detector_arl.rs` repeats it): references of 300 to 20 000 rows, slices of 1 to
 /// 256 rows, one false alarm in 10 000 rows, and for numbers in 100 000 with up to 5 000 rows of reference; 200 to 800
 /// references each. The mean run between false alarms comes out at the wanted one or above, within the 4 to 7 % that so
 /// many references leave open: small references, long runs and a smallest effect above what the reference is too small to
