@@ -1,7 +1,7 @@
 // Charts: Apache ECharts in the page's colours, with tooltips made of elements, not of markup.
 
 import { h, LOADING, plain } from "./dom.js";
-import { moment } from "./format.js";
+import { moment, percent } from "./format.js";
 
 /** What draws; null until it is there. The page comes first: whoever reads its numbers does not wait for the pictures. */
 /** @type {null | typeof import("/ui/vendor/echarts.mjs")} */
@@ -148,7 +148,7 @@ export function timeAxis(c, from, to) {
     axisLabel: {
       color: c.muted,
       hideOverlap: true,
-      formatter: to - from > 100_000 ? "{MM}-{dd} {HH}:{mm}" : "{HH}:{mm}",
+      formatter: to - from > 100_000 ? "{MM}-{dd} {HH}:{mm}" : to - from > 300 ? "{HH}:{mm}" : "{HH}:{mm}:{ss}",
     },
   };
 }
@@ -164,6 +164,11 @@ export function valueAxis(c, format, more = {}) {
     axisLabel: { color: c.muted, formatter: format },
     ...more,
   };
+}
+
+/** An axis of shares that reach up to `top`: never beyond the whole. @param {Record<string, string>} c @param {number} top */
+export function shareAxis(c, top) {
+  return valueAxis(c, percent, top > 0.7 ? { max: 1, interval: 0.25 } : {});
 }
 
 /**

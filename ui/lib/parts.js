@@ -182,7 +182,7 @@ export function alertTable(alerts, models) {
 /** @param {any[][]} rows @param {string} label */
 function alertRows(rows, label) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "alerts" },
-    h("thead", {}, h("tr", {}, ["State", "Alert", "About", "PSI, or what was measured", "Tenants red", "Since"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "n" : "" }, t)))),
+    h("thead", {}, h("tr", {}, ["State", "Alert", "About", "PSI, or what was measured", "Tenants red", "For"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "n" : "" }, t)))),
     h("tbody", {}, rows.map(alertRow))));
 }
 

@@ -67,3 +67,8 @@ export function between(range) {
   const to = Math.floor(Date.now() / 1000);
   return { from: to - RANGES[range][1], to };
 }
+
+/** A range without the time before a grid that was fitted to the history. @param {{ from: number, to: number }} range @param {any} grid */
+export function since(range, grid) {
+  return { ...range, from: Math.max(range.from, Date.parse(grid.start) / 1000) };
+}

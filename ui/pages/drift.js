@@ -75,7 +75,7 @@ export function drift(at, model) {
         heat.element.style.setProperty("--rows", "1");
         heat.say("Of shadow against prod only the present is kept: see below.");
       } else {
-        grid = await get(ofModel(model.model, "grid"), { ...who, version: now.version, metric: at.metric, by: "feature", ...between(at.range), steps: 96 }, signal);
+        grid = await get(ofModel(model.model, "grid"), { ...who, version: now.version, metric: at.metric, by: "feature", ...between(at.range), steps: 96, fit: true }, signal);
         const left = Math.max(0, grid.rows.length - ROWS) + grid.left_out;
         grid.rows = grid.rows.slice(0, ROWS);
         note.textContent = !grid.rows.length ? "" : `${some(grid.rows.length, "feature")}, the most drifted first${left ? `; ${count(left)} calmer ones are in the table only` : ""}`;
@@ -92,7 +92,7 @@ export function drift(at, model) {
 
 /** @param {any} heat @param {any} grid @param {any} at @param {any} limits */
 function drawHeat(heat, grid, at, limits) {
-  if (!grid.rows.length) return heat.say("Nothing is stored for this choice and range. The first column comes after 15 seconds of measuring.");
+  if (!grid.rows.length) return heat.say("Nothing is stored for this choice and range. The first column comes within 15 seconds of measuring.");
   const times = Array.from({ length: grid.steps }, (_, i) => Date.parse(grid.start) + i * grid.step_seconds * 1000);
   const cells = grid.rows.flatMap((/** @type {any} */ row, /** @type {number} */ y) =>
     points(grid, row.values).flatMap(([, v], x) => (v === null ? [] : [[x, y, v]])));
@@ -130,7 +130,8 @@ export function short(t, step) {
   const d = new Date(t);
   const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
   const day = `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
-  return step >= 3600 ? day : step > 600 ? `${day} ${two(d.getHours())}h` : `${two(d.getHours())}:${two(d.getMinutes())}`;
+  const time = `${two(d.getHours())}:${two(d.getMinutes())}`;
+  return step >= 3600 ? day : step > 600 ? `${day} ${two(d.getHours())}h` : step < 30 ? `${time}:${two(d.getSeconds())}` : time;
 }
 
 /** What the detector says, in a sentence. @param {any} detector */

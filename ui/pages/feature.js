@@ -1,11 +1,11 @@
 // One feature: what moved, since when, for whom.
 
 import { get, ofModel } from "../lib/api.js";
-import { axisRows, chart, line, marks, points, timeAxis, tooltip, valueAxis } from "../lib/charts.js";
+import { axisRows, chart, line, marks, points, shareAxis, timeAxis, tooltip, valueAxis } from "../lib/charts.js";
 import { h, name, patch, plain } from "../lib/dom.js";
 import { count, number, percent, psi, some } from "../lib/format.js";
 import { gauge, grade, graded, key, link, moments, panel, slot } from "../lib/parts.js";
-import { between } from "../lib/place.js";
+import { between, since } from "../lib/place.js";
 import { live } from "../lib/live.js";
 import { filters } from "./drift.js";
 
@@ -49,9 +49,9 @@ export function feature(at, model) {
       patch(said, verdict(now, one, at, limits));
       drawShape(shape, parts, bins, one);
       const version = now.version;
-      const ask = at.reference === "prod" ? null : get(ofModel(model.model, "grid"), { metric: "psi", by: "version", feature: at.feature, tenant: who.tenant, version, ...range, steps: 240 }, signal);
+      const ask = at.reference === "prod" ? null : get(ofModel(model.model, "grid"), { metric: "psi", by: "version", feature: at.feature, tenant: who.tenant, version, ...range, steps: 240, fit: true }, signal);
       const [grid, told, events] = await Promise.all([ask, get(ofModel(model.model, "tenants"), { version, lane: at.lane, feature: at.feature }, signal), get("/api/v1/events", { limit: 200 }, signal)]);
-      drawPast(past, grid, at, model, limits, range, events.events);
+      drawPast(past, grid, at, model, limits, grid && since(range, grid), events.events);
       patch(tenants, tenantList(told, at, limits));
       await chosen.load(signal);
     },
@@ -100,7 +100,7 @@ function drawShape(shape, parts, bins, one) {
     grid: GRID,
     // Two axes, so that each bar stands in the middle of its bin, the narrow one in front of the wide one.
     xAxis: [axis(c), { ...axis(c), show: false }],
-    yAxis: valueAxis(c, percent, top > 0.7 ? { max: 1, interval: 0.25 } : {}),
+    yAxis: shareAxis(c, top),
     tooltip: tooltip(c, "axis", (p) => ({ title: plain(drawn[p[0].dataIndex].label, 80), lines: p.map((/** @type {any} */ s) => [s.color, s.seriesName, percent(s.value)]) })),
     series: [
       { type: "bar", name: "reference", data: drawn.map((/** @type {any} */ r) => r.r), color: c.reference, barWidth: "84%" },
@@ -143,7 +143,7 @@ function binTable(rows, total) {
 function drawPast(past, grid, at, model, limits, range, events) {
   if (!grid) return past.say("Of shadow against prod only the present is kept.");
   const row = grid.rows.find((/** @type {any} */ r) => r.lane === at.lane);
-  if (!row) return past.say("Nothing is stored in this range. The first point comes after 15 seconds of measuring.");
+  if (!row) return past.say("Nothing is stored in this range. The first point comes within 15 seconds of measuring.");
   past.show((/** @type {Record<string, string>} */ c) => ({
     xAxis: timeAxis(c, range.from, range.to),
     yAxis: valueAxis(c, (v) => String(Number(v.toPrecision(3)))),

@@ -1,12 +1,12 @@
 // Prod and shadow: do they say the same, how fast, and what became of the copies.
 
 import { get, ofModel } from "../lib/api.js";
-import { chart, tooltip, valueAxis } from "../lib/charts.js";
+import { chart, shareAxis, tooltip } from "../lib/charts.js";
 import { fill, h, name, patch, plain } from "../lib/dom.js";
 import { age, count, ms, number, percent, psi, rate, some } from "../lib/format.js";
 import { live, serverNow } from "../lib/live.js";
 import { fact, key, panel, share, slot } from "../lib/parts.js";
-import { between } from "../lib/place.js";
+import { between, since } from "../lib/place.js";
 import { bin } from "./feature.js";
 import { colourOf, drawLatency, ordered } from "./overview.js";
 
@@ -45,12 +45,12 @@ export function lanes(at, model) {
     async load(signal) {
       const range = between(at.range);
       const ask = (/** @type {string} */ what, /** @type {any} */ params = {}) => get(ofModel(model.model, what), params, signal);
-      const [told, traffic, shadow, grid] = await Promise.all([ask("pairs", { limit: 10 }), ask("traffic"), ask("drift", { lane: "shadow" }), ask("grid", { metric: "p95_ms", by: "version", ...range, steps: 180 })]);
+      const [told, traffic, shadow, grid] = await Promise.all([ask("pairs", { limit: 10 }), ask("traffic"), ask("drift", { lane: "shadow" }), ask("grid", { metric: "p95_ms", by: "version", ...range, steps: 180, fit: true })]);
       const m = live.overview.models.find((/** @type {any} */ one) => one.model === model.model) ?? model;
       patch(pairs, pairFacts(told));
       patch(top, topPairs(told));
       drawShapes(shapes, said, drawn, shadow);
-      drawLatency(over, keys, grid, m, live.overview, range);
+      drawLatency(over, keys, grid, m, live.overview, since(range, grid));
       drawTimes(times, timeKeys, traffic, m);
       patch(codes, codeTable(traffic));
       patch(copies, copyTable(traffic.copies));
@@ -93,13 +93,14 @@ function drawShapes(where, said, drawn, shadow) {
     const sum = (/** @type {number[]} */ list) => Math.max(1, list.reduce((a, b) => a + b, 0));
     const [np, ns] = [sum(hist.reference), sum(hist.current)];
     const keep = hist.labels.map((/** @type {string} */ _, /** @type {number} */ i) => i).filter((/** @type {number} */ i) => hist.reference[i] || hist.current[i] || i <= hist.edges.length - 1);
+    const shares = [keep.map((/** @type {number} */ i) => hist.reference[i] / np), keep.map((/** @type {number} */ i) => hist.current[i] / ns)];
     drawn.get(f.feature).show((/** @type {Record<string, string>} */ c) => ({
       xAxis: { type: "category", data: keep.map((/** @type {number} */ i) => plain(bin(hist, hist.labels[i], i), 30)), axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, axisLabel: { color: c.muted, hideOverlap: true } },
-      yAxis: valueAxis(c, percent),
+      yAxis: shareAxis(c, Math.max(...shares.flat())),
       tooltip: tooltip(c, "axis", (p) => ({ title: plain(bin(hist, hist.labels[keep[p[0].dataIndex]], keep[p[0].dataIndex]), 60), lines: p.map((/** @type {any} */ s) => [s.color, s.seriesName, percent(s.value)]) })),
       series: [
-        { type: "bar", name: "prod", data: keep.map((/** @type {number} */ i) => hist.reference[i] / np), color: c.prod, barGap: "10%" },
-        { type: "bar", name: "shadow", data: keep.map((/** @type {number} */ i) => hist.current[i] / ns), color: c.shadow },
+        { type: "bar", name: "prod", data: shares[0], color: c.prod, barGap: "10%" },
+        { type: "bar", name: "shadow", data: shares[1], color: c.shadow },
       ],
     }));
   }
@@ -113,11 +114,12 @@ function drawTimes(where, keys, traffic, m) {
   const last = Math.max(...used.map((/** @type {any} */ l) => l.latency.buckets.findLastIndex((/** @type {number} */ n) => n > 0)));
   const bounds = traffic.bounds_ms;
   const labels = Array.from({ length: Math.min(last + 2, bounds.length + 1) }, (_, i) => (i < bounds.length ? `≤ ${number(bounds[i])}` : `> ${number(bounds[bounds.length - 1])}`));
+  const shares = used.map((/** @type {any} */ l) => l.latency.buckets.slice(0, labels.length).map((/** @type {number} */ n) => n / l.latency.count));
   where.show((/** @type {Record<string, string>} */ c) => ({
     xAxis: { type: "category", data: labels, axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, axisLabel: { color: c.muted, hideOverlap: true } },
-    yAxis: valueAxis(c, percent),
+    yAxis: shareAxis(c, Math.max(...shares.flat())),
     tooltip: tooltip(c, "axis", (p) => ({ title: `${p[0].name} ms`, lines: p.map((/** @type {any} */ s) => [s.color, plain(s.seriesName, 40), percent(s.value)]) })),
-    series: used.map((/** @type {any} */ l, /** @type {number} */ i) => ({ type: "bar", name: `${l.version} ${l.lane}`, color: c[colourOf(l, i)], data: l.latency.buckets.slice(0, labels.length).map((/** @type {number} */ n) => n / l.latency.count) })),
+    series: used.map((/** @type {any} */ l, /** @type {number} */ i) => ({ type: "bar", name: `${l.version} ${l.lane}`, color: c[colourOf(l, i)], data: shares[i] })),
   }));
 }
 

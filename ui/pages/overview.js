@@ -7,7 +7,7 @@ import { fill, h, name, patch, sentence } from "../lib/dom.js";
 import { age, count, ms, percent, percentOf, psi, rate, span } from "../lib/format.js";
 import { serverNow } from "../lib/live.js";
 import { alertTable, eventRow, fact, gauge, grade, graded, key, link, merged, moments, panel, pill } from "../lib/parts.js";
-import { address, between, go } from "../lib/place.js";
+import { address, between, go, since } from "../lib/place.js";
 
 /** @param {import("../lib/place.js").Place} at @param {any} model */
 export function overview(at, model) {
@@ -37,7 +37,7 @@ export function overview(at, model) {
 
   function draw() {
     if (!grids || !newest) return;
-    const range = between(at.range);
+    const range = since(between(at.range), grids.p95);
     const m = newest.models.find((/** @type {any} */ one) => one.model === model.model);
     if (!m) return;
     drawLatency(latency, keys.latency, grids.p95, m, newest, range);
@@ -62,7 +62,7 @@ export function overview(at, model) {
     /** @param {AbortSignal} signal */
     async load(signal) {
       const range = between(at.range);
-      const ask = (/** @type {string} */ metric) => get(ofModel(model.model, "grid"), { metric, by: "version", ...range, steps: 180 }, signal);
+      const ask = (/** @type {string} */ metric) => get(ofModel(model.model, "grid"), { metric, by: "version", ...range, steps: 180, fit: true }, signal);
       const [p95, perSecond] = await Promise.all([ask("p95_ms"), ask("requests_per_second")]);
       grids = { p95, rate: perSecond };
       draw();
@@ -86,7 +86,7 @@ function heading(m, over) {
   const copies = m.shadows?.find((/** @type {any} */ s) => s.role === "candidate");
   return [
     h("div", { class: "verdict" }, h("h1", {}, name(m.model)), pill(m.health),
-      h("p", {}, sentence(m.health.text), m.health.since && h("span", { class: "muted" }, ` Since ${age(m.health.since, now)}.`))),
+      h("p", {}, sentence(m.health.text), m.health.since && h("span", { class: "muted" }, ` For ${age(m.health.since, now)}.`))),
     h("dl", { class: "facts" },
       m.only_measured
         ? fact("Measured version", name(m.measured_version), "no traffic passes here")
@@ -185,7 +185,7 @@ function nowOf(over, m, row, field) {
 export function drawLatency(where, keys, grid, m, over, range) {
   const rows = ordered(grid, m);
   fill(keys, rows.map((r, i) => key(colourOf(r, i), [name(r.version), ` ${r.lane}`], r.lane === "shadow")));
-  if (!rows.length) return where.say("No latencies in this range yet. The first point is written after 15 seconds of traffic.");
+  if (!rows.length) return where.say("No latencies in this range yet. The first point comes within 15 seconds of traffic.");
   const limit = over.limits.p95_ms;
   where.show((/** @type {Record<string, string>} */ c) => {
     const series = rows.map((r, i) => line({ label: `${r.version} ${r.lane}`, colour: c[colourOf(r, i)], points: [...points(grid, r.values).filter((p) => p[1] !== null || grid.steps > 60), nowOf(over, m, r, "p95_ms")], dashed: r.lane === "shadow" }));

@@ -22,7 +22,8 @@ export function tenants(at, model) {
   const bar = h("div", { class: "filters" });
   const said = h("p");
   const table = slot();
-  const heat = chart(`PSI of ${at.feature} by tenant and time`, "rows");
+  const heat = chart("PSI by tenant and time", "rows");
+  const about = h("span");
   const find = h("input", { type: "search", placeholder: "find a tenant", "aria-label": "Find a tenant", oninput: () => draw() });
   /** @type {any} */
   let told = null;
@@ -32,7 +33,7 @@ export function tenants(at, model) {
   const element = h("div", { class: "page" }, bar,
     h("section", { class: "panel" }, said),
     panel(at.feature ? ["Tenants by ", name(at.feature)] : "Tenants by their worst feature", find, table),
-    at.feature && panel("PSI by tenant and time", scale("psi"), heat.element));
+    panel(about, scale("psi"), heat.element));
 
   function filterBar() {
     const names = [...new Set([at.feature, ...model.worst.map((/** @type {any} */ f) => f.feature)])].filter(Boolean);
@@ -88,12 +89,20 @@ export function tenants(at, model) {
     async load(signal) {
       told = await get(ofModel(model.model, "tenants"), { version: at.version, lane: at.lane, feature: at.feature }, signal);
       draw();
-      if (!at.feature) return;
-      const grid = await get(ofModel(model.model, "grid"), { metric: "psi", by: "tenant", feature: at.feature, version: told.version, lane: at.lane, ...between(at.range), steps: 96 }, signal);
+      const feature = at.feature || worstOf(told);
+      patch(about, "PSI ", feature && ["of ", name(feature), " "], "by tenant and time");
+      if (!feature) return heat.say("No tenant has been measured.");
+      const grid = await get(ofModel(model.model, "grid"), { metric: "psi", by: "tenant", feature, version: told.version, lane: at.lane, ...between(at.range), steps: 96, fit: true }, signal);
       drawHeat(heat, grid, live.overview.limits);
     },
     dispose: heat.dispose,
   };
+}
+
+/** The feature that the worst of the tenants drifts in. @param {any} told @returns {string} */
+function worstOf(told) {
+  const sorted = [...told.tenants].sort((/** @type {any} */ a, /** @type {any} */ b) => (b.psi ?? -1) - (a.psi ?? -1));
+  return sorted[0]?.feature ?? "";
 }
 
 /** @param {any} heat @param {any} grid @param {any} limits */

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use control::{AlertChange, LatencyHorizon, LatencyReading};
 use gateway::{GatewaySnapshot, LATENCY_BOUNDS_MS};
+use monitor::Readings;
 use record::Lane;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -16,13 +17,13 @@ use crate::outside;
 use crate::plane::Plane;
 use crate::told;
 
-/// How often the series of the history are written.
+/// How often the series of the history are written: once in every 15 seconds of the clock, so that none goes without a point.
 const HISTORY_EVERY_MS: i64 = 15_000;
 
 /// Runs until `stop` turns true. Its heartbeat goes to [`Heartbeat`].
 pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     let mut latencies = Latencies::default();
-    let mut next_history_ms = now_ms() + HISTORY_EVERY_MS;
+    let mut written = None;
     let mut period = plane.settings().observe.evaluate_every;
     let mut tick = ticker(period);
     loop {
@@ -32,9 +33,11 @@ pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
         }
         step(&plane, &mut latencies).await;
         let now = now_ms();
-        if now >= next_history_ms {
-            next_history_ms = now + HISTORY_EVERY_MS;
-            write_history(&plane, now);
+        let readings = plane.monitor.readings();
+        let slot = (readings.at_ms > 0).then(|| readings.at_ms.div_euclid(HISTORY_EVERY_MS));
+        if slot.is_some() && slot != written {
+            written = slot;
+            write_history(&plane, &readings, now);
         }
         plane.ledger.save();
         plane.control_beat.beat(now);
@@ -88,11 +91,10 @@ fn log_change(change: &AlertChange) {
     );
 }
 
-fn write_history(plane: &Plane, now: i64) {
-    let readings = plane.monitor.readings();
+fn write_history(plane: &Plane, readings: &Readings, now: i64) {
     let latency = plane.latency.load_full();
     let mut controller = plane.desk.controller();
-    let written = controller.store_mut().record_readings(&readings, &latency, &plane.rates.read());
+    let written = controller.store_mut().record_readings(readings, &latency, &plane.rates.read());
     let outcome = written.and_then(|write| {
         plane.history_dropped.fetch_add(write.dropped, Ordering::Relaxed);
         controller.store_mut().prune_history(now)

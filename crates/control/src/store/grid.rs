@@ -14,6 +14,9 @@ pub const GRID_STEPS_MAX: i64 = 400;
 /// Rows of a grid at most: those with the highest value are kept.
 pub const GRID_ROWS_MAX: usize = 200;
 
+/// A grid that is fitted to the history spans at least so much: two minutes.
+const FITTED_MIN_MS: i64 = 120_000;
+
 /// What tells the rows of a grid apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GridBy {
@@ -48,6 +51,9 @@ pub struct GridQuery {
     pub to_ms: i64,
     /// Wanted number of steps, at most [`GRID_STEPS_MAX`]; a step is a multiple of 15 seconds.
     pub steps: i64,
+    /// Begin where the model's history begins, when that is later than `from_ms`: a picture of what there is. It still
+    /// spans two minutes, or as much of them as was asked for.
+    pub fit: bool,
 }
 
 /// Series in equal steps.
@@ -105,6 +111,13 @@ impl HistoryReader {
 /// One series after the other, folded here: points lie in the order of series and time, and SQLite, asked to group them, would
 /// sort them all first.
 fn read(conn: &Connection, query: &GridQuery) -> rusqlite::Result<Grid> {
+    let fitted;
+    let query = if query.fit {
+        fitted = GridQuery { from_ms: fitted_from(conn, query)?, ..query.clone() };
+        &fitted
+    } else {
+        query
+    };
     let Some(mut grid) = layout(query) else { return Ok(Grid::default()) };
     let matching = matching(conn, query)?;
     let mut raw =
@@ -129,6 +142,20 @@ fn read(conn: &Connection, query: &GridQuery) -> rusqlite::Result<Grid> {
     }
     keep_highest(&mut grid);
     Ok(grid)
+}
+
+/// Where a grid begins that is to show no time before the model's first point.
+fn fitted_from(conn: &Connection, query: &GridQuery) -> rusqlite::Result<i64> {
+    // The totals of traffic are there from the first request on, and few.
+    let first: Option<i64> = conn
+        .prepare(
+            "SELECT min(coalesce((SELECT min(at) FROM history_5m WHERE series_id = id),
+                                 (SELECT min(at) FROM history WHERE series_id = id)))
+             FROM series WHERE model = ?1 AND tenant = 'all' AND feature = ''",
+        )?
+        .query_row([&query.model], |row| row.get(0))?;
+    let latest = query.to_ms.saturating_sub(FITTED_MIN_MS);
+    Ok(first.map_or(query.from_ms, |first| query.from_ms.max(first.min(latest))))
 }
 
 /// The series that are asked for, and the row that each belongs to; those of one row side by side.
@@ -264,7 +291,31 @@ mod tests {
             from_ms: 0,
             to_ms,
             steps,
+            fit: false,
         }
+    }
+
+    #[test]
+    fn a_fitted_grid_begins_with_the_history() {
+        let mut store = Store::in_memory().expect("opens");
+        let fitted = |store: &Store, from_ms, to_ms| {
+            let wanted = GridQuery {
+                from_ms,
+                fit: true,
+                ..query(Metric::Psi, GridBy::Feature, to_ms, GRID_STEPS_MAX)
+            };
+            store.grid(&wanted).expect("reads").start_ms
+        };
+        assert_eq!(fitted(&store, 150_000, 6_000_000), 150_000, "nothing is stored: all of it");
+        for at in [3_000_000, 3_015_000] {
+            let total = point(Metric::P95Ms, "v2", Lane::Prod, "all", "", 1.0);
+            store.write_history(at, &[total]).expect("writes");
+        }
+        assert_eq!(fitted(&store, 150_000, 6_000_000), 3_000_000);
+        assert_eq!(fitted(&store, 3_600_000, 6_000_000), 3_600_000, "asked for less than there is");
+        assert_eq!(fitted(&store, 0, 3_030_000), 2_910_000, "two minutes at least");
+        assert_eq!(fitted(&store, 3_000_000, 3_030_000), 3_000_000, "and never more than was asked for");
+        assert_eq!(fitted(&store, 0, 1_200_000), 1_080_000, "all of it lies before");
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub(super) struct GridParams {
     to: Option<String>,
     #[serde(default = "steps_default")]
     steps: i64,
+    #[serde(default)]
+    fit: bool,
 }
 
 fn by_feature() -> String {
@@ -127,6 +129,7 @@ pub(super) async fn grid(
         from_ms: range.from_ms,
         to_ms: range.to_ms,
         steps: query.steps,
+        fit: query.fit,
     };
     let grid = read_aside(&plane, move |plane| plane.grid(&wanted)).await?;
     let rows: Vec<Value> = grid.rows.iter().map(|row| grid_row(by, row)).collect();
