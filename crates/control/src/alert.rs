@@ -345,17 +345,17 @@ mod tests {
         let policy = policy();
         let rule = |name: &str| policy.rules.iter().find(|rule| rule.name == name).unwrap();
         let subject = Subject { model: "fraud".into(), version: "v2".into(), feature: None };
-        let detail = Some("amount shifted up about 420 requests ago; also country: DE up");
+        let detail = Some("amount shifted up; country: DE more often (began about 420 requests ago)");
         let reading = Reading { value: 0.3456, tenants: &[], tenants_red: 0, detail };
         let texts = annotations_of(&policy, rule("DriftCritical"), &subject, &reading);
         assert_eq!(
             texts.summary,
-            "`fraud` v2: amount shifted up about 420 requests ago; also country: DE up"
+            "`fraud` v2: amount shifted up; country: DE more often (began about 420 requests ago)"
         );
         assert_eq!(
             texts.description,
             "Requests to `fraud` v2 are not what its baseline is made of: the largest debiased PSI is 0.346, above 0.25 \
-             for 5m. What changed: amount shifted up about 420 requests ago; also country: DE up."
+             for 5m. What changed: amount shifted up; country: DE more often (began about 420 requests ago)."
         );
         assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/drift-critical.md");
     }

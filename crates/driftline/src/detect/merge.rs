@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::join_all;
 use monitor::{CountedFeature, DetectorCounts, DetectorLayout, VersionCounts};
 use stats::detect::{Detector, Event, Settings, Slice};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -64,11 +65,10 @@ async fn watch(args: &DetectArgs, out: &mut dyn Write, alarms: &mut u64) -> Resu
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let mut answers = Vec::with_capacity(replicas.len());
-        for replica in &mut replicas {
-            let answer = replica.ask(&model).await;
-            answers.push(replica.heard(answer));
-        }
+        // All at once: one that hangs holds the round up, but not once more for each of its kind.
+        let asked = join_all(replicas.iter().map(|replica| replica.ask(&model))).await;
+        let answers: Vec<_> =
+            replicas.iter_mut().zip(asked).map(|(replica, answer)| replica.heard(answer)).collect();
         *alarms += u64::from(sum.round(&mut replicas, &answers, &model, args.format, out)?);
     }
 }

@@ -64,22 +64,21 @@ pub(super) fn print(
     Ok(matches!(event, Event::Alarm(_)))
 }
 
-/// `row 431: drift since row 402 (29 rows), severity large: temp shifted up; also dewp shifted up, humid spread down`.
+/// `row 431: drift since row 402 (29 rows), severity large: temp shifted up; dewp shifted up; humid spread narrower`.
 fn sentence(names: &Names, alarm: &Alarm) -> String {
     let named = |suspect: &stats::detect::Suspect| {
         let (name, labels) = names.describe(suspect.feature);
         suspect.direction.phrase(name, labels)
     };
     let names: Vec<String> = alarm.suspects.iter().map(named).collect();
-    let first = names.first().map_or("", String::as_str);
-    let also = if names.len() > 1 { format!("; also {}", names[1..].join(", ")) } else { String::new() };
     let what = if alarm.notice { "notice" } else { "drift" };
     format!(
-        "row {}: {what} since row {} ({} rows), severity {}: {first}{also}",
+        "row {}: {what} since row {} ({} rows), severity {}: {}",
         alarm.row,
         alarm.start,
         alarm.row + 1 - alarm.start,
-        severity(alarm)
+        severity(alarm),
+        names.join("; ")
     )
 }
 

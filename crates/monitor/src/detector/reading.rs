@@ -49,7 +49,7 @@ pub struct DriftReading {
 pub struct SuspectReading {
     /// The feature.
     pub feature: Arc<str>,
-    /// How it changed: `amount shifted up`, `country: DE up`.
+    /// How it changed: `amount shifted up`, `country: DE more often`.
     pub change: String,
     /// Debiased PSI since the change began.
     pub psi: f64,
@@ -58,21 +58,20 @@ pub struct SuspectReading {
 }
 
 impl DriftReading {
-    /// In words: `amount shifted up about 420 requests ago; also country: DE up`. At most four features are named.
+    /// In words: `amount shifted up; country: DE more often (began about 420 requests ago)`. At most four features are named.
     pub fn describe(&self) -> String {
         const NAMED: usize = 4;
         let mut suspects = self.suspects.iter();
-        let Some(first) = suspects.next() else { return String::new() };
-        let mut text = format!("{} about {} requests ago", first.change, self.requests_ago);
-        let others: Vec<&str> = suspects.by_ref().take(NAMED - 1).map(|one| one.change.as_str()).collect();
-        if !others.is_empty() {
-            text.push_str("; also ");
-            text.push_str(&others.join(", "));
+        let named: Vec<&str> = suspects.by_ref().take(NAMED).map(|one| one.change.as_str()).collect();
+        if named.is_empty() {
+            return String::new();
         }
+        let mut text = named.join("; ");
         match suspects.count() {
             0 => {}
-            more => text.push_str(&format!(" and {more} more")),
+            more => text.push_str(&format!("; {more} more")),
         }
+        text.push_str(&format!(" (began about {} requests ago)", self.requests_ago));
         text
     }
 }

@@ -72,7 +72,7 @@ fn drift_is_found_named_and_described_long_before_a_window_is_full() {
         drift.requests_ago
     );
     assert!(!drift.notice && found.psi() > 0.1, "{drift:?}");
-    let named = format!("amount shifted up about {} requests ago", drift.requests_ago);
+    let named = format!("amount shifted up (began about {} requests ago)", drift.requests_ago);
     assert_eq!(drift.describe(), named);
     feed(&mut engine, (0..4_000).map(|_| chance.request(0.0)));
     let over = reading(&mut engine, "all").unwrap();
@@ -93,9 +93,13 @@ fn the_description_names_a_few_and_counts_the_others() {
         notice: false,
         suspects: ["a", "b"].map(suspect).into(),
     };
-    assert_eq!(drift.describe(), "a shifted up about 420 requests ago; also b shifted up");
+    assert_eq!(drift.describe(), "a shifted up; b shifted up (began about 420 requests ago)");
     drift.suspects.extend(["c", "d", "e", "f"].map(suspect));
-    assert!(drift.describe().ends_with("d shifted up and 2 more"), "{}", drift.describe());
+    assert!(
+        drift.describe().ends_with("; d shifted up; 2 more (began about 420 requests ago)"),
+        "{}",
+        drift.describe()
+    );
     drift.suspects.clear();
     assert_eq!(drift.describe(), "");
 }
@@ -145,7 +149,7 @@ fn a_profile_without_bins_for_the_detector_is_watched_by_those_it_has() {
     );
     let drift = reading(&mut engine, "all").unwrap().drift.unwrap();
     assert!(drift.describe().contains("x shifted up"), "{}", drift.describe());
-    assert!(drift.describe().contains("c: missing up"), "{}", drift.describe());
+    assert!(drift.describe().contains("c: missing more often"), "{}", drift.describe());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::special::{chi_square_critical, chi_square_sf};
 pub struct Direction(pub Alternative);
 
 impl Direction {
-    /// In words: `shifted up`, `spread down`, `low tail up`, `DE up`. `labels` are those of the feature's slots.
+    /// In a word or two, the same in every release: `shifted up`, `spread down`, `low tail up`, `DE up`. `labels` are those of the feature's slots.
     #[must_use]
     pub fn describe(self, labels: &[String]) -> String {
         let way = |up: bool| if up { "up" } else { "down" };
@@ -33,11 +33,32 @@ impl Direction {
 }
 
 impl Direction {
-    /// The same with the feature's name: `amount shifted up`, `country: DE up`.
+    /// For people, with the feature's name: `amount shifted up`, `amount: very high values more often`, `country: DE more
+    /// often`.
     #[must_use]
     pub fn phrase(self, feature: &str, labels: &[String]) -> String {
-        let separator = if matches!(self.0, Alternative::Bump { .. }) { ": " } else { " " };
-        format!("{feature}{separator}{}", self.describe(labels))
+        let often = |up: bool| if up { "more often" } else { "less often" };
+        match self.0 {
+            Alternative::Tilt { order: 1, up } => {
+                format!("{feature} shifted {}", if up { "up" } else { "down" })
+            }
+            Alternative::Tilt { order: 2, up } => {
+                format!("{feature} spread {}", if up { "wider" } else { "narrower" })
+            }
+            Alternative::Tilt { order: 3, up } => {
+                format!("{feature} skewed {}", if up { "right" } else { "left" })
+            }
+            Alternative::Tilt { up, .. } => {
+                format!("{feature} with {} tails", if up { "heavier" } else { "lighter" })
+            }
+            Alternative::Tail { low: true, high: false } => format!("{feature}: very low values more often"),
+            Alternative::Tail { low: false, .. } => format!("{feature}: very high values more often"),
+            Alternative::Tail { .. } => format!("{feature}: very low and very high values more often"),
+            Alternative::Bump { slot, up } => match labels.get(usize::from(slot)) {
+                Some(label) => format!("{feature}: {label} {}", often(up)),
+                None => format!("{feature}: bin {slot} {}", often(up)),
+            },
+        }
     }
 }
 
@@ -171,5 +192,47 @@ impl Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_what_changed_and_programs_a_fixed_word() {
+        let labels = ["< 3".to_owned(), "DE".to_owned()];
+        let said = |alternative| {
+            let direction = Direction(alternative);
+            (direction.phrase("amount", &labels), direction.describe(&labels))
+        };
+        let table = [
+            (Alternative::Tilt { order: 1, up: true }, "amount shifted up", "shifted up"),
+            (Alternative::Tilt { order: 1, up: false }, "amount shifted down", "shifted down"),
+            (Alternative::Tilt { order: 2, up: false }, "amount spread narrower", "spread down"),
+            (Alternative::Tilt { order: 3, up: true }, "amount skewed right", "skewed up"),
+            (Alternative::Tilt { order: 4, up: true }, "amount with heavier tails", "tails and middle up"),
+            (
+                Alternative::Tail { low: true, high: false },
+                "amount: very low values more often",
+                "low tail up",
+            ),
+            (
+                Alternative::Tail { low: false, high: true },
+                "amount: very high values more often",
+                "high tail up",
+            ),
+            (
+                Alternative::Tail { low: true, high: true },
+                "amount: very low and very high values more often",
+                "both tails up",
+            ),
+            (Alternative::Bump { slot: 0, up: false }, "amount: < 3 less often", "< 3 down"),
+            (Alternative::Bump { slot: 1, up: true }, "amount: DE more often", "DE up"),
+            (Alternative::Bump { slot: 9, up: true }, "amount: bin 9 more often", "bin 9 up"),
+        ];
+        for (alternative, phrase, word) in table {
+            assert_eq!(said(alternative), (phrase.to_owned(), word.to_owned()));
+        }
     }
 }
