@@ -5,20 +5,24 @@
 //! between: exact ones, from a sort where all numbers fit into 64 MiB and from six counting passes otherwise.
 
 mod columns;
+mod datasketches;
 mod edges;
 mod passes;
 mod personal;
+mod sagemaker;
 mod select;
+mod summary;
 mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
+mod whylogs;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use monitor::profile::Profile;
+use monitor::profile::{BuildRules, Profile};
 use stats::{BinningRule, RangeRule};
 
 use crate::compare::{Binning, print_note};
@@ -34,12 +38,27 @@ pub(crate) enum Range {
     Iqr,
 }
 
+/// What the files are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Input {
+    /// Rows: CSV, Parquet or JSON lines
+    #[default]
+    Data,
+    /// The `statistics.json` of SageMaker Model Monitor
+    Sagemaker,
+    /// A profile of whylogs 1.x (`profile.bin`)
+    Whylogs,
+}
+
 /// Arguments of `driftline baseline`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BaselineArgs {
     /// CSV, Parquet or JSON lines files; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// What FILE is
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) from: Input,
     /// Where the profile goes; `-` prints it
     #[arg(short, long, value_name = "OUT.json")]
     pub(crate) output: PathBuf,
@@ -149,7 +168,25 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
 
 fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
     let rule = args.rule()?;
-    let mut columns = columns::open(&args.files, &args.exclude, notes)?;
+    let read = match args.from {
+        Input::Data => None,
+        Input::Sagemaker => Some(sagemaker::profile as summary::Read),
+        Input::Whylogs => Some(whylogs::profile as summary::Read),
+    };
+    if let Some(read) = read {
+        let [file] = &*args.files else { bail!("`--from` takes one file unless it is `data`") };
+        let rules = BuildRules { binning: rule, categories: passes::CATEGORIES };
+        return read(file, args.profile_name(), &args.exclude, rules, notes);
+    }
+    let mut columns = columns::open(&args.files, &args.exclude, notes).map_err(|error| {
+        match args.files.iter().find(|file| sagemaker::is_one(file)) {
+            Some(file) => error.context(format!(
+                "`{}` looks like a statistics.json of SageMaker Model Monitor: read it with `--from sagemaker`",
+                file.display()
+            )),
+            None => error,
+        }
+    })?;
     let mut features = passes::features(&mut columns, rule)?;
     tails::add(&mut columns, &mut features, !args.unordered)?;
     let profile = Profile {

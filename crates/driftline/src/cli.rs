@@ -67,7 +67,7 @@ pub(crate) enum Command {
     Backtest(BacktestArgs),
     /// Build a reference profile from data files
     #[command(
-        after_help = "Example:\n  driftline baseline train.parquet -o fraud-baseline.json --name fraud --exclude id,label"
+        after_help = "Examples:\n  driftline baseline train.parquet -o fraud-baseline.json --name fraud --exclude id,label\n  driftline baseline --from sagemaker statistics.json -o fraud-baseline.json\n  driftline baseline --from whylogs profile.bin -o fraud-baseline.json"
     )]
     Baseline(BaselineArgs),
     /// Send a data file's rows as inference requests
