@@ -25,6 +25,8 @@ mod follow;
 mod grpc;
 mod hostile;
 mod kafka;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tls;
 mod llm;
 mod logs;
 mod loki;

@@ -79,10 +79,13 @@ pub enum Mechanism {
     ScramSha512,
 }
 
+/// Where OpenSSL is told of other authorities than the system's.
+const AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// TLS to the brokers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates of authorities, PEM. Without it, the system's.
+    /// Certificates of authorities, PEM. Without it those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the system's.
     pub ca_file: Option<PathBuf>,
     /// Our certificate, PEM.
     pub cert_file: Option<PathBuf>,
@@ -136,6 +139,10 @@ impl Connection {
             };
             config.set("sasl.mechanism", mechanism);
             config.set("sasl.username", &sasl.username).set("sasl.password", &sasl.password);
+        }
+        if self.tls.is_some() && AUTHORITIES.iter().all(|name| std::env::var_os(name).is_none()) {
+            // An OpenSSL that is linked in looks where its own build would have put them.
+            config.set("ssl.ca.location", "probe");
         }
         let tls = self.tls.clone().unwrap_or_default();
         for (key, file) in [

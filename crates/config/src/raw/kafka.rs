@@ -46,7 +46,7 @@ pub(crate) struct KafkaSource {
     pub(crate) max_message: Size,
     /// User and password.
     pub(crate) sasl: Option<KafkaSasl>,
-    /// TLS. Needs a build with the feature `kafka-tls`.
+    /// TLS. Needs a build with the feature `kafka-tls`; the image is one.
     pub(crate) tls: Option<KafkaTls>,
     /// Further settings of librdkafka, by its own names.
     pub(crate) settings: Option<Named<AnyText, String>>,
@@ -110,7 +110,7 @@ pub(crate) struct KafkaHeaders {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KafkaSasl {
-    /// How the password is shown. SCRAM needs a build with the feature `kafka-tls`.
+    /// How the password is shown. SCRAM needs a build with the feature `kafka-tls`; the image is one.
     #[serde(default)]
     pub(crate) mechanism: KafkaMechanism,
     /// User.
@@ -175,7 +175,7 @@ pub(crate) struct KafkaLog {
     pub(crate) keep_trying: Span,
     /// User and password.
     pub(crate) sasl: Option<KafkaSasl>,
-    /// TLS. Needs a build with the feature `kafka-tls`.
+    /// TLS. Needs a build with the feature `kafka-tls`; the image is one.
     pub(crate) tls: Option<KafkaTls>,
     /// Further settings of librdkafka, by its own names.
     pub(crate) settings: Option<Named<AnyText, String>>,

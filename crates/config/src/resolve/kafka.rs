@@ -13,8 +13,7 @@ use crate::resolve::{Context, files, secrets};
 use crate::yaml::Cursor;
 
 /// What to do about a build without TLS.
-const BUILD_HINT: &str =
-    "build it with `cargo build --release --features kafka-tls`: docs/guide/sources/kafka.md";
+const BUILD_HINT: &str = "take the image, or build it with `cargo build --release --features kafka-tls`: docs/guide/sources/kafka.md";
 
 /// A source.
 pub(crate) fn source(raw: &KafkaSource, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> KafkaSourceSpec {

@@ -18,11 +18,15 @@ use super::{DEADLINE, await_until, require};
 /// The broker: any that speaks Kafka's protocol would do, this one starts in a moment.
 const PROGRAM: &str = "noida-db";
 
+/// Where brokers listen, and tell clients that they do.
+const HOST: &str = "127.0.0.1";
+
 /// A broker on a free port, killed when dropped. Its data outlives a stop.
 #[derive(Debug)]
 pub(crate) struct Broker {
     program: PathBuf,
     folder: Folder,
+    host: &'static str,
     port: u16,
     child: Option<Child>,
 }
@@ -45,20 +49,25 @@ impl Broker {
 
     /// A broker that does not run yet.
     pub(crate) fn prepare() -> Option<Self> {
+        Self::prepare_at(HOST)
+    }
+
+    /// The same on another address.
+    pub(crate) fn prepare_at(host: &'static str) -> Option<Self> {
         let program = itself(require(PROGRAM)?);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Some(Self { program, folder: Folder::new(), port, child: None })
+        let port = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port();
+        Some(Self { program, folder: Folder::new(), host, port, child: None })
     }
 
     /// A broker that somebody else runs.
     pub(crate) fn at(address: &str) -> Self {
         let port = address.rsplit(':').next().unwrap().parse().unwrap();
-        Self { program: PathBuf::new(), folder: Folder::new(), port, child: None }
+        Self { program: PathBuf::new(), folder: Folder::new(), host: HOST, port, child: None }
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Starts it, with the data that it had.
@@ -66,7 +75,8 @@ impl Broker {
         let data = self.folder.path().join("data");
         let mut command = Command::new(&self.program);
         command
-            .args(["start", "--only", "kafka", "--kafka-port", &self.port.to_string(), "--data-dir"])
+            .args(["start", "--only", "kafka", "--host", self.host])
+            .args(["--kafka-port", &self.port.to_string(), "--data-dir"])
             .arg(data);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         self.child = Some(child);
