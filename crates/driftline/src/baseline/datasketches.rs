@@ -63,7 +63,10 @@ impl KllDoubles {
                 None => left >> level,
             };
             ensure!(values <= from.remaining() as u64 / 8, SHORT);
-            left = left.checked_sub(values << level).context("a KLL sketch holds more than it has seen")?;
+            let rows = values.checked_mul(1 << level);
+            left = rows
+                .and_then(|rows| left.checked_sub(rows))
+                .context("a KLL sketch holds more than it has seen")?;
             levels.push((0..values).map(|_| from.try_get_f64_le()).collect::<Result<Vec<f64>, _>>()?);
         }
         ensure!(left == 0, "a KLL sketch does not hold what it has seen");

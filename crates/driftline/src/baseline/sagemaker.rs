@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use monitor::profile::{BuildRules, ColumnBuilder, Profile};
 use serde::Deserialize;
 
-use super::summary::{Summary, Thin, Weighted};
+use super::summary::{Summary, Thin, Weighted, shown};
 
 /// The keys that such a document begins with lie within so many bytes.
 const BEGINNING: u64 = 1_000;
@@ -113,10 +113,10 @@ pub(super) fn profile(
     rules: BuildRules,
     notes: &mut Vec<String>,
 ) -> Result<Profile> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let file = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{file}`"))?;
     let document: Document = serde_json::from_str(&text)
-        .with_context(|| format!("`{shown}` is no statistics.json of SageMaker Model Monitor"))?;
+        .with_context(|| format!("`{file}` is no statistics.json of SageMaker Model Monitor"))?;
     let made = || {
         let rows = count(document.dataset.item_count).context("item_count")?;
         let mut summary = Summary::new(rows, &rules, exclude, notes);
@@ -125,7 +125,7 @@ pub(super) fn profile(
         }
         summary.finish(name, notes)
     };
-    made().with_context(|| format!("`{shown}`"))
+    made().with_context(|| format!("`{file}`"))
 }
 
 fn fill(
@@ -145,7 +145,7 @@ fn fill(
             None => {
                 if sketch.is_some() {
                     let why = "its sketch does not hold all of its rows, so its buckets are taken";
-                    notes.push(format!("`{}`: {why}", feature.name));
+                    notes.push(format!("`{}`: {why}", shown(&feature.name)));
                 }
                 spread(kll.map_or(&[], |kll| &kll.buckets), present, [numbers.min, numbers.max])?
             }
@@ -162,7 +162,7 @@ fn fill(
         // Model Monitor names the most frequent values only.
         column.push_others(thin.of(left));
     } else {
-        notes.push(format!("`{}` is left out: the document has no statistics of it", feature.name));
+        notes.push(format!("`{}` is left out: the document has no statistics of it", shown(&feature.name)));
         return Ok(false);
     }
     Ok(true)

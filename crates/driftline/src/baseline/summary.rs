@@ -4,12 +4,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use monitor::profile::{BuildRules, ColumnBuilder, FeatureProfile, Profile};
+use record::Privacy;
 
 /// A larger data set is thinned out to at most so many rows, which are counted one by one.
 pub(super) const ROWS_MAX: u64 = 2_000_000;
 
 /// Reads a file: its name, the profile's, features that are left out, how bins are cut, and what there is to note.
 pub(super) type Read = fn(&Path, String, &[String], BuildRules, &mut Vec<String>) -> Result<Profile>;
+
+/// A name as it may stand in a note, which goes to a terminal or a build's log.
+pub(super) fn shown(name: &str) -> String {
+    Privacy::default().name(name).into_owned()
+}
 
 /// More features make no sense in one model.
 const FEATURES_MAX: usize = 10_000;
@@ -120,18 +126,18 @@ impl<'a> Summary<'a> {
         fill: impl FnOnce(&mut ColumnBuilder, &mut Thin) -> Result<bool>,
     ) -> Result<()> {
         ensure!(self.met.len() < FEATURES_MAX, "more than {FEATURES_MAX} features");
-        ensure!(!self.met.iter().any(|met| met == name), "the feature `{name}` is there twice");
+        ensure!(!self.met.iter().any(|met| met == name), "the feature `{}` is there twice", shown(name));
         self.met.push(name.to_owned());
         if self.exclude.iter().any(|excluded| excluded == name) {
             return Ok(());
         }
         let (mut column, mut thin) = (ColumnBuilder::default(), self.thin);
-        if !fill(&mut column, &mut thin).with_context(|| format!("feature `{name}`"))? {
+        if !fill(&mut column, &mut thin).with_context(|| format!("feature `{}`", shown(name)))? {
             return Ok(());
         }
         let without = thin.rows.checked_sub(thin.passed);
-        let without =
-            without.with_context(|| format!("feature `{name}` has more values than there are rows"))?;
+        let without = without
+            .with_context(|| format!("feature `{}` has more values than there are rows", shown(name)))?;
         column.push_missing(thin.of(without));
         self.features.push(column.finish(name, self.rules));
         Ok(())

@@ -11,7 +11,7 @@ use monitor::profile::{BuildRules, ColumnBuilder, Profile};
 use prost::Message;
 
 use super::datasketches::{KllDoubles, frequent_strings};
-use super::summary::{Summary, Thin, Weighted};
+use super::summary::{Summary, Thin, Weighted, shown};
 
 const MAGIC: &[u8] = b"WHY1";
 
@@ -90,13 +90,14 @@ pub(super) fn profile(
     rules: BuildRules,
     notes: &mut Vec<String>,
 ) -> Result<Profile> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let file = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{file}`"))?;
     let made = || {
         let (header, body) = headers(&bytes)?;
         let mut columns = BTreeMap::new();
         for (name, offsets) in &header.column_offsets {
-            let metrics = metrics(&header, body, offsets).with_context(|| format!("column `{name}`"))?;
+            let metrics =
+                metrics(&header, body, offsets).with_context(|| format!("column `{}`", shown(name)))?;
             columns.insert(name, metrics);
         }
         let rows = columns.values().map(|metrics| metrics.count("counts/n")).max().unwrap_or(0);
@@ -106,7 +107,7 @@ pub(super) fn profile(
         }
         summary.finish(name, notes)
     };
-    made().with_context(|| format!("`{shown}`"))
+    made().with_context(|| format!("`{file}`"))
 }
 
 fn headers(bytes: &[u8]) -> Result<(Header, &[u8])> {
@@ -144,7 +145,7 @@ fn fill(
         column.push_texts("false", thin.of(booleans - n_true));
     } else if numbers > texts {
         let Some(sketch) = component("distribution/kll").and_then(|one| one.kll.as_ref()) else {
-            notes.push(format!("`{name}` is left out: the profile has no distribution of it"));
+            notes.push(format!("`{}` is left out: the profile has no distribution of it", shown(name)));
             return Ok(false);
         };
         let sketch = KllDoubles::read(&sketch.sketch)?;
@@ -156,7 +157,7 @@ fn fill(
         let Some(sketch) =
             component("frequent_items/frequent_strings").and_then(|one| one.frequent_items.as_ref())
         else {
-            notes.push(format!("`{name}` is left out: the profile has no frequent items of it"));
+            notes.push(format!("`{}` is left out: the profile has no frequent items of it", shown(name)));
             return Ok(false);
         };
         let mut left = metrics.count("counts/n").saturating_sub(metrics.count("counts/null"));
