@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,6 +19,10 @@ use crate::{Counted, ObserverGone};
 
 /// How long a partition is held on to while what was read from it is counted.
 const HOLD_ON: Duration = Duration::from_secs(10);
+
+/// How long a commit is tried again that is refused because of a rebalance.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Up to where a partition has been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +118,25 @@ impl Group {
     }
 }
 
+/// Commits what is stored. The broker refuses while other members are still being told what is theirs, which passes.
+///
+/// # Errors
+/// When it stays refused; nothing new to commit is no error.
+pub(crate) fn commit(consumer: &BaseConsumer<Group>) -> KafkaResult<()> {
+    let began = Instant::now();
+    loop {
+        let outcome = consumer.commit_consumer_state(CommitMode::Sync);
+        let code = outcome.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        match code {
+            Some(RDKafkaErrorCode::NoOffset) => return Ok(()),
+            Some(RDKafkaErrorCode::RebalanceInProgress) if began.elapsed() < COMMIT_PATIENCE => {
+                std::thread::sleep(COMMIT_PAUSE);
+            }
+            _ => return outcome,
+        }
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -134,9 +157,9 @@ impl ConsumerContext for Group {
         // Not later: whoever gets the partitions asks for their positions at once. Without anything new it fails, and
         // after a lost membership it would be refused.
         if !consumer.assignment_lost()
-            && let Err(error) = consumer.commit_consumer_state(CommitMode::Sync)
-            && error.rdkafka_error_code() != Some(RDKafkaErrorCode::NoOffset)
+            && let Err(error) = commit(consumer)
         {
+            self.source.counters.failed();
             tracing::warn!(
                 source = %self.source.name, %error,
                 "positions could not be committed before partitions were given up: some of it counts twice"
@@ -165,7 +188,9 @@ impl ConsumerContext for Group {
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         let Err(error) = result else { return };
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) {
+        // What a rebalance refuses is tried again: at once when partitions are given up, else within a second.
+        let passes = [RDKafkaErrorCode::NoOffset, RDKafkaErrorCode::RebalanceInProgress];
+        if error.rdkafka_error_code().is_some_and(|code| passes.contains(&code)) {
             return;
         }
         self.source.counters.failed();

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::runtime::Handle;
@@ -191,7 +191,7 @@ impl Member {
         drop(ahead);
         if outcome.is_ok() && self.context.counters.status().state == SourceState::Running {
             // While it still is a member. Fails when nothing was stored since the last commit, which is as good.
-            drop(consumer.commit_consumer_state(CommitMode::Sync));
+            drop(group::commit(&consumer));
         }
         outcome
     }
