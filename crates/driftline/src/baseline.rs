@@ -17,7 +17,7 @@ mod tails;
 pub(crate) mod tests;
 mod whylogs;
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -26,6 +26,7 @@ use monitor::profile::{BuildRules, Profile};
 use stats::{BinningRule, RangeRule};
 
 use crate::compare::{Binning, print_note};
+use summary::Summary;
 
 /// The range that equal-width bins divide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -168,15 +169,8 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
 
 fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
     let rule = args.rule()?;
-    let read = match args.from {
-        Input::Data => None,
-        Input::Sagemaker => Some(sagemaker::profile as summary::Read),
-        Input::Whylogs => Some(whylogs::profile as summary::Read),
-    };
-    if let Some(read) = read {
-        let [file] = &*args.files else { bail!("`--from` takes one file unless it is `data`") };
-        let rules = BuildRules { binning: rule, categories: passes::CATEGORIES };
-        return read(file, args.profile_name(), &args.exclude, rules, notes);
+    if args.from != Input::Data {
+        return summarised(args, rule, notes);
     }
     let mut columns = columns::open(&args.files, &args.exclude, notes).map_err(|error| {
         match args.files.iter().find(|file| sagemaker::is_one(file)) {
@@ -197,6 +191,28 @@ fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
     };
     profile.check().context("the profile is not consistent")?;
     Ok(profile)
+}
+
+/// The profile of what somebody else has measured.
+fn summarised(args: &BaselineArgs, rule: BinningRule, notes: &mut Vec<String>) -> Result<Profile> {
+    let [file] = &*args.files else { bail!("`--from` takes one file unless it is `data`") };
+    if args.unordered {
+        bail!("`--unordered` is about rows, of which `--from` has none: leave it out");
+    }
+    let mut bytes = Vec::new();
+    let shown = file.display();
+    match file.as_os_str() == "-" {
+        true => std::io::stdin().read_to_end(&mut bytes),
+        false => std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes)),
+    }
+    .with_context(|| format!("cannot read `{shown}`"))?;
+    let rules = BuildRules { binning: rule, categories: passes::CATEGORIES };
+    let summary = Summary::new(args.profile_name(), rules, &args.exclude, notes);
+    let made = match args.from {
+        Input::Whylogs => whylogs::profile(&bytes, summary),
+        _ => sagemaker::profile(&bytes, summary),
+    };
+    made.with_context(|| format!("`{shown}`"))
 }
 
 /// Writes beside the target and renames: a reader sees the old profile or the new one, never half of one.

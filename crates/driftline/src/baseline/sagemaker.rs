@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use monitor::profile::{BuildRules, ColumnBuilder, Profile};
+use monitor::profile::{ColumnBuilder, Profile};
 use serde::Deserialize;
 
 use super::summary::{Summary, Thin, Weighted, shown};
@@ -102,30 +102,18 @@ pub(super) fn is_one(path: &Path) -> bool {
     read.is_ok() && ["\"dataset\"", "\"item_count\""].iter().all(|key| text.contains(key))
 }
 
-/// Reads the document at `path`.
+/// Reads a document.
 ///
 /// # Errors
-/// When it cannot be read, is no such document, or says what cannot be.
-pub(super) fn profile(
-    path: &Path,
-    name: String,
-    exclude: &[String],
-    rules: BuildRules,
-    notes: &mut Vec<String>,
-) -> Result<Profile> {
-    let file = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{file}`"))?;
-    let document: Document = serde_json::from_str(&text)
-        .with_context(|| format!("`{file}` is no statistics.json of SageMaker Model Monitor"))?;
-    let made = || {
-        let rows = count(document.dataset.item_count).context("item_count")?;
-        let mut summary = Summary::new(rows, &rules, exclude, notes);
-        for feature in &document.features {
-            summary.feature(&feature.name, |column, thin| fill(feature, column, thin, notes))?;
-        }
-        summary.finish(name, notes)
-    };
-    made().with_context(|| format!("`{file}`"))
+/// When it is no such document, or says what cannot be.
+pub(super) fn profile(document: &[u8], mut summary: Summary<'_>) -> Result<Profile> {
+    let document: Document =
+        serde_json::from_slice(document).context("no statistics.json of SageMaker Model Monitor")?;
+    summary.rows(count(document.dataset.item_count).context("item_count")?);
+    for feature in &document.features {
+        summary.feature(&feature.name, |column, thin, notes| fill(feature, column, thin, notes))?;
+    }
+    summary.finish()
 }
 
 fn fill(

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use monitor::profile::BuildRules;
 use serde_json::{Value, json};
 use stats::{BinningRule, Bins, RangeRule};
 
@@ -10,10 +11,9 @@ const RULES: BuildRules =
     BuildRules { binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax }, categories: 250 };
 
 fn read(document: &Value) -> (Result<Profile>, Vec<String>) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), document.to_string()).unwrap();
     let mut notes = Vec::new();
-    (profile(file.path(), "fraud".to_owned(), &[], RULES, &mut notes), notes)
+    let summary = Summary::new("fraud".to_owned(), RULES, &[], &mut notes);
+    (profile(document.to_string().as_bytes(), summary), notes)
 }
 
 fn one(name: &str, rows: f64, statistics: Value) -> Value {
@@ -83,7 +83,7 @@ fn a_large_data_set_is_thinned_out_and_keeps_its_shares() {
 #[test]
 fn what_is_no_such_document_is_refused_with_its_place() {
     let refused = |document: &Value| format!("{:#}", read(document).0.unwrap_err());
-    assert!(refused(&json!({ "rows": [] })).contains("is no statistics.json of SageMaker Model Monitor"));
+    assert!(refused(&json!({ "rows": [] })).contains("no statistics.json of SageMaker Model Monitor"));
     let nothing =
         json!({ "dataset": { "item_count": 3 }, "features": [{ "name": "a", "inferred_type": "Unknown" }] });
     let (made, notes) = read(&nothing);
@@ -110,8 +110,9 @@ fn thousands_of_levels_are_no_number() {
 fn the_rows_themselves_give_nearly_the_same() {
     let testdata = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
     let mut notes = Vec::new();
-    let file = testdata.join("sagemaker-statistics.json");
-    let made = profile(&file, "flights".to_owned(), &["origin".to_owned()], RULES, &mut notes).unwrap();
+    let file = std::fs::read(testdata.join("sagemaker-statistics.json")).unwrap();
+    let exclude = ["origin".to_owned()];
+    let made = profile(&file, Summary::new("flights".to_owned(), RULES, &exclude, &mut notes)).unwrap();
     assert_eq!(notes, [""; 0]);
     let names: Vec<&str> = made.features.iter().map(|one| &*one.name).collect();
     assert_eq!(names, ["temp", "dewp", "visib", "distance", "carrier"]);

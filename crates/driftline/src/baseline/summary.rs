@@ -1,16 +1,11 @@
 //! Columns of which only a summary is known: values that stand for many rows each.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use monitor::profile::{BuildRules, ColumnBuilder, FeatureProfile, Profile};
 use record::Privacy;
 
 /// A larger data set is thinned out to at most so many rows, which are counted one by one.
 pub(super) const ROWS_MAX: u64 = 2_000_000;
-
-/// Reads a file: its name, the profile's, features that are left out, how bins are cut, and what there is to note.
-pub(super) type Read = fn(&Path, String, &[String], BuildRules, &mut Vec<String>) -> Result<Profile>;
 
 /// A name as it may stand in a note, which goes to a terminal or a build's log.
 pub(super) fn shown(name: &str) -> String {
@@ -92,30 +87,37 @@ impl Weighted {
 
 /// A profile on its way.
 pub(super) struct Summary<'a> {
-    rules: &'a BuildRules,
+    name: String,
+    rules: BuildRules,
     exclude: &'a [String],
+    notes: &'a mut Vec<String>,
     thin: Thin,
     features: Vec<FeatureProfile>,
     met: Vec<String>,
 }
 
 impl<'a> Summary<'a> {
-    /// Of `rows` rows.
+    /// Of no rows yet.
     pub(super) fn new(
-        rows: u64,
-        rules: &'a BuildRules,
+        name: String,
+        rules: BuildRules,
         exclude: &'a [String],
-        notes: &mut Vec<String>,
+        notes: &'a mut Vec<String>,
     ) -> Self {
+        let thin = Thin { every: 1, rows: 0, passed: 0 };
+        Self { name, rules, exclude, notes, thin, features: Vec::new(), met: Vec::new() }
+    }
+
+    /// Says how many rows there are, before the first feature.
+    pub(super) fn rows(&mut self, rows: u64) {
         let every = rows.div_ceil(ROWS_MAX).max(1);
         if every > 1 {
             let kept = rows / every;
-            notes.push(format!(
+            self.notes.push(format!(
                 "{rows} rows are taken for {kept}: shares stay, and chance explains a little more"
             ));
         }
-        let thin = Thin { every, rows, passed: 0 };
-        Self { rules, exclude, thin, features: Vec::new(), met: Vec::new() }
+        self.thin = Thin { every, rows, passed: 0 };
     }
 
     /// Adds a feature, unless it is excluded. `fill` adds its values; the rows that are left have none. When it returns
@@ -123,7 +125,7 @@ impl<'a> Summary<'a> {
     pub(super) fn feature(
         &mut self,
         name: &str,
-        fill: impl FnOnce(&mut ColumnBuilder, &mut Thin) -> Result<bool>,
+        fill: impl FnOnce(&mut ColumnBuilder, &mut Thin, &mut Vec<String>) -> Result<bool>,
     ) -> Result<()> {
         ensure!(self.met.len() < FEATURES_MAX, "more than {FEATURES_MAX} features");
         ensure!(!self.met.iter().any(|met| met == name), "the feature `{}` is there twice", shown(name));
@@ -132,25 +134,26 @@ impl<'a> Summary<'a> {
             return Ok(());
         }
         let (mut column, mut thin) = (ColumnBuilder::default(), self.thin);
-        if !fill(&mut column, &mut thin).with_context(|| format!("feature `{}`", shown(name)))? {
+        let filled = fill(&mut column, &mut thin, self.notes);
+        if !filled.with_context(|| format!("feature `{}`", shown(name)))? {
             return Ok(());
         }
         let without = thin.rows.checked_sub(thin.passed);
         let without = without
             .with_context(|| format!("feature `{}` has more values than there are rows", shown(name)))?;
         column.push_missing(thin.of(without));
-        self.features.push(column.finish(name, self.rules));
+        self.features.push(column.finish(name, &self.rules));
         Ok(())
     }
 
     /// The profile.
-    pub(super) fn finish(self, name: String, notes: &mut Vec<String>) -> Result<Profile> {
+    pub(super) fn finish(self) -> Result<Profile> {
         let unknown = self.exclude.iter().filter(|name| !self.met.contains(name));
-        notes.extend(unknown.map(|name| format!("`--exclude {name}`: there is no such feature")));
+        self.notes.extend(unknown.map(|name| format!("`--exclude {name}`: there is no such feature")));
         ensure!(!self.features.is_empty(), "no feature is left");
         let created_at_ms = jiff::Timestamp::now().as_millisecond();
         let rows = self.thin.rows / self.thin.every;
-        let profile = Profile { name, created_at_ms, rows, features: self.features };
+        let profile = Profile { name: self.name, created_at_ms, rows, features: self.features };
         profile.check().context("the profile is not consistent")?;
         Ok(profile)
     }

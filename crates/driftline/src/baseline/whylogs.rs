@@ -4,10 +4,9 @@
 //! metrics for each column. Numbers are in a KLL sketch, texts in a sketch of the most frequent ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use monitor::profile::{BuildRules, ColumnBuilder, Profile};
+use monitor::profile::{ColumnBuilder, Profile};
 use prost::Message;
 
 use super::datasketches::{KllDoubles, frequent_strings};
@@ -17,8 +16,9 @@ const MAGIC: &[u8] = b"WHY1";
 
 #[derive(Clone, PartialEq, Message)]
 struct SegmentHeader {
-    #[prost(bool, tag = "1")]
-    has_segments: bool,
+    /// Where each segment begins; none in a file without segments.
+    #[prost(map = "uint32, uint64", tag = "5")]
+    offsets: HashMap<u32, u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,41 +79,29 @@ impl Metrics<'_> {
     }
 }
 
-/// Reads the profile at `path`.
+/// Reads a profile.
 ///
 /// # Errors
-/// When it cannot be read, is none of whylogs, or says what cannot be.
-pub(super) fn profile(
-    path: &Path,
-    name: String,
-    exclude: &[String],
-    rules: BuildRules,
-    notes: &mut Vec<String>,
-) -> Result<Profile> {
-    let file = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{file}`"))?;
-    let made = || {
-        let (header, body) = headers(&bytes)?;
-        let mut columns = BTreeMap::new();
-        for (name, offsets) in &header.column_offsets {
-            let metrics =
-                metrics(&header, body, offsets).with_context(|| format!("column `{}`", shown(name)))?;
-            columns.insert(name, metrics);
-        }
-        let rows = columns.values().map(|metrics| metrics.count("counts/n")).max().unwrap_or(0);
-        let mut summary = Summary::new(rows, &rules, exclude, notes);
-        for (name, metrics) in &columns {
-            summary.feature(name, |column, thin| fill(name, metrics, column, thin, notes))?;
-        }
-        summary.finish(name, notes)
-    };
-    made().with_context(|| format!("`{file}`"))
+/// When it is none of whylogs, or says what cannot be.
+pub(super) fn profile(file: &[u8], mut summary: Summary<'_>) -> Result<Profile> {
+    let (header, body) = headers(file)?;
+    let mut columns = BTreeMap::new();
+    for (name, offsets) in &header.column_offsets {
+        let metrics = metrics(&header, body, offsets).with_context(|| format!("column `{}`", shown(name)))?;
+        columns.insert(name, metrics);
+    }
+    summary.rows(columns.values().map(|metrics| metrics.count("counts/n")).max().unwrap_or(0));
+    for (name, metrics) in &columns {
+        summary.feature(name, |column, thin, notes| fill(name, metrics, column, thin, notes))?;
+    }
+    summary.finish()
 }
 
 fn headers(bytes: &[u8]) -> Result<(Header, &[u8])> {
-    let mut rest = bytes.strip_prefix(MAGIC).context("is no profile of whylogs 1.x")?;
+    let mut rest = bytes.strip_prefix(MAGIC).context("no profile of whylogs 1.x")?;
     let segments = SegmentHeader::decode_length_delimited(&mut rest).context("its header cannot be read")?;
-    ensure!(!segments.has_segments, "has segments: write the profile of one, or of all without segments");
+    let n = segments.offsets.len();
+    ensure!(n <= 1, "{n} segments in one file: write each into its own, as whylogs' writers do");
     let header = Header::decode_length_delimited(&mut rest).context("its header cannot be read")?;
     Ok((header, rest))
 }

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use monitor::profile::BuildRules;
 use proptest::prelude::*;
 use stats::{BinningRule, Bins, RangeRule};
 
@@ -17,9 +18,8 @@ fn whole() -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Profile> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), bytes).unwrap();
-    profile(file.path(), "flights".to_owned(), &[], RULES, &mut Vec::new())
+    let mut notes = Vec::new();
+    profile(bytes, Summary::new("flights".to_owned(), RULES, &[], &mut notes))
 }
 
 /// Of the reference phase, by column: the values that there are.
@@ -87,8 +87,23 @@ fn what_is_not_from_whylogs_is_refused() {
         let error = format!("{:#}", read(bytes).unwrap_err());
         assert!(error.contains(said), "{error}");
     }
-    let segments = format!("{:#}", read(b"WHY1\x02\x08\x01").unwrap_err());
-    assert!(segments.contains("has segments"), "{segments}");
+}
+
+#[test]
+fn a_file_of_one_segment_is_a_profile() {
+    let whole = whole();
+    let after_header = {
+        let mut rest = &whole[MAGIC.len()..];
+        SegmentHeader::decode_length_delimited(&mut rest).unwrap();
+        rest
+    };
+    let with = |n: u32| {
+        let header = SegmentHeader { offsets: (0..n).map(|segment| (segment, 354)).collect() };
+        [MAGIC, &header.encode_length_delimited_to_vec(), after_header].concat()
+    };
+    assert_eq!(read(&with(1)).unwrap().features, read(&whole).unwrap().features);
+    let error = format!("{:#}", read(&with(2)).unwrap_err());
+    assert!(error.contains("2 segments in one file"), "{error}");
 }
 
 proptest! {

@@ -12,7 +12,8 @@ use crate::special::{chi_square_critical, chi_square_sf};
 pub struct Direction(pub Alternative);
 
 impl Direction {
-    /// In a word or two, the same in every release: `shifted up`, `spread down`, `low tail up`, `DE up`. `labels` are those of the feature's slots.
+    /// For programs, the same in every release: `shifted up`, `spread down`, `low tail up`, `DE up`. `labels` are those of
+    /// the feature's slots.
     #[must_use]
     pub fn describe(self, labels: &[String]) -> String {
         let way = |up: bool| if up { "up" } else { "down" };

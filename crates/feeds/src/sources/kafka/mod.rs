@@ -190,7 +190,7 @@ impl Member {
         // What was read ahead is read again.
         drop(ahead);
         if outcome.is_ok() && self.context.counters.status().state == SourceState::Running {
-            // While it still is a member. Fails when nothing was stored since the last commit, which is as good.
+            // While it still is a member. What stays refused is read again.
             drop(group::commit(&consumer));
         }
         outcome
