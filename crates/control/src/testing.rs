@@ -95,6 +95,7 @@ pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
         model: "fraud".into(),
         reference: ReferenceState::Ready { source: "profile", rows: 1_000, features: 1, at_ms: 0 },
         windows: windows.into_iter().map(Arc::new).collect(),
+        quality: Vec::new(),
         dropped: Default::default(),
         rows: 0,
     };

@@ -159,6 +159,7 @@ impl Model {
             model: self.spec.name.clone(),
             reference: self.reference(),
             windows,
+            quality: Vec::new(),
             dropped: self.state.dropped.clone(),
             rows: self.state.rows,
         }

@@ -15,6 +15,7 @@ mod learn;
 mod model;
 pub mod pairs;
 pub mod profile;
+mod quality;
 mod readings;
 mod rules;
 mod snapshot;
@@ -32,6 +33,7 @@ pub use detector::{
 };
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
+pub use quality::{Check, QualityReading};
 pub use readings::{
     FeatureHistogram, FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict,
     WindowReadings,

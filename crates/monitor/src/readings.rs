@@ -7,6 +7,7 @@ use record::Lane;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::DetectorReading;
+use crate::quality::QualityReading;
 
 /// Every statistic at one instant.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct ModelReadings {
     pub reference: ReferenceState,
     /// One entry per version, lane and tenant that has been seen; the tenant `all` first.
     pub windows: Vec<Arc<WindowReadings>>,
+    /// What the checks of the data say, one entry per version, lane, tenant, feature and check.
+    pub quality: Vec<QualityReading>,
     /// Observations not counted since the start, by reason (`syntax`, `shape`, `feature_limit`, ...).
     pub dropped: BTreeMap<&'static str, u64>,
     /// Rows counted since the start.

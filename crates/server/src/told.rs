@@ -264,6 +264,7 @@ mod tests {
             model: "fraud".into(),
             reference: ReferenceState::Learning { rows: 0, wanted: 1 },
             windows: vec![Arc::new(window)],
+            quality: Vec::new(),
             dropped: Default::default(),
             rows: 0,
         };
