@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Subject;
 use crate::place::Place;
-use crate::policy::{Condition, Policy, Rule, Severity};
+use crate::policy::{Policy, Rule, Severity};
+use crate::signal::{self, Fill, Kind, Signal};
 
 /// Where an alert stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,31 +34,7 @@ impl AlertState {
     }
 }
 
-/// What an alert's value is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// A PSI.
-    #[default]
-    Psi,
-    /// The size of a drift that the sequential detector has found: a debiased PSI.
-    Drift,
-    /// A 95th percentile of latency, milliseconds.
-    LatencyP95,
-}
-
-impl Measure {
-    /// What a rule's values are.
-    pub(crate) const fn of(condition: &Condition) -> Self {
-        match condition {
-            Condition::Psi { .. } => Self::Psi,
-            Condition::Drift { .. } => Self::Drift,
-            Condition::LatencyP95Above(_) => Self::LatencyP95,
-        }
-    }
-}
-
-/// One alert about one model's version and, for drift, feature.
+/// One alert about one model's version and, where the signal has them, feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
     /// Name of the rule.
@@ -70,10 +47,10 @@ pub struct Alert {
     pub state: AlertState,
     /// Since when it has been in this state, unix milliseconds.
     pub since_ms: i64,
-    /// PSI of the worst red tenant, the size of a drift, or p95 in milliseconds, when it last held.
+    /// The signal's value when the condition last held, in its unit; of a PSI that of the worst red tenant.
     pub value: f64,
-    /// What `value` is.
-    pub measure: Measure,
+    /// The signal that the rule looks at.
+    pub measure: Signal,
     /// Rows behind `value`.
     pub n: u64,
     /// Red tenants, at most 50; empty where no request names a tenant.
@@ -150,60 +127,16 @@ pub(crate) fn fingerprint(labels: &BTreeMap<String, String>) -> String {
     format!("{hash:016x}")
 }
 
-/// What the texts are filled with: values inside, template variables in the exported rules.
-pub(crate) struct Fill<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) version: &'a str,
-    pub(crate) feature: &'a str,
-    pub(crate) value: &'a str,
-}
-
-/// The texts of a rule. The link to the dashboard is the caller's to add.
-pub(crate) fn annotations(policy: &Policy, rule: &Rule, fill: &Fill<'_>) -> Annotations {
-    let Fill { model, version, feature, value } = fill;
-    let held = duration(rule.for_ms);
-    let (summary, description) = match rule.condition {
-        Condition::Psi { above, up_to } => {
-            let range = match up_to {
-                None => format!("above {above}"),
-                Some(up_to) => format!("above {above} and at most {up_to}"),
-            };
-            (
-                format!("`{model}` {version}: PSI of `{feature}` is {value}"),
-                format!(
-                    "`{feature}` of `{model}` {version} differs from its baseline: PSI {value}, {range} for {held}."
-                ),
-            )
-        }
-        Condition::Drift { above } => {
-            let least = if above > 0.0 { format!(", above {above} for {held}") } else { String::new() };
-            (
-                format!("`{model}` {version}: drift of size {value} was found"),
-                format!(
-                    "Requests to `{model}` {version} are not what its baseline is made of: the largest debiased PSI is {value}{least}."
-                ),
-            )
-        }
-        Condition::LatencyP95Above(limit_ms) => (
-            format!("`{model}` {version}: p95 is {value} ms"),
-            format!(
-                "95 % of answers of `{model}` {version} take up to {value} ms, above {limit_ms} ms for {held}."
-            ),
-        ),
-    };
+/// The texts of a rule; `range` and `held` of `fill` are the rule's own. The link to the dashboard is the caller's to add.
+pub(crate) fn annotations(policy: &Policy, rule: &Rule, with: &Fill<'_>) -> Annotations {
+    let (range, held) = (signal::range(&rule.condition), duration(rule.for_ms));
+    let with = Fill { range: &range, held: &held, ..*with };
+    let spec = rule.condition.signal.spec();
     Annotations {
-        summary,
-        description,
+        summary: signal::fill(spec.title, &with),
+        description: signal::fill(spec.text, &with),
         runbook_url: format!("{}{}.md", policy.runbook_base_url, kebab(&rule.name)),
         dashboard_url: None,
-    }
-}
-
-/// The page of our dashboard that shows what a rule is about.
-pub(crate) const fn page_of(rule: &Rule) -> &'static str {
-    match rule.condition {
-        Condition::Psi { .. } | Condition::Drift { .. } => "drift",
-        Condition::LatencyP95Above(_) => "lanes",
     }
 }
 
@@ -214,7 +147,7 @@ pub(crate) struct Reading<'a> {
     /// Red tenants, as many as are kept.
     pub(crate) tenants: &'a [String],
     pub(crate) tenants_red: usize,
-    /// What changed, in words.
+    /// What is wrong, in words.
     pub(crate) detail: Option<&'a str>,
 }
 
@@ -226,15 +159,18 @@ pub(crate) fn annotations_of(
     reading: &Reading<'_>,
 ) -> Annotations {
     let Reading { value, tenants, tenants_red, detail } = *reading;
-    let value = match rule.condition {
-        Condition::Psi { .. } | Condition::Drift { .. } => format!("{value:.3}"),
-        Condition::LatencyP95Above(_) => format!("{value:.0}"),
-    };
+    let value = signal::value_text(rule.condition.signal, value);
     let feature: Arc<str> = subject.feature.clone().unwrap_or_else(|| "".into());
-    let fill = Fill { model: &subject.model, version: &subject.version, feature: &feature, value: &value };
+    let fill = Fill {
+        model: &subject.model,
+        version: &subject.version,
+        feature: &feature,
+        value: &value,
+        ..Fill::default()
+    };
     let mut texts = annotations(policy, rule, &fill);
     let place = Place {
-        page: page_of(rule),
+        page: rule.condition.signal.spec().page,
         model: &subject.model,
         version: &subject.version,
         feature: &feature,
@@ -247,7 +183,8 @@ pub(crate) fn annotations_of(
     texts.dashboard_url = policy.dashboard_url.as_deref().map(|base| place.link(base));
     if let Some(detail) = detail {
         texts.summary = format!("`{}` {}: {detail}", subject.model, subject.version);
-        texts.description.push_str(&format!(" What changed: {detail}."));
+        let lead = if rule.condition.kind() == Kind::Drift { "What changed: " } else { "" };
+        texts.description.push_str(&format!(" {lead}{detail}."));
     }
     if !tenants.is_empty() {
         let more = if tenants_red > tenants.len() { " and more" } else { "" };

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition, Measure, Reading};
+use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition, Reading};
 use crate::evaluate::{Evaluation, Holding, Subject};
-use crate::policy::{Policy, Rule, Severity};
+use crate::policy::{Condition, Policy, Rule, Severity};
+use crate::signal::Signal;
 
 /// Alerts of one rule about one model that are kept; further ones are refused and counted.
 const INSTANCES_PER_RULE_AND_MODEL_MAX: usize = 1_024;
@@ -60,9 +61,12 @@ pub(crate) struct Instance {
     n: u64,
     tenants: Vec<String>,
     tenants_red: usize,
-    /// What changed, in words, where the detector has found it.
+    /// What is wrong, in words, where more is known than the value.
     #[serde(default)]
     detail: Option<String>,
+    /// The signal that the rule looks at.
+    #[serde(default)]
+    signal: Signal,
     #[serde(skip)]
     heard: Heard,
     #[serde(skip)]
@@ -136,6 +140,7 @@ impl AlertBook {
         if instance.heard == Heard::Holds {
             instance.held_ms = instance.held_ms.saturating_add(elapsed_ms);
         }
+        instance.held_ms = instance.held_ms.max(held.held_ms);
         instance.hear(Heard::Holds);
         instance.clear_ms = 0;
         instance.value = held.value;
@@ -244,13 +249,13 @@ impl AlertBook {
         self.instances.iter().filter_map(alert).collect()
     }
 
-    /// Firing alerts of severity critical about a model, and for how long nothing has been heard of them, milliseconds.
+    /// Firing alerts about a model that may move traffic, and for how long nothing has been heard of them, milliseconds.
     pub(crate) fn critical(&self, policy: &Policy, model: &str) -> Vec<(Alert, Option<u64>)> {
         let firing = |(key, instance): (&Key, &Instance)| {
-            if !instance.firing || instance.severity != Severity::Critical || *key.subject.model != *model {
+            if !instance.firing || *key.subject.model != *model {
                 return None;
             }
-            let rule = policy.rules.iter().find(|rule| *rule.name == *key.rule)?;
+            let rule = policy.rule(&key.rule).filter(|rule| policy.moves_traffic(rule))?;
             let silent = (instance.heard == Heard::Silent).then_some(instance.silent_ms);
             Some((instance.alert(policy, rule, &key.subject), silent))
         };
@@ -288,6 +293,7 @@ impl Instance {
             tenants: Vec::new(),
             tenants_red: 0,
             detail: None,
+            signal: rule.condition.signal,
             heard: Heard::Silent,
             touched: true,
         }
@@ -307,7 +313,7 @@ impl Instance {
             state: if self.firing { AlertState::Firing } else { AlertState::Pending },
             since_ms: self.since_ms,
             value: self.value,
-            measure: Measure::of(&rule.condition),
+            measure: rule.condition.signal,
             n: self.n,
             tenants: self.tenants.clone(),
             tenants_red: self.tenants_red,
@@ -330,11 +336,7 @@ impl Instance {
 
     /// Enough of a rule that is gone to say that its alert has ended.
     fn rule_that_was(&self, key: &Key) -> Rule {
-        let condition = match key.subject.feature {
-            Some(_) => crate::policy::Condition::Psi { above: 0.0, up_to: None },
-            None if self.detail.is_some() => crate::policy::Condition::Drift { above: 0.0 },
-            None => crate::policy::Condition::LatencyP95Above(0.0),
-        };
+        let condition = Condition::of(self.signal);
         Rule { name: key.rule.to_string(), severity: self.severity, condition, for_ms: 0, keep_firing_ms: 0 }
     }
 }
@@ -439,6 +441,7 @@ mod tests {
             tenants: vec![],
             tenants_red: 0,
             detail: None,
+            held_ms: 0,
             n: 500,
         };
         let evaluation = Evaluation { holding: (0..1_100).map(held).collect(), ..Evaluation::default() };

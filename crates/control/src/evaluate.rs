@@ -6,16 +6,21 @@
 //!
 //! # Drift
 //! A tenant is red for a feature when its PSI satisfies the rule, its window holds more than `min_requests` requests, and
-//! the reading is not inconclusive. Where requests name tenants, the rule holds when as many tenants are red as the policy
+//! the reading is more than noise (of a rule about `psi_raw`: not inconclusive). Where requests name tenants, the rule holds when as many tenants are red as the policy
 //! wants, or all of them if there are fewer. Where none is named, the total (`all`) is judged. Only the prod lane against
 //! the baseline is looked at: what happens to copies moves no traffic.
 //!
 //! What the sequential detector has found is judged in the same way, by model and version: see `detector`.
 //!
-//! # Latency
-//! The p95 of the prod lane over the horizon.
+//! # Traffic and quality
+//! Latencies, rates, volume and silence of the prod lane: see `traffic`. Checks of the data: see `quality`.
 
 mod detector;
+mod quality;
+mod traffic;
+
+pub use quality::quality_excess;
+pub(crate) use quality::looks_at;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,8 +29,8 @@ use monitor::{ModelReadings, Readings, ReferenceKind, Verdict, WindowReadings};
 use record::Lane;
 use serde::{Deserialize, Serialize};
 
-use crate::latency::LatencyReading;
-use crate::policy::{Condition, Policy, Severity};
+use crate::policy::{Policy, Scope, Severity};
+use crate::signal::{Signal, SignalReading};
 
 /// The tenant that stands for the total.
 pub(crate) const TENANT_ALL: &str = "all";
@@ -55,16 +60,18 @@ pub struct Holding {
     pub rule: usize,
     /// What it is about.
     pub subject: Subject,
-    /// PSI of the worst red tenant, the size of the drift, or p95 in milliseconds.
+    /// PSI of the worst red tenant, the size of the drift, or what the signal's reading says, in its unit.
     pub value: f64,
     /// Red tenants, at most 50 of them, in the order of the readings; empty where no request names a tenant.
     pub tenants: Vec<String>,
     /// How many tenants are red.
     pub tenants_red: usize,
-    /// Rows behind `value`: of the feature's window, those that the detector has seen, or requests in the latency horizon.
+    /// Rows behind `value`: of the feature's window, those that the detector has seen, or requests in the horizon.
     pub n: u64,
-    /// What changed, in words, where the detector has found it.
+    /// What is wrong, in words, where more is known than the value.
     pub detail: Option<String>,
+    /// For how long the condition is known to have held already, milliseconds; 0 where only this moment is known.
+    pub held_ms: u64,
 }
 
 /// What the rules say about one set of readings. A subject in neither list has no data.
@@ -79,19 +86,16 @@ pub struct Evaluation {
 }
 
 /// Judges every rule of the policy. Models that the policy does not know are left out.
-pub fn evaluate(policy: &Policy, readings: &Readings, latency: &[LatencyReading]) -> Evaluation {
+pub fn evaluate(policy: &Policy, readings: &Readings, signals: &[SignalReading]) -> Evaluation {
     let mut evaluation = Evaluation::default();
     let rules = PsiRules::of(policy);
     for model in &readings.models {
         if policy.models.iter().any(|known| known.name == model.model) {
             judge_drift(policy, &rules, model, readings.at_ms, &mut evaluation);
+            quality::judge(policy, model, &mut evaluation);
         }
     }
-    for reading in latency {
-        if reading.lane == Lane::Prod && policy.models.iter().any(|known| known.name == reading.model) {
-            judge_latency(policy, reading, &mut evaluation);
-        }
-    }
+    traffic::judge(policy, signals, &mut evaluation);
     evaluation
 }
 
@@ -101,38 +105,42 @@ struct PsiRule {
     idx: usize,
     above: f64,
     up_to: Option<f64>,
+    /// Whether a PSI that chance explains does not count.
+    significant: bool,
+    of: Scope,
+    /// Whether it is of severity warning or above.
+    alerts: bool,
 }
 
 impl PsiRule {
-    fn holds(self, psi: f64) -> bool {
-        psi > self.above && self.up_to.is_none_or(|up_to| psi <= up_to)
+    fn holds(self, psi: f64, verdict: Verdict) -> bool {
+        psi > self.above
+            && self.up_to.is_none_or(|up_to| psi <= up_to)
+            && (verdict == Verdict::Fail || !self.significant)
     }
 }
 
 /// The drift rules of a policy.
 struct PsiRules {
     rules: Vec<PsiRule>,
-    /// The lowest threshold of severity warning or above.
-    alert_above: Option<f64>,
     /// Whether there is a rule of such a severity about what the detector has found.
     drift_alerts: bool,
 }
 
 impl PsiRules {
     fn of(policy: &Policy) -> Self {
-        let mut alert_above: Option<f64> = None;
         let (mut rules, mut drift_alerts) = (Vec::new(), false);
         for (idx, rule) in policy.rules.iter().enumerate() {
-            if let Condition::Psi { above, up_to } = rule.condition {
-                rules.push(PsiRule { idx, above, up_to });
-                if rule.severity >= Severity::Warning {
-                    alert_above = Some(alert_above.map_or(above, |lowest| lowest.min(above)));
-                }
+            let condition = rule.condition;
+            if let (Signal::Psi | Signal::PsiRaw, Some(above)) = (condition.signal, condition.above) {
+                let significant = condition.signal == Signal::Psi;
+                let alerts = rule.severity >= Severity::Warning;
+                let psi = PsiRule { idx, above, up_to: condition.up_to, significant, of: condition.of, alerts };
+                rules.push(psi);
             }
-            drift_alerts |=
-                matches!(rule.condition, Condition::Drift { .. }) && rule.severity >= Severity::Warning;
+            drift_alerts |= condition.signal == Signal::Drift && rule.severity >= Severity::Warning;
         }
-        Self { rules, alert_above, drift_alerts }
+        Self { rules, drift_alerts }
     }
 }
 
@@ -161,7 +169,7 @@ impl Red {
 struct FeatureTally {
     feature: Arc<str>,
     /// PSI and rows of the total, when they may be judged.
-    total: Option<(f64, u64)>,
+    total: Option<(f64, u64, Verdict)>,
     /// Tenants that may be judged.
     judged: usize,
     /// One entry per drift rule.
@@ -199,7 +207,7 @@ impl VersionTally {
         &mut self.features[idx]
     }
 
-    /// Counts one window in. Adds its tenant to `red_tenants` when a feature is above the alert's threshold.
+    /// Counts one window in. Adds its tenant to `red_tenants` when a rule of severity warning or above holds.
     fn add<'a>(
         &mut self,
         window: &'a WindowReadings,
@@ -220,17 +228,17 @@ impl VersionTally {
                 continue;
             }
             if tenant == TENANT_ALL {
-                tally.total = Some((reading.psi, reading.n));
+                tally.total = Some((reading.psi, reading.n, reading.verdict));
                 continue;
             }
             tally.judged += 1;
             for (rule, red) in rules.rules.iter().zip(&mut tally.red) {
-                if rule.holds(reading.psi) {
+                if rule.of.holds(&reading.feature) && rule.holds(reading.psi, reading.verdict) {
                     red.add(tenant, reading.psi, reading.n);
+                    if rule.alerts {
+                        red_tenants.insert(tenant);
+                    }
                 }
-            }
-            if rules.alert_above.is_some_and(|above| reading.psi > above) {
-                red_tenants.insert(tenant);
             }
         }
     }
@@ -296,9 +304,12 @@ fn judge_feature(
     evaluation: &mut Evaluation,
 ) {
     for (rule, red) in rules.rules.iter().zip(&mut feature.red) {
+        if !rule.of.holds(&feature.feature) {
+            continue;
+        }
         if tenants == 0 {
             match feature.total {
-                Some((psi, n)) if rule.holds(psi) => evaluation.holding.push(Holding {
+                Some((psi, n, verdict)) if rule.holds(psi, verdict) => evaluation.holding.push(Holding {
                     rule: rule.idx,
                     subject: subject.clone(),
                     value: psi,
@@ -306,6 +317,7 @@ fn judge_feature(
                     tenants_red: 0,
                     n,
                     detail: None,
+                    held_ms: 0,
                 }),
                 Some(_) => evaluation.clear.push((rule.idx, subject.clone())),
                 None => {}
@@ -319,6 +331,7 @@ fn judge_feature(
                 tenants_red: red.count,
                 n: red.n,
                 detail: None,
+                held_ms: 0,
             });
         } else if feature.judged >= wanted || red.count + (tenants - feature.judged.min(tenants)) < wanted {
             // Enough tenants were judged, or those that were not could not make up the number anyway.
@@ -327,37 +340,10 @@ fn judge_feature(
     }
 }
 
-fn judge_latency(policy: &Policy, reading: &LatencyReading, evaluation: &mut Evaluation) {
-    let Some(p95_ms) = reading.p95_ms.filter(|p95_ms| p95_ms.is_finite() && reading.requests > 0) else {
-        return;
-    };
-    for (rule, settings) in policy.rules.iter().enumerate() {
-        let Condition::LatencyP95Above(limit_ms) = settings.condition else { continue };
-        let subject = Subject {
-            model: Arc::clone(&reading.model),
-            version: Arc::clone(&reading.version),
-            feature: None,
-        };
-        if p95_ms > limit_ms {
-            evaluation.holding.push(Holding {
-                rule,
-                subject,
-                value: p95_ms,
-                tenants: Vec::new(),
-                tenants_red: 0,
-                n: reading.requests,
-                detail: None,
-            });
-        } else {
-            evaluation.clear.push((rule, subject));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{latency, policy, reading, readings, window};
+    use crate::testing::{policy, reading, readings, window};
 
     /// Rules that hold, by name.
     fn holding(windows: Vec<WindowReadings>) -> Vec<String> {
@@ -488,16 +474,33 @@ mod tests {
     }
 
     #[test]
-    fn latency_is_judged_on_the_prod_lane_only() {
-        let policy = policy();
-        let shadow = LatencyReading { lane: Lane::Shadow, ..latency("v2", Some(900.0)) };
-        let evaluation = evaluate(
-            &policy,
-            &readings(0, vec![]),
-            &[latency("v2", Some(500.1)), latency("v1", Some(500.0)), latency("v0", None), shadow],
-        );
+    fn a_psi_below_its_critical_value_is_chance_but_for_psi_raw() {
+        let noise = |psi| {
+            let mut window = window("v2", "all", 500, &[("amount", psi)]);
+            window.features[0].psi_critical = 1.0;
+            window.features[0].verdict = Verdict::Pass;
+            vec![window]
+        };
+        assert_eq!(holding(noise(0.15)), [""; 0], "amber");
+        assert_eq!(holding(noise(0.9)), [""; 0]);
+        let mut raw = policy();
+        raw.rules.truncate(1);
+        raw.rules[0].condition.signal = Signal::PsiRaw;
+        let evaluation = evaluate(&raw, &readings(1_000, noise(0.9)), &[]);
         assert_eq!(evaluation.holding.len(), 1);
-        assert_eq!(&*evaluation.holding[0].subject.version, "v2");
-        assert_eq!(evaluation.clear.len(), 1);
+        // It was judged all the same: an alert that fired resolves.
+        let evaluation = evaluate(&policy(), &readings(1_000, noise(0.9)), &[]);
+        assert_eq!(evaluation.clear.len(), 3, "one per rule about PSI");
+    }
+
+    #[test]
+    fn a_rule_may_be_about_predictions_alone() {
+        let mut policy = policy();
+        policy.rules.truncate(1);
+        policy.rules[0].condition.of = Scope::Prediction;
+        let windows = vec![window("v2", "all", 500, &[("amount", 0.9), ("prediction.score", 0.9)])];
+        let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
+        let named: Vec<_> = evaluation.holding.iter().filter_map(|held| held.subject.feature.clone()).collect();
+        assert_eq!(named, ["prediction.score".into()]);
     }
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use record::Lane;
 use serde::Serialize;
 
+use crate::signal::{Signal, SignalReading};
+
 /// Latency of one model's version and lane over the horizon.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LatencyReading {
@@ -133,6 +135,26 @@ impl LatencyHorizon {
         self.increase(now_ms).map_or(0, |increase| increase.total)
     }
 
+    /// The time, milliseconds, that every answer of the horizon took at least, as far as buckets tell; `None` without one.
+    pub fn fastest(&self, now_ms: i64) -> Option<f64> {
+        let increase = self.increase(now_ms)?;
+        let bucket = increase.counts.iter().position(|count| *count > 0)?;
+        Some(if bucket == 0 { 0.0 } else { self.bounds_ms[bucket - 1] })
+    }
+
+    /// A quantile as a signal; `None` of a signal that is none, and without requests.
+    pub fn signal(
+        &self,
+        of: (&Arc<str>, &Arc<str>, Lane),
+        signal: Signal,
+        now_ms: i64,
+    ) -> Option<SignalReading> {
+        let value = self.quantile(signal.quantile()?, now_ms)?;
+        let horizon_ms = u64::try_from(self.horizon_ms).unwrap_or(u64::MAX);
+        let plain = SignalReading::plain(of, signal, horizon_ms, value, self.count(now_ms));
+        Some(SignalReading { lower: self.fastest(now_ms).unwrap_or(0.0), ..plain })
+    }
+
     /// The reading of a model's version and lane at `now_ms`.
     pub fn reading(&self, model: &Arc<str>, version: &Arc<str>, lane: Lane, now_ms: i64) -> LatencyReading {
         LatencyReading {
@@ -207,6 +229,14 @@ mod tests {
         assert_eq!(horizon.count(120_000), 60);
         assert!(horizon.quantile(0.95, 120_000).is_some_and(|p95| p95 <= 10.0));
         assert_eq!(horizon.quantile(0.95, 500_000), None, "no news is no quantile");
+    }
+
+    #[test]
+    fn the_fastest_answer_took_at_least_its_buckets_lower_bound() {
+        assert_eq!(filled(&[0, 0, 3, 9, 0]).fastest(30_000), Some(20.0));
+        assert_eq!(filled(&[1, 0, 3, 9, 0]).fastest(30_000), Some(0.0));
+        assert_eq!(filled(&[0, 0, 0, 0, 9]).fastest(30_000), Some(100.0));
+        assert_eq!(filled(&[0; 5]).fastest(30_000), None);
     }
 
     #[test]

@@ -20,12 +20,13 @@ mod latency;
 mod place;
 mod policy;
 mod prometheus;
+mod signal;
 mod store;
 #[cfg(test)]
 mod testing;
 
 pub use actuator::{Actuator, ActuatorError, ActuatorFuture, Change, Patience, RehearsalFuture};
-pub use alert::{Alert, AlertChange, AlertState, AlertTransition, Annotations, Measure};
+pub use alert::{Alert, AlertChange, AlertState, AlertTransition, Annotations};
 pub use controller::{
     AlertmanagerAlert, AlertmanagerWebhook, Controller, Hold, ModelPhase, ModelStatus, News, Proposal,
     ProposalState, RetrainState, Retraining, Step, WebhookAlertOutcome, WebhookOutcome, WebhookVerdict,
@@ -33,11 +34,15 @@ pub use controller::{
 pub use decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 pub use decision::{Decision, DecisionKind, DecisionState, Trigger};
 pub use error::{ControlError, StoreError};
-pub use evaluate::{Evaluation, Holding, Subject, evaluate};
+pub use evaluate::{Evaluation, Holding, Subject, evaluate, quality_excess};
 pub use latency::{LatencyHorizon, LatencyReading};
 pub use place::Place;
-pub use policy::{Condition, ModelPolicy, Policy, RetrainPolicy, RollbackMode, Rule, Severity};
+pub use policy::{Condition, ModelPolicy, Policy, RetrainPolicy, RollbackMode, Rule, Scope, Severity};
 pub use prometheus::rules_yaml;
+pub use signal::{
+    About, CATALOGUE, Comparator, Kind, LaneCounts, RateHorizon, Signal, SignalReading, Source, Spec, Unit,
+    is_error, is_rejected,
+};
 pub use store::{
     DATABASE_FILE, Event, EventKind, GRID_ROWS_MAX, GRID_STEPS_MAX, Grid, GridBy, GridQuery, GridRow,
     HistoryPoint, HistoryQuery, HistoryReader, HistoryWrite, Metric, SERIES_MAX, Series, Store,

@@ -1,8 +1,12 @@
 //! Plain, already valid settings of rules and rollback.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use monitor::Check;
 use serde::{Deserialize, Serialize};
+
+use crate::signal::{Kind, Signal, Source};
 
 /// How bad an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,13 +36,15 @@ impl Severity {
 pub struct Policy {
     /// Rules, evaluated inside and exported for Prometheus from the same values.
     pub rules: Vec<Rule>,
-    /// A window judges only when it holds more than this many requests (mission row M16).
+    /// A window judges only when it holds more than this many requests.
     pub min_requests: u64,
     /// Tenants that must be red before a drift alert's condition holds; where fewer tenants are known, all of them must
-    /// be. A model whose requests name no tenant is judged by its total (mission row M15).
+    /// be. A model whose requests name no tenant is judged by its total.
     pub tenants_red: usize,
-    /// Horizon of latency quantiles, milliseconds. Default one minute, as in the exported rules.
+    /// Horizon of latencies and rates where a rule names none, milliseconds. Default one minute.
     pub latency_horizon_ms: u64,
+    /// The kinds of critical alerts that may move traffic.
+    pub rollback_on: BTreeSet<Kind>,
     /// One entry per model.
     pub models: Vec<ModelPolicy>,
     /// When trainings are started.
@@ -64,49 +70,146 @@ pub struct Rule {
     pub keep_firing_ms: u64,
 }
 
-/// What a rule looks at.
+/// What must hold: a signal, and what it is compared with. Of several comparisons every one must hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Condition {
-    /// PSI of a feature on the prod lane against the baseline: above `above` and, when given, at most `up_to`.
-    Psi {
-        /// Lower bound, exclusive.
-        above: f64,
-        /// Upper bound, inclusive.
-        up_to: Option<f64>,
-    },
-    /// The sequential detector of the prod lane has found a drift whose size, the debiased PSI of the feature that changed most,
-    /// is above this.
-    Drift {
-        /// Lower bound, exclusive; 0 for every drift that matters.
-        above: f64,
-    },
-    /// 95th percentile of the prod lane's latency, milliseconds, above this.
-    LatencyP95Above(f64),
+pub struct Condition {
+    /// The signal, in whose unit the limits are.
+    pub signal: Signal,
+    /// Larger than this.
+    pub above: Option<f64>,
+    /// Not larger than this.
+    pub up_to: Option<f64>,
+    /// Smaller than this.
+    pub below: Option<f64>,
+    /// Fallen by more than this share of what it was, 0..=1.
+    pub drop: Option<f64>,
+    /// Larger than this many times the stable version's value at the same time.
+    pub above_stable: Option<f64>,
+    /// For quality: the check, or every check that is on by default.
+    pub check: Option<Check>,
+    /// For signals of features: which of them.
+    pub of: Scope,
+    /// How far traffic is looked back on, milliseconds; [`Policy::latency_horizon_ms`] where the rule does not say.
+    pub over_ms: Option<u64>,
 }
 
+/// Which features a condition is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Features and predictions.
+    #[default]
+    All,
+    /// Features alone.
+    Features,
+    /// Predictions alone: `prediction` and `prediction.NAME`.
+    Prediction,
+}
+
+impl Scope {
+    /// Whether a feature of this name belongs.
+    pub fn holds(self, feature: &str) -> bool {
+        let is_prediction = feature == "prediction" || feature.starts_with("prediction.");
+        match self {
+            Self::All => true,
+            Self::Features => !is_prediction,
+            Self::Prediction => is_prediction,
+        }
+    }
+}
+
+impl Condition {
+    /// A condition without a limit.
+    pub const fn of(signal: Signal) -> Self {
+        Self {
+            signal,
+            above: None,
+            up_to: None,
+            below: None,
+            drop: None,
+            above_stable: None,
+            check: None,
+            of: Scope::All,
+            over_ms: None,
+        }
+    }
+
+    /// The signal is above a limit.
+    pub const fn above(signal: Signal, limit: f64) -> Self {
+        Self { above: Some(limit), ..Self::of(signal) }
+    }
+
+    /// The kind of trouble.
+    pub fn kind(&self) -> Kind {
+        match (self.signal, self.check, self.of) {
+            (Signal::Quality, Some(Check::Constant), Scope::Prediction) => Kind::Frozen,
+            _ => self.signal.spec().kind,
+        }
+    }
+}
+
+/// How long an alert goes on by default, milliseconds: no flapping at the threshold.
+const KEEP_FIRING_MS: u64 = 60_000;
+
 impl Policy {
-    /// The rules of mission row M20, `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber` and `LatencySpike`, and those about what
-    /// the sequential detector has found, `DriftDetected` and `DriftCritical`.
+    /// The default rules.
     ///
     /// `DriftCritical` waits longer than `FeaturePSICritical`: where a window fills quickly, the PSI that everyone knows
     /// decides; where it takes hours, the detector does.
     pub fn default_rules() -> Vec<Rule> {
-        let psi = |above, up_to| Condition::Psi { above, up_to };
+        use Severity::{Critical, Info, Warning};
+        let above = Condition::above;
+        let over = |condition, minutes: u64| Condition { over_ms: Some(minutes * 60_000), ..condition };
         let rule = |name: &str, severity, condition, for_secs: u64| Rule {
             name: name.to_owned(),
             severity,
             condition,
             for_ms: for_secs * 1000,
-            keep_firing_ms: 60_000,
+            keep_firing_ms: KEEP_FIRING_MS,
+        };
+        let amber = Condition { up_to: Some(0.2), ..above(Signal::Psi, 0.1) };
+        let quality = Condition { of: Scope::Features, ..above(Signal::Quality, 0.05) };
+        let frozen = Condition {
+            check: Some(Check::Constant),
+            of: Scope::Prediction,
+            ..above(Signal::Quality, 0.05)
         };
         vec![
-            rule("FeaturePSIHigh", Severity::Warning, psi(0.2, None), 300),
-            rule("FeaturePSICritical", Severity::Critical, psi(0.3, None), 120),
-            rule("PSIAmber", Severity::Info, psi(0.1, Some(0.2)), 300),
-            rule("LatencySpike", Severity::Critical, Condition::LatencyP95Above(500.0), 180),
-            rule("DriftDetected", Severity::Warning, Condition::Drift { above: 0.0 }, 0),
-            rule("DriftCritical", Severity::Critical, Condition::Drift { above: 0.25 }, 300),
+            rule("FeaturePSIHigh", Warning, above(Signal::Psi, 0.2), 300),
+            rule("FeaturePSICritical", Critical, above(Signal::Psi, 0.3), 120),
+            rule("PSIAmber", Info, amber, 300),
+            rule("LatencySpike", Critical, above(Signal::LatencyP95, 500.0), 180),
+            rule("DriftDetected", Warning, above(Signal::Drift, 0.0), 0),
+            rule("DriftCritical", Critical, above(Signal::Drift, 0.25), 300),
+            rule("ErrorRateHigh", Warning, over(above(Signal::ErrorRate, 0.01), 5), 300),
+            rule("ErrorRateCritical", Critical, over(above(Signal::ErrorRate, 0.05), 1), 60),
+            rule("RejectedHigh", Warning, over(above(Signal::RejectedRate, 0.1), 1), 120),
+            rule("UnreadableHigh", Warning, over(above(Signal::UnreadableRate, 0.1), 1), 300),
+            rule("TrafficStopped", Warning, above(Signal::NoTraffic, 0.0), 300),
+            rule("DataQuality", Warning, quality, 60),
+            rule("PredictionFrozen", Critical, frozen, 60),
         ]
+    }
+
+    /// How far a condition looks back on traffic, milliseconds.
+    pub fn horizon_ms(&self, condition: &Condition) -> u64 {
+        condition.over_ms.unwrap_or(self.latency_horizon_ms).max(1_000)
+    }
+
+    /// Whether an alert of this rule may move traffic.
+    pub fn moves_traffic(&self, rule: &Rule) -> bool {
+        rule.severity == Severity::Critical && self.rollback_on.contains(&rule.condition.kind())
+    }
+
+    /// The rule of this name.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// The signals and horizons that the rules look at, each once.
+    pub fn watched(&self) -> BTreeSet<(Signal, u64)> {
+        let traffic = self.rules.iter().filter(|rule| rule.condition.signal.spec().source == Source::Traffic);
+        traffic.map(|rule| (rule.condition.signal, self.horizon_ms(&rule.condition))).collect()
     }
 }
 

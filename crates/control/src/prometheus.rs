@@ -6,22 +6,31 @@
 //! | embedded | exported |
 //! | --- | --- |
 //! | a reading may be judged | `driftline:psi:judged`: prod lane against the baseline, more than the least requests |
+//! | chance does not explain it | `driftline:psi:significant`: the same where `driftline_drift_verdict` is 1 |
 //! | a detector may be judged | `driftline:drift:judged`: its drift's size, 0 for none, with more than the least requests |
 //! | tenants that must be red | `driftline:tenants:needed`: as many as the policy wants, or all there are |
 //! | red tenants make a quorum | `count(...) >= driftline:tenants:needed` |
 //! | nobody names a tenant | the tenant `all`, `unless` tenants are known |
 //! | the worst red tenant's PSI is the value | `max(...)` on the left of `and` |
+//! | the lower end of Wilson's interval is above the limit p | its equal, the score test: `share > p + 1.96 sqrt(p (1 - p) / n)` |
+//! | 20 failures in a row | 20 failures and no success in the horizon |
+//! | silence has lasted for `for` | `driftline_silence_seconds >=` that many, with no `for` |
+//! | a check fails beyond the reference | `driftline_quality_excess` |
 //!
 //! Replicas of the program are seen as one: a tenant that is red on any of them is red once.
 //!
-//! Two things only the embedded rules know: a reading that is inconclusive for another reason than the number of requests,
+//! Two things only the embedded rules know: what lies between holding and clear (a share above the limit that chance explains),
 //! and silence, which in Prometheus ends an alert after `keep_firing_for` and inside does not.
 
 use std::fmt::Write as _;
 
-use crate::alert::{Fill, annotations, duration, page_of};
+mod expression;
+
+use crate::alert::{annotations, duration};
 use crate::place::Place;
-use crate::policy::{Condition, Policy, Rule};
+use crate::policy::{Policy, Rule};
+use crate::signal::{About, Fill, Signal, value_template};
+use expression::expression;
 
 /// Shortest distance of evaluations that the exported group asks for.
 const INTERVAL: &str = "15s";
@@ -46,6 +55,13 @@ pub fn rules_yaml(policy: &Policy) -> String {
              and on (job, instance, model, version, lane, tenant) (requests > {})\n)",
             policy.min_requests
         ),
+    );
+    record(
+        &mut out,
+        "driftline:psi:significant",
+        "max by (model, version, tenant, feature) (\n  \
+         driftline:psi:judged\n    \
+         and on (model, version, tenant, feature) (driftline_drift_verdict{lane=\"prod\", reference=\"baseline\"} == 1)\n)",
     );
     record(
         &mut out,
@@ -81,16 +97,14 @@ fn record(out: &mut String, name: &str, expr: &str) {
 fn alert(out: &mut String, policy: &Policy, rule: &Rule) {
     push(out, 6, &format!("- alert: {}", quoted(&rule.name)));
     block(out, "expr", &expression(policy, rule));
-    push(out, 8, &format!("for: {}", duration(rule.for_ms)));
+    // A silence's own length is compared instead.
+    let hold_ms = if rule.condition.signal == Signal::NoTraffic { 0 } else { rule.for_ms };
+    push(out, 8, &format!("for: {}", duration(hold_ms)));
     if rule.keep_firing_ms > 0 {
         push(out, 8, &format!("keep_firing_for: {}", duration(rule.keep_firing_ms)));
     }
     push(out, 8, "labels:");
     push(out, 10, &format!("severity: {}", rule.severity.as_str()));
-    let value = match rule.condition {
-        Condition::Psi { .. } | Condition::Drift { .. } => "{{ $value | printf \"%.3f\" }}",
-        Condition::LatencyP95Above(_) => "{{ $value | printf \"%.0f\" }}",
-    };
     let texts = annotations(
         policy,
         rule,
@@ -98,7 +112,8 @@ fn alert(out: &mut String, policy: &Policy, rule: &Rule) {
             model: "{{ $labels.model }}",
             version: "{{ $labels.version }}",
             feature: "{{ $labels.feature }}",
-            value,
+            value: value_template(rule.condition.signal.spec().unit),
+            ..Fill::default()
         },
     );
     push(out, 8, "annotations:");
@@ -113,50 +128,16 @@ fn alert(out: &mut String, policy: &Policy, rule: &Rule) {
 /// The link to the dashboard, with what Prometheus fills in. The tenants are not among its labels.
 fn dashboard_link(rule: &Rule, base: &str) -> String {
     let place = Place {
-        page: page_of(rule),
+        page: rule.condition.signal.spec().page,
         model: "model",
         version: "version",
-        feature: if matches!(rule.condition, Condition::Psi { .. }) { "feature" } else { "" },
+        feature: if rule.condition.signal.spec().about == About::Feature { "feature" } else { "" },
         tenant: "",
     };
     place.link_with(&literal(base), |label| match label {
         "" => String::new(),
         label => format!("{{{{ $labels.{label} | urlquery }}}}"),
     })
-}
-
-/// The expression of one rule: a value per model and version, and per feature for drift.
-fn expression(policy: &Policy, rule: &Rule) -> String {
-    match rule.condition {
-        Condition::Psi { above, up_to } => {
-            let red = |tenants: &str| {
-                let range = up_to.map_or_else(String::new, |up_to| format!(" <= {up_to}"));
-                format!("driftline:psi:judged{{tenant{tenants}\"all\"}} > {above}{range}")
-            };
-            quorum("model, version, feature", &red("!="), &red("="))
-        }
-        Condition::Drift { above } => {
-            let red = |tenants: &str| format!("driftline:drift:judged{{tenant{tenants}\"all\"}} > {above}");
-            quorum("model, version", &red("!="), &red("="))
-        }
-        Condition::LatencyP95Above(limit_ms) => format!(
-            "histogram_quantile(\n  0.95,\n  \
-             sum by (le, model, version) (rate(inference_latency_bucket{{lane=\"prod\"}}[{}]))\n) > {limit_ms}",
-            duration(policy.latency_horizon_ms.max(1_000))
-        ),
-    }
-}
-
-/// Holds where as many tenants are red as are needed, and for the total where no tenant is known.
-fn quorum(by: &str, tenants: &str, total: &str) -> String {
-    format!(
-        "(\n  max by ({by}) ({tenants})\n    \
-         and on ({by}) (\n      \
-         count by ({by}) ({tenants})\n        \
-         >= on (model, version) group_left () driftline:tenants:needed\n    )\n)\n\
-         or\n(\n  max by ({by}) ({total})\n    \
-         unless on (model, version) driftline:tenants:needed\n)"
-    )
 }
 
 /// A literal block of YAML.

@@ -8,8 +8,8 @@ use monitor::{
 };
 use record::Lane;
 
-use crate::latency::LatencyReading;
 use crate::policy::{ModelPolicy, Policy, RollbackMode};
+use crate::signal::{Kind, Signal, SignalReading};
 
 /// The default rules over the model `fraud`: `v2` active, `v1` stable.
 pub(crate) fn policy() -> Policy {
@@ -18,6 +18,7 @@ pub(crate) fn policy() -> Policy {
         min_requests: 100,
         tenants_red: 3,
         latency_horizon_ms: 60_000,
+        rollback_on: Kind::MOVE_TRAFFIC.into(),
         models: vec![model("fraud")],
         retrain: Vec::new(),
         runbook_base_url: "https://runbooks.example/driftline/".to_owned(),
@@ -109,14 +110,11 @@ pub(crate) fn drift(at_ms: i64, version: &str, psi: f64) -> Readings {
     readings(at_ms, vec![window])
 }
 
-pub(crate) fn latency(version: &str, p95_ms: Option<f64>) -> LatencyReading {
-    LatencyReading {
-        model: "fraud".into(),
-        version: version.into(),
-        lane: Lane::Prod,
-        requests: if p95_ms.is_some() { 100 } else { 0 },
-        p50_ms: p95_ms,
-        p95_ms,
-        p99_ms: p95_ms,
-    }
+/// The p95 of the last minute, from 200 requests; none for `None`.
+pub(crate) fn latency(version: &str, p95_ms: Option<f64>) -> SignalReading {
+    let (model, version) = ("fraud".into(), version.into());
+    let n = if p95_ms.is_some() { 200 } else { 0 };
+    let value = p95_ms.unwrap_or(f64::NAN);
+    let of = (&model, &version, Lane::Prod);
+    SignalReading { lower: 0.0, ..SignalReading::plain(of, Signal::LatencyP95, 60_000, value, n) }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use record::Lane;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is checked about a feature's values, or about the prediction's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// Values that are null, NaN, empty or left out of a request that has the other features.

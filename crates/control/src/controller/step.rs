@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::news::News;
 use super::proposal::Draft;
 use super::{Controller, Intent, SELF};
-use crate::alert::{Alert, AlertChange, AlertTransition, Measure};
+use crate::alert::{Alert, AlertChange, AlertTransition};
 use crate::decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::StoreError;
 use crate::evaluate::{Evaluation, Subject, evaluate};
-use crate::latency::LatencyReading;
-use crate::policy::{Condition, Severity};
+use crate::policy::Severity;
+use crate::signal::{Kind, SignalReading, Source};
 use crate::store::{EventKind, NewEvent, audit, state};
 
 /// Alerts and the steady clock are stored at least this often, milliseconds of steady time.
@@ -36,11 +36,11 @@ pub struct Step {
 
 impl Controller {
     /// Judges the rules, moves every alert on and decides about every model. To be called about once a second.
-    pub fn step(&mut self, now_ms: i64, readings: &Readings, latency: &[LatencyReading]) -> Step {
+    pub fn step(&mut self, now_ms: i64, readings: &Readings, signals: &[SignalReading]) -> Step {
         self.tick(now_ms);
         let elapsed_ms = self.clock.steady_ms().saturating_sub(self.stepped_ms);
         self.stepped_ms = self.clock.steady_ms();
-        let mut evaluation = evaluate(&self.policy, readings, latency);
+        let mut evaluation = evaluate(&self.policy, readings, signals);
         self.silence_left(&mut evaluation, readings);
         let subjects = evaluation.holding.iter().map(|held| (held.rule, &held.subject));
         for (rule, subject) in subjects.chain(evaluation.clear.iter().map(|(rule, subject)| (*rule, subject)))
@@ -59,20 +59,20 @@ impl Controller {
         step.errors.extend(self.save_alerts(&step.changes, now_ms));
         self.review_proposals(now_ms);
         for model_idx in 0..self.models.len() {
-            self.decide_about(model_idx, latency, now_ms, &mut step);
+            self.decide_about(model_idx, signals, now_ms, &mut step);
         }
         self.retrain(now_ms);
         step
     }
 
     /// Says nothing about the drift of a version that traffic was taken from: its windows stand still, and what they show
-    /// must neither fire nor resolve anything any more. A latency's horizon runs empty by itself.
+    /// must neither fire nor resolve anything any more. The horizons of traffic run empty by themselves.
     fn silence_left(&self, evaluation: &mut Evaluation, readings: &Readings) {
         let rules = &self.policy.rules;
         let left = |rule: usize, subject: &Subject| {
-            let about = rules.get(rule).map(|rule| Measure::of(&rule.condition));
+            let source = rules.get(rule).map(|rule| rule.condition.signal.spec().source);
             let entry = self.models.iter().find(|entry| entry.policy.name == subject.model);
-            about != Some(Measure::LatencyP95)
+            source != Some(Source::Traffic)
                 && entry.is_some_and(|entry| entry.has_left(&subject.version, readings))
         };
         evaluation.holding.retain(|held| !left(held.rule, &held.subject));
@@ -110,7 +110,7 @@ impl Controller {
         written.err().map(|error| self.count(error))
     }
 
-    fn decide_about(&mut self, model_idx: usize, latency: &[LatencyReading], now_ms: i64, step: &mut Step) {
+    fn decide_about(&mut self, model_idx: usize, signals: &[SignalReading], now_ms: i64, step: &mut Step) {
         let model = Arc::clone(&self.models[model_idx].policy.name);
         let critical = self.book.critical(&self.policy, &model);
         // An alert without data is the last one known: it does not begin a change of traffic.
@@ -123,7 +123,7 @@ impl Controller {
         match self.verdict(model_idx, &firing.iter().map(firing_alert).collect::<Vec<_>>()) {
             Verdict::None => self.models[model_idx].blocked = None,
             Verdict::Blocked { reason, episodes } => {
-                self.block(model_idx, reason, &episodes, &self.evidence(&model, &firing, latency), now_ms);
+                self.block(model_idx, reason, &episodes, &self.evidence(&model, &firing, signals), now_ms);
             }
             Verdict::Propose { to, because } => {
                 self.models[model_idx].blocked = Some(BlockReason::AwaitingApproval);
@@ -131,7 +131,7 @@ impl Controller {
                     model_idx,
                     to,
                     reason: reason(&firing),
-                    evidence: self.evidence(&model, &firing, latency),
+                    evidence: self.evidence(&model, &firing, signals),
                     episodes: because,
                     watched: true,
                 };
@@ -145,7 +145,7 @@ impl Controller {
                     to,
                     actor: SELF,
                     reason: reason(&firing),
-                    evidence: self.evidence(&model, &firing, latency),
+                    evidence: self.evidence(&model, &firing, signals),
                     episodes: because,
                     webhook: None,
                 };
@@ -194,16 +194,14 @@ impl Controller {
         if self.unhealthy.contains(&(policy.name.to_string(), policy.stable.to_string())) {
             return false;
         }
-        let slow = |name: &str| {
-            self.policy
-                .rules
-                .iter()
-                .any(|rule| rule.name == name && matches!(rule.condition, Condition::LatencyP95Above(_)))
+        let ill = |name: &str| {
+            let kind = self.policy.rule(name).map(|rule| rule.condition.kind());
+            matches!(kind, Some(Kind::Latency | Kind::Errors))
         };
         !self.book.critical(&self.policy, &policy.name).iter().any(|(alert, silent_ms)| {
             alert.labels.get("version").is_some_and(|version| **version == *policy.stable)
                 && silent_ms.is_none_or(|ms| ms < TARGET_EVIDENCE_MS)
-                && slow(&alert.name)
+                && ill(&alert.name)
         })
     }
 
@@ -270,7 +268,7 @@ impl Controller {
     }
 
     /// The alerts and readings behind a decision.
-    pub(super) fn evidence(&self, model: &str, firing: &[Alert], latency: &[LatencyReading]) -> Value {
+    pub(super) fn evidence(&self, model: &str, firing: &[Alert], signals: &[SignalReading]) -> Value {
         let alerts: Vec<Value> = firing
             .iter()
             .map(|alert| {
@@ -286,9 +284,9 @@ impl Controller {
                 })
             })
             .collect();
-        let latency: Vec<&LatencyReading> =
-            latency.iter().filter(|reading| *reading.model == *model).collect();
-        json!({ "alerts": alerts, "latency": latency, "tenants_red": self.tenants_red(model) })
+        let signals: Vec<&SignalReading> =
+            signals.iter().filter(|reading| *reading.model == *model).collect();
+        json!({ "alerts": alerts, "signals": signals, "tenants_red": self.tenants_red(model) })
     }
 }
 

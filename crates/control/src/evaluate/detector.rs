@@ -10,7 +10,8 @@ use std::sync::Arc;
 use monitor::{DetectorPhase, DetectorReading, WindowReadings};
 
 use super::{Evaluation, Holding, Subject, TENANT_ALL, TENANT_NAMES_MAX};
-use crate::policy::{Condition, Policy};
+use crate::policy::Policy;
+use crate::signal::Signal;
 
 /// The detectors of one version.
 #[derive(Default)]
@@ -39,7 +40,10 @@ impl<'a> Detectors<'a> {
     /// Judges the rules about drift.
     pub(super) fn judge(&self, policy: &Policy, subject: &Subject, evaluation: &mut Evaluation) {
         for (rule, settings) in policy.rules.iter().enumerate() {
-            let Condition::Drift { above } = settings.condition else { continue };
+            let Some(above) = settings.condition.above.filter(|_| settings.condition.signal == Signal::Drift)
+            else {
+                continue;
+            };
             let red = |judged: &&Judged<'a>| judged.detector.psi() > above;
             if self.tenants == 0 {
                 match &self.total {
@@ -79,6 +83,7 @@ fn held(rule: usize, subject: &Subject, worst: &Judged<'_>, reds: &[&Judged<'_>]
         tenants_red: reds.len(),
         n: worst.detector.rows,
         detail: worst.detector.drift.as_ref().map(monitor::DriftReading::describe),
+        held_ms: 0,
     }
 }
 
@@ -112,7 +117,7 @@ mod tests {
         let name = |rule: usize| policy.rules[rule].name.clone();
         let holding = evaluation.holding.iter().map(|held| name(held.rule)).collect();
         let about =
-            |(rule, _): &&(usize, Subject)| matches!(policy.rules[*rule].condition, Condition::Drift { .. });
+            |(rule, _): &&(usize, Subject)| policy.rules[*rule].condition.signal == Signal::Drift;
         (holding, evaluation.clear.iter().filter(about).map(|(rule, _)| name(*rule)).collect())
     }
 

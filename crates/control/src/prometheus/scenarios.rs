@@ -1,15 +1,17 @@
 //! What happened, and which alerts must fire when: played to the embedded rules and written down for promtool.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use monitor::{Readings, ReferenceKind, WindowReadings};
+use monitor::{Check, QualityReading, Readings, ReferenceKind, Verdict, WindowReadings};
 use record::Lane;
 
 use crate::alert::{Alert, AlertState};
 use crate::book::AlertBook;
-use crate::evaluate::evaluate;
+use crate::evaluate::{evaluate, quality_excess};
 use crate::latency::LatencyHorizon;
 use crate::policy::Policy;
+use crate::signal::{LaneCounts, RateHorizon, Signal, SignalReading};
 use crate::testing::{detector, readings, window};
 
 /// Distance of evaluations and samples, seconds.
@@ -24,8 +26,22 @@ pub(super) struct Scenario {
     pub(super) windows: Vec<Window>,
     /// Requests per tick and which bucket they fall in, per lane.
     pub(super) latency: Vec<(Lane, Vec<(usize, usize)>)>,
+    /// Answers of the prod lane per tick, by code.
+    pub(super) answers: Vec<(usize, Answers)>,
+    /// Checks of the prediction's or a feature's values.
+    pub(super) checks_of_data: Vec<DataCheck>,
     /// At this second exactly these alerts fire, in the order of the alphabet.
     pub(super) checks: Vec<(usize, Vec<&'static str>)>,
+}
+
+/// Codes, and how many of each a tick brings.
+pub(super) type Answers = &'static [(u16, u64)];
+
+/// One check of a feature over all tenants, of 200 values, where the reference has none that fail.
+pub(super) struct DataCheck {
+    pub(super) feature: &'static str,
+    pub(super) check: Check,
+    pub(super) ratio: Vec<(usize, f64)>,
 }
 
 /// The window of a tenant's feature `amount`.
@@ -35,6 +51,8 @@ pub(super) struct Window {
     pub(super) tenant: &'static str,
     pub(super) requests: u64,
     pub(super) psi: Vec<(usize, f64)>,
+    /// Whether chance does not explain a PSI above 0.05.
+    pub(super) significant: bool,
     /// The size of the drift that the detector has found; 0 for none.
     pub(super) drift: Vec<(usize, f64)>,
 }
@@ -45,19 +63,29 @@ const AMBER: &str = "PSIAmber";
 const SPIKE: &str = "LatencySpike";
 const FOUND: &str = "DriftDetected";
 const FOUND_CRITICAL: &str = "DriftCritical";
+const ERRORS: &str = "ErrorRateHigh";
+const ERRORS_CRITICAL: &str = "ErrorRateCritical";
+const REJECTED: &str = "RejectedHigh";
+const STOPPED: &str = "TrafficStopped";
+const QUALITY: &str = "DataQuality";
+const FROZEN: &str = "PredictionFrozen";
 
 fn tenant(tenant: &'static str, requests: u64, psi: &[(usize, f64)]) -> Window {
     let (lane, reference, drift) = (Lane::Prod, ReferenceKind::Baseline, Vec::new());
-    Window { lane, reference, tenant, requests, psi: psi.to_vec(), drift }
+    Window { lane, reference, tenant, requests, psi: psi.to_vec(), significant: true, drift }
 }
 
 fn drift(name: &'static str, windows: Vec<Window>, checks: &[(usize, &[&'static str])]) -> Scenario {
     let checks = checks.iter().map(|(at_s, alerts)| (*at_s, alerts.to_vec())).collect();
-    Scenario { name, windows, latency: Vec::new(), checks }
+    let (latency, answers, checks_of_data) = (Vec::new(), Vec::new(), Vec::new());
+    Scenario { name, windows, latency, answers, checks_of_data, checks }
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [without_tenants(), with_tenants(), detectors(), latencies()].into_iter().flatten().collect()
+    [without_tenants(), with_tenants(), detectors(), latencies(), failures(), refusals(), data()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn without_tenants() -> Vec<Scenario> {
@@ -94,6 +122,11 @@ fn without_tenants() -> Vec<Scenario> {
         ),
         drift("0.2 is amber", total(500, &[(30, 0.2)]), &[(330, &[AMBER])]),
         drift("0.3 is high", total(500, &[(30, 0.3)]), &[(330, &[HIGH])]),
+        drift(
+            "a PSI below its critical value is chance",
+            vec![Window { significant: false, ..tenant("all", 500, &[(40, 0.9)]) }],
+            &[(330, &[]), (585, &[])],
+        ),
         drift("0.1 is nothing", total(500, &[(30, 0.1)]), &[(330, &[])]),
         drift(
             "the shadow lane and the other reference move nothing",
@@ -214,6 +247,111 @@ fn latencies() -> Vec<Scenario> {
     ]
 }
 
+fn answered(name: &'static str, answers: &[(usize, Answers)], checks: &[(usize, &[&'static str])]) -> Scenario {
+    Scenario { answers: answers.to_vec(), ..drift(name, Vec::new(), checks) }
+}
+
+const FINE: Answers = &[(200, 150), (503, 0), (422, 0)];
+const DEAD: Answers = &[(200, 0), (503, 150), (422, 0)];
+
+fn failures() -> Vec<Scenario> {
+    vec![
+        answered(
+            "every request fails: critical after a minute, over a minute after the horizon is clean",
+            &[(21, FINE), (24, DEAD), (40, FINE)],
+            &[
+                (300, &[]),
+                (375, &[]),
+                (390, &[ERRORS_CRITICAL]),
+                (630, &[ERRORS_CRITICAL, ERRORS]),
+                (660, &[ERRORS_CRITICAL, ERRORS]),
+                (810, &[ERRORS]),
+            ],
+        ),
+        answered(
+            "a few requests that all fail are enough",
+            &[(40, &[(200, 0), (503, 6), (422, 0)])],
+            &[(45, &[]), (135, &[ERRORS_CRITICAL]), (585, &[ERRORS_CRITICAL, ERRORS])],
+        ),
+        answered(
+            "very few that all fail are not",
+            &[(40, &[(200, 0), (503, 4), (422, 0)])],
+            &[(135, &[]), (285, &[])],
+        ),
+        answered(
+            "2 % of errors are a warning",
+            &[(50, &[(200, 147), (503, 3), (422, 0)])],
+            &[(285, &[]), (360, &[ERRORS]), (735, &[ERRORS])],
+        ),
+        answered(
+            "1 % is the limit",
+            &[(50, &[(200, 297), (503, 3), (422, 0)])],
+            &[(360, &[]), (735, &[])],
+        ),
+        answered(
+            "few requests and one of them failed",
+            &[(50, &[(200, 10), (503, 1), (422, 0)])],
+            &[(135, &[]), (285, &[])],
+        ),
+        answered(
+            "traffic that stops: after five minutes, over a minute after it is back",
+            &[(10, FINE), (30, &[(200, 0), (503, 0), (422, 0)]), (20, FINE)],
+            &[(420, &[]), (435, &[STOPPED]), (585, &[STOPPED]), (645, &[STOPPED]), (675, &[])],
+        ),
+    ]
+}
+
+fn refusals() -> Vec<Scenario> {
+    vec![
+        answered(
+            "a schema that broke is refused",
+            &[(40, &[(200, 75), (503, 0), (422, 75)])],
+            &[(105, &[]), (150, &[REJECTED]), (585, &[REJECTED])],
+        ),
+        answered(
+            "a tenth is the limit",
+            &[(40, &[(200, 135), (503, 0), (422, 15)])],
+            &[(150, &[]), (585, &[])],
+        ),
+        answered(
+            "who may not ask, asks too often or hangs up says nothing about the model",
+            &[(40, &[(200, 50), (503, 0), (401, 50), (429, 50), (499, 50)])],
+            &[(150, &[]), (585, &[])],
+        ),
+    ]
+}
+
+fn data() -> Vec<Scenario> {
+    let one = |name, feature, check, ratio: &[(usize, f64)], checks: &[(usize, &[&'static str])]| Scenario {
+        checks_of_data: vec![DataCheck { feature, check, ratio: ratio.to_vec() }],
+        ..drift(name, Vec::new(), checks)
+    };
+    vec![
+        one(
+            "a feature that went missing",
+            "amount",
+            Check::Missing,
+            &[(10, 0.0), (20, 1.0), (20, 0.0)],
+            &[(195, &[]), (210, &[QUALITY]), (495, &[QUALITY]), (525, &[])],
+        ),
+        one("a few values are missing", "amount", Check::Missing, &[(40, 0.05)], &[(330, &[])]),
+        one(
+            "a prediction that is always the same",
+            "prediction.score",
+            Check::Constant,
+            &[(40, 1.0)],
+            &[(45, &[]), (75, &[FROZEN])],
+        ),
+        one(
+            "a prediction that is nearly always the same",
+            "prediction.score",
+            Check::Constant,
+            &[(40, 0.98)],
+            &[(330, &[])],
+        ),
+    ]
+}
+
 /// The value at a tick; phases that have ended leave nothing.
 fn at<T: Copy>(phases: &[(usize, T)], tick: usize) -> Option<T> {
     let mut end = 0;
@@ -228,7 +366,9 @@ impl Scenario {
     pub(super) fn ticks(&self) -> usize {
         let psi = self.windows.iter().map(|window| window.psi.iter().map(|phase| phase.0).sum());
         let latency = self.latency.iter().map(|(_, phases)| phases.iter().map(|phase| phase.0).sum());
-        psi.chain(latency).max().unwrap_or(0)
+        let answers = std::iter::once(self.answers.iter().map(|phase| phase.0).sum());
+        let checks = self.checks_of_data.iter().map(|one| one.ratio.iter().map(|phase| phase.0).sum());
+        psi.chain(latency).chain(answers).chain(checks).max().unwrap_or(0)
     }
 
     /// Plays it to the embedded rules: the alerts that fire at each tick.
@@ -236,22 +376,53 @@ impl Scenario {
         let mut book = AlertBook::default();
         let mut horizons: Vec<LatencyHorizon> =
             self.latency.iter().map(|_| LatencyHorizon::new(&BOUNDS_MS, policy.latency_horizon_ms)).collect();
+        let mut rates: Vec<(Signal, RateHorizon)> = policy
+            .watched()
+            .into_iter()
+            .map(|(signal, horizon_ms)| (signal, RateHorizon::new(horizon_ms)))
+            .collect();
         let (model, version): (Arc<str>, Arc<str>) = ("fraud".into(), "v2".into());
         (0..self.ticks())
             .map(|tick| {
                 let now_ms = (tick * TICK_S * 1000) as i64;
-                let mut latency = Vec::new();
+                let mut signals = Vec::new();
                 for ((lane, phases), horizon) in self.latency.iter().zip(&mut horizons) {
                     horizon.push(now_ms, &counts(phases, tick));
-                    latency.push(horizon.reading(&model, &version, *lane, now_ms));
+                    signals.extend(horizon.signal((&model, &version, *lane), Signal::LatencyP95, now_ms));
                 }
+                let of = (&model, &version, Lane::Prod);
+                for (signal, horizon) in &mut rates {
+                    horizon.push(now_ms, &LaneCounts { by_code: self.codes(tick), ..LaneCounts::default() });
+                    signals.extend(horizon.reading(of, *signal, None));
+                }
+                let silence = self.silence_s(tick);
+                signals.extend(
+                    silence.map(|secs| SignalReading::plain(of, Signal::NoTraffic, policy.latency_horizon_ms, secs, 1)),
+                );
                 let elapsed_ms = if tick == 0 { 0 } else { TICK_S as u64 * 1000 };
-                let evaluation = evaluate(policy, &self.readings(tick, now_ms), &latency);
+                let evaluation = evaluate(policy, &self.readings(tick, now_ms), &signals);
                 book.update(policy, &evaluation, now_ms, elapsed_ms);
                 let alerts = book.alerts(policy).into_iter();
                 alerts.filter(|alert| alert.state == AlertState::Firing).collect()
             })
             .collect()
+    }
+
+    /// Answers since the start, by code.
+    fn codes(&self, tick: usize) -> Vec<(u16, u64)> {
+        let mut codes: BTreeMap<u16, u64> = BTreeMap::new();
+        for past in 0..=tick {
+            for (code, n) in at(&self.answers, past).into_iter().flatten() {
+                *codes.entry(*code).or_default() += n;
+            }
+        }
+        codes.into_iter().collect()
+    }
+
+    /// Seconds since the last request; `None` before the first.
+    fn silence_s(&self, tick: usize) -> Option<f64> {
+        let had_some = |past: &usize| at(&self.answers, *past).is_some_and(|codes| codes.iter().any(|one| one.1 > 0));
+        (0..=tick).rev().find(had_some).map(|last| ((tick - last) * TICK_S) as f64)
     }
 
     fn readings(&self, tick: usize, now_ms: i64) -> Readings {
@@ -261,10 +432,15 @@ impl Scenario {
             window.lane = one.lane;
             window.last_at_ms = now_ms;
             window.features[0].reference = one.reference;
+            if !one.significant {
+                window.features[0].verdict = Verdict::Pass;
+            }
             window.detector = at(&one.drift, tick).map(detector);
             Some(window)
         });
-        readings(now_ms, windows.collect())
+        let mut readings = readings(now_ms, windows.collect());
+        readings.models[0].quality = self.checks_of_data.iter().filter_map(|one| one.at(tick)).collect();
+        readings
     }
 
     /// The series for promtool: name with labels, and values.
@@ -279,6 +455,15 @@ impl Scenario {
             out.push((
                 format!("psi{{{labels}, feature=\"amount\", reference=\"{reference}\"}}"),
                 values.join(" "),
+            ));
+            let verdicts: Vec<String> = one
+                .psi
+                .iter()
+                .map(|(ticks, psi)| format!("{}+0x{}", u8::from(one.significant && *psi > 0.05), ticks - 1))
+                .collect();
+            out.push((
+                format!("driftline_drift_verdict{{{labels}, feature=\"amount\", reference=\"{reference}\"}}"),
+                verdicts.join(" "),
             ));
             if !one.drift.is_empty() {
                 let values: Vec<String> =
@@ -300,7 +485,56 @@ impl Scenario {
                 ));
             }
         }
+        self.traffic_series(&mut out);
+        for one in &self.checks_of_data {
+            let of = |value: fn(&QualityReading) -> f64| {
+                let values = (0..self.ticks()).map(|tick| one.at(tick).map_or_else(|| "_".to_owned(), |r| value(&r).to_string()));
+                values.collect::<Vec<_>>().join(" ")
+            };
+            let labels = format!(
+                "model=\"fraud\", version=\"v2\", tenant=\"all\", feature=\"{}\", check=\"{}\"",
+                one.feature,
+                one.check.as_str()
+            );
+            out.push((format!("driftline_quality_ratio{{{labels}}}"), of(|reading| reading.ratio)));
+            let excess = of(|reading| quality_excess(reading).unwrap_or(0.0));
+            out.push((format!("driftline_quality_excess{{{labels}}}"), excess));
+        }
         out
+    }
+
+    fn traffic_series(&self, out: &mut Vec<(String, String)>) {
+        let labels = "model=\"fraud\", version=\"v2\"";
+        let codes: BTreeSet<u16> = self.codes(self.ticks()).into_iter().map(|(code, _)| code).collect();
+        for code in codes {
+            let count = |tick| self.codes(tick).into_iter().find(|one| one.0 == code).map_or(0, |one| one.1);
+            let values: Vec<String> = (0..self.ticks()).map(|tick| count(tick).to_string()).collect();
+            out.push((
+                format!("driftline_requests_total{{{labels}, lane=\"prod\", code=\"{code}\"}}"),
+                values.join(" "),
+            ));
+        }
+        if !self.answers.is_empty() {
+            let silence = |tick| self.silence_s(tick).map_or_else(|| "_".to_owned(), |secs| secs.to_string());
+            let values: Vec<String> = (0..self.ticks()).map(silence).collect();
+            out.push((format!("driftline_silence_seconds{{{labels}}}"), values.join(" ")));
+        }
+    }
+}
+
+impl DataCheck {
+    fn at(&self, tick: usize) -> Option<QualityReading> {
+        Some(QualityReading {
+            version: "v2".into(),
+            lane: Lane::Prod,
+            tenant: "all".into(),
+            feature: self.feature.into(),
+            check: self.check,
+            ratio: at(&self.ratio, tick)?,
+            reference_ratio: 0.0,
+            n: 200,
+            since_ms: None,
+        })
     }
 }
 
