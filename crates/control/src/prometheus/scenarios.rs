@@ -261,7 +261,7 @@ fn failures() -> Vec<Scenario> {
             &[(21, FINE), (24, DEAD), (40, FINE)],
             &[
                 (300, &[]),
-                (375, &[]),
+                (360, &[]),
                 (390, &[ERRORS_CRITICAL]),
                 (630, &[ERRORS_CRITICAL, ERRORS]),
                 (660, &[ERRORS_CRITICAL, ERRORS]),

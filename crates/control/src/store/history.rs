@@ -457,7 +457,7 @@ fn read(conn: &Connection, query: &HistoryQuery) -> rusqlite::Result<Vec<(i64, f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{drift, latency};
+    use crate::testing::drift;
 
     fn series(version: &str, metric: Metric, feature: &str) -> Series {
         Series {
@@ -467,6 +467,18 @@ mod tests {
             lane: Lane::Prod,
             tenant: "all".to_owned(),
             feature: feature.to_owned(),
+        }
+    }
+
+    fn p95() -> LatencyReading {
+        LatencyReading {
+            model: "fraud".into(),
+            version: "v2".into(),
+            lane: Lane::Prod,
+            requests: 100,
+            p50_ms: None,
+            p95_ms: Some(120.0),
+            p99_ms: None,
         }
     }
 
@@ -502,7 +514,7 @@ mod tests {
     fn readings_come_back_as_series() {
         let mut store = Store::in_memory().expect("opens");
         let done = store
-            .record_readings(&drift(30_000, "v2", 0.4), &[latency("v2", Some(120.0))], &[traffic()])
+            .record_readings(&drift(30_000, "v2", 0.4), &[p95()], &[traffic()])
             .expect("writes");
         assert_eq!(done, HistoryWrite { written: 6, dropped: 0 });
         assert_eq!(store.history(&query(0, 60_000, 15_000)).expect("reads"), [(30_000, 0.4)]);
