@@ -6,7 +6,7 @@ use std::sync::Arc;
 use monitor::Check;
 use serde::{Deserialize, Serialize};
 
-use crate::signal::{Kind, Signal, Source};
+use crate::signal::{Kind, Signal, Source, range};
 
 /// How bad an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -139,6 +139,12 @@ impl Condition {
         Self { above: Some(limit), ..Self::of(signal) }
     }
 
+    /// The condition in words: `psi above 0.2`.
+    pub fn describe(&self) -> String {
+        let check = self.check.map_or_else(String::new, |check| format!(" ({})", check.as_str()));
+        format!("{}{check} {}", self.signal.as_str(), range(self))
+    }
+
     /// The kind of trouble.
     pub fn kind(&self) -> Kind {
         match (self.signal, self.check, self.of) {
@@ -182,9 +188,9 @@ impl Policy {
             rule("DriftDetected", Warning, above(Signal::Drift, 0.0), 0),
             rule("DriftCritical", Critical, above(Signal::Drift, 0.25), 300),
             rule("ErrorRateHigh", Warning, over(above(Signal::ErrorRate, 0.01), 5), 300),
-            rule("ErrorRateCritical", Critical, over(above(Signal::ErrorRate, 0.05), 1), 60),
-            rule("RejectedHigh", Warning, over(above(Signal::RejectedRate, 0.1), 1), 120),
-            rule("UnreadableHigh", Warning, over(above(Signal::UnreadableRate, 0.1), 1), 300),
+            rule("ErrorRateCritical", Critical, above(Signal::ErrorRate, 0.05), 60),
+            rule("RejectedHigh", Warning, above(Signal::RejectedRate, 0.1), 120),
+            rule("UnreadableHigh", Warning, above(Signal::UnreadableRate, 0.1), 300),
             rule("TrafficStopped", Warning, above(Signal::NoTraffic, 0.0), 300),
             rule("DataQuality", Warning, quality, 60),
             rule("PredictionFrozen", Critical, frozen, 60),

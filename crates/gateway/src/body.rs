@@ -310,7 +310,10 @@ impl Body for AnswerBody {
                 }
                 body.finish_if_ended();
             }
-            Some(Err(_)) => body.end = None,
+            Some(Err(_)) => {
+                body.flight.broke.set(true);
+                body.end = None;
+            }
             None => body.finish(),
         }
         Poll::Ready(frame)

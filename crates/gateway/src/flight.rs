@@ -17,6 +17,9 @@ use crate::route::{CompiledModel, CompiledVersion};
 use crate::spec::Limits;
 use crate::worker::{Ctx, View};
 
+/// What an exchange is counted as whose client hung up, as nginx does: no fault of the server's.
+const CLIENT_GONE: u16 = 499;
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -72,6 +75,8 @@ pub(crate) struct Flight {
     /// When the first byte of the answer's body passed; noted only for the tap.
     pub(crate) first_byte_ms: Cell<Option<f64>>,
     pub(crate) outcome: Cell<Outcome>,
+    /// Whether the upstream's answer broke off.
+    pub(crate) broke: Cell<bool>,
     /// Until the end.
     busy: RefCell<Option<Busy>>,
     /// Why the request's body failed, if it did.
@@ -104,6 +109,7 @@ impl Flight {
             latency_ms: Cell::new(0.0),
             first_byte_ms: Cell::new(None),
             outcome: Cell::new(Outcome::Aborted),
+            broke: Cell::new(false),
             busy: RefCell::new(Some(busy)),
             blame: Cell::new(None),
         }
@@ -140,7 +146,11 @@ impl Flight {
 
     fn end(self: Rc<Self>, outcome: Outcome, now: Instant) {
         let latency = now - self.started;
-        let status = if outcome == Outcome::Aborted { 0 } else { self.status.get() };
+        let status = match outcome {
+            Outcome::Aborted if self.broke.get() => 0,
+            Outcome::Aborted => CLIENT_GONE,
+            Outcome::Complete | Outcome::Ours => self.status.get(),
+        };
         self.version().counters.add(self.ctx.shard, status, latency);
         if let Some(busy) = self.busy.borrow_mut().take() {
             busy.end(now);

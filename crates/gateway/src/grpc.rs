@@ -91,9 +91,11 @@ pub(crate) fn status_of_trailers(trailers: &HeaderMap) -> Option<u16> {
 const fn http_status(code: u32) -> u16 {
     match code {
         0 => 200,
-        3 => 400,
+        1 => 499,
+        3 | 9 | 11 => 400,
         4 => 504,
         5 => 404,
+        6 | 10 => 409,
         7 => 403,
         8 => 429,
         14 => 503,

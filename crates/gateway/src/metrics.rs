@@ -26,7 +26,7 @@ pub struct LaneSnapshot {
     pub version: String,
     /// Prod or shadow.
     pub lane: record::Lane,
-    /// Finished requests by HTTP status code; 0 is an exchange that ended with no answer (client gone, reset).
+    /// Finished requests by HTTP status code; 0 is an answer that broke off, 499 a client that hung up.
     pub by_code: Vec<(u16, u64)>,
     /// Latency of the finished ones.
     pub latency: LatencySnapshot,

@@ -203,6 +203,16 @@ impl Engine {
         })
     }
 
+    /// The version that a record belongs to, as it may be shown; `None` of a model that is not configured, or a name too long.
+    pub fn version_of(&self, record: &Record) -> Option<Arc<str>> {
+        let model = self.find(&record.model)?;
+        match &record.version {
+            Some(version) if version.len() > MAX_VERSION_BYTES => None,
+            Some(version) => Some(model.hidden_version(version).unwrap_or_else(|| Arc::from(version.as_str()))),
+            None => Some(Arc::from(model.active_name())),
+        }
+    }
+
     /// Says which version's production windows the shadow lane is compared with.
     pub fn set_active(&mut self, model: &str, version: &str) {
         if let Some(model) = self.find_mut(model) {

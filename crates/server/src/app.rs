@@ -256,6 +256,7 @@ fn build(
         embeddings,
         buyer: Buyer::default(),
         latency: ArcSwap::default(),
+        signals: ArcSwap::default(),
         rates: crate::rates::Rates::default(),
         control_beat: Heartbeat::default(),
         started_ms: now_ms(),

@@ -1,12 +1,10 @@
 //! The control thread: once a tick it looks at readings and latencies, steps the rules and carries decisions out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use control::{AlertChange, LatencyHorizon, LatencyReading};
-use gateway::{GatewaySnapshot, LATENCY_BOUNDS_MS};
+use control::AlertChange;
 use monitor::Readings;
 use record::Lane;
 use tokio::sync::watch;
@@ -15,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use crate::clock::now_ms;
 use crate::outside;
 use crate::plane::Plane;
+use crate::signals::{Input, Served, Signals};
 use crate::told;
 
 /// How often the series of the history are written: once in every 15 seconds of the clock, so that none goes without a point.
@@ -22,7 +21,7 @@ const HISTORY_EVERY_MS: i64 = 15_000;
 
 /// Runs until `stop` turns true. Its heartbeat goes to [`Heartbeat`].
 pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
-    let mut latencies = Latencies::default();
+    let mut measured = Signals::default();
     let mut written = None;
     let mut period = plane.settings().observe.evaluate_every;
     let mut tick = ticker(period);
@@ -31,7 +30,7 @@ pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
             _ = tick.tick() => {}
             _ = stop.changed() => return,
         }
-        step(&plane, &mut latencies).await;
+        step(&plane, &mut measured).await;
         let now = now_ms();
         let readings = plane.monitor.readings();
         let slot = (readings.at_ms > 0).then(|| readings.at_ms.div_euclid(HISTORY_EVERY_MS));
@@ -55,16 +54,24 @@ fn ticker(period: Duration) -> tokio::time::Interval {
     tick
 }
 
-async fn step(plane: &Arc<Plane>, latencies: &mut Latencies) {
+async fn step(plane: &Arc<Plane>, measured: &mut Signals) {
     let now = now_ms();
-    let horizon_ms = plane.settings().policy.latency_horizon_ms;
-    let drilled = plane.drill.latency_overlay();
     let traffic = plane.traffic();
     plane.rates.sample(&traffic, now);
-    let readings = latencies.read(&traffic, &drilled, horizon_ms, now);
-    let readings = Arc::new(readings);
-    plane.latency.store(Arc::clone(&readings));
-    let step = plane.desk.controller().step(now, &plane.monitor.readings(), &readings);
+    let input = Input {
+        policy: &plane.settings().policy,
+        models: &models(plane),
+        traffic: &traffic,
+        reads: &plane.observed.reads(),
+        drilled: &plane.drill.latency_overlay(),
+        readings: &plane.monitor.readings(),
+        started_ms: plane.started_ms,
+    };
+    measured.sample(&input, now);
+    plane.latency.store(Arc::new(measured.latencies(input.policy, now)));
+    let signals = Arc::new(measured.read(&input, now));
+    plane.signals.store(Arc::clone(&signals));
+    let step = plane.desk.controller().step(now, input.readings, &signals);
     for change in &step.changes {
         log_change(change);
     }
@@ -81,6 +88,21 @@ async fn step(plane: &Arc<Plane>, latencies: &mut Latencies) {
         // and told; it is not tried again for the same alert.
         drop(plane.carry_out(&decision));
     }
+}
+
+/// The versions of each model, the one that serves first.
+fn models(plane: &Plane) -> Vec<Served> {
+    let statuses = plane.desk.controller().models();
+    let settings = plane.settings();
+    let served = statuses.into_iter().map(|status| {
+        let configured = settings.models.iter().find(|model| model.name == status.model);
+        Served {
+            active: plane.measured_version(&status.model, Lane::Prod).unwrap_or(status.active),
+            versions: configured.map(|model| model.versions.clone()).unwrap_or_default(),
+            model: status.model,
+        }
+    });
+    served.collect()
 }
 
 fn log_change(change: &AlertChange) {
@@ -102,68 +124,6 @@ fn write_history(plane: &Plane, readings: &Readings, now: i64) {
     if let Err(error) = outcome {
         plane.history_errors.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%error, "history not written; its series will have a gap");
-    }
-}
-
-/// Latency horizons per model, version and lane.
-#[derive(Debug, Default)]
-struct Latencies {
-    horizons: BTreeMap<(Arc<str>, Arc<str>, Lane), LatencyHorizon>,
-    horizon_ms: u64,
-    drills_ended: BTreeMap<String, u64>,
-}
-
-/// Synthetic latencies of running drills: cumulative counts per bucket that are added to a version's own.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LatencyOverlay {
-    pub(crate) counts: BTreeMap<(String, String), Vec<u64>>,
-    /// Drills that have ended, by model: the horizons of such a model begin anew, without what was added.
-    pub(crate) ended: BTreeMap<String, u64>,
-}
-
-impl Latencies {
-    fn read(
-        &mut self,
-        snapshot: &GatewaySnapshot,
-        drilled: &LatencyOverlay,
-        horizon_ms: u64,
-        now: i64,
-    ) -> Vec<LatencyReading> {
-        if self.horizon_ms != horizon_ms {
-            self.horizons.clear();
-            self.horizon_ms = horizon_ms;
-        }
-        if self.drills_ended != drilled.ended {
-            let same = |model: &str| self.drills_ended.get(model) == drilled.ended.get(model);
-            self.horizons.retain(|(model, ..), _| same(model));
-            self.drills_ended.clone_from(&drilled.ended);
-        }
-        let mut readings = Vec::with_capacity(snapshot.lanes.len());
-        for lane in &snapshot.lanes {
-            let (model, version): (Arc<str>, Arc<str>) = (Arc::from(&*lane.model), Arc::from(&*lane.version));
-            let mut counts = lane.latency.buckets.clone();
-            let overlay = drilled.counts.get(&(lane.model.clone(), lane.version.clone()));
-            if let (Lane::Prod, Some(overlay)) = (lane.lane, overlay) {
-                for (count, added) in counts.iter_mut().zip(overlay) {
-                    *count += added;
-                }
-            }
-            let horizon = self
-                .horizons
-                .entry((Arc::clone(&model), Arc::clone(&version), lane.lane))
-                .or_insert_with(|| LatencyHorizon::new(&LATENCY_BOUNDS_MS, horizon_ms));
-            horizon.push(now, &counts);
-            readings.push(LatencyReading {
-                model,
-                version,
-                lane: lane.lane,
-                requests: horizon.count(now),
-                p50_ms: horizon.quantile(0.5, now),
-                p95_ms: horizon.quantile(0.95, now),
-                p99_ms: horizon.quantile(0.99, now),
-            });
-        }
-        readings
     }
 }
 

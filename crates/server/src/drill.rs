@@ -15,7 +15,7 @@ use record::{FeatureValue, Lane, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
-use crate::control_loop::LatencyOverlay;
+use crate::signals::LatencyOverlay;
 use crate::monitor_loop::Command;
 use crate::plane::Plane;
 
@@ -133,6 +133,7 @@ impl Drills {
     fn end_overlay(&self, model: &str) {
         let mut state = self.lock();
         state.overlay.counts.retain(|(of, _), _| of != model);
+        state.overlay.errors.retain(|(of, _), _| of != model);
         *state.overlay.ended.entry(model.to_owned()).or_default() += 1;
     }
 

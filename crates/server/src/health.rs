@@ -1,6 +1,6 @@
 //! How a model is, in one sentence for somebody who was just woken.
 
-use control::{Alert, AlertState, BlockReason, ModelPhase, ModelStatus, Severity};
+use control::{Alert, AlertState, BlockReason, Kind, ModelPhase, ModelStatus, Severity, SignalReading};
 use monitor::ReferenceState;
 use serde::Serialize;
 
@@ -9,6 +9,13 @@ const NAMED_MAX: usize = 3;
 
 /// Characters of a name in a sentence.
 const NAME_CHARS: usize = 60;
+
+/// Shares of failed requests that are worth a look and that are bad, as the default rules have them.
+const WATCH_ERRORS: f64 = 0.01;
+const BAD_ERRORS: f64 = 0.05;
+
+/// From this many seconds without a request on nothing is called fine.
+const SILENT_S: f64 = 60.0;
 
 /// How worried to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +53,10 @@ pub(crate) struct Facts<'a> {
     /// Below this many nothing is judged.
     pub(crate) min_requests: u64,
     pub(crate) features: usize,
+    /// The share of requests that the version fails, where there are requests.
+    pub(crate) errors: Option<&'a SignalReading>,
+    /// Seconds since the last request, where there was one.
+    pub(crate) silence_s: Option<f64>,
     /// Features above the amber and the red threshold, with enough rows.
     pub(crate) amber: usize,
     pub(crate) red: usize,
@@ -65,6 +76,11 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Health {
     if !critical.is_empty() {
         return trouble(facts, &critical);
     }
+    // What clients get now comes before what was done about it.
+    let failing = failing(facts);
+    if let Some(health) = failing.as_ref().filter(|health| health.level == Level::Bad) {
+        return health.clone();
+    }
     if facts.status.state == ModelPhase::RolledBack {
         return rolled_back(facts);
     }
@@ -73,10 +89,7 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Health {
         let text = format!("{}. No rollback: only critical alerts roll back.", what(&warning));
         return Health { level: Level::Watch, text, since_ms: earliest(&warning) };
     }
-    if let Some(health) = unjudged(facts) {
-        return health;
-    }
-    quiet(facts)
+    failing.or_else(|| silent(facts)).or_else(|| unjudged(facts)).unwrap_or_else(|| quiet(facts))
 }
 
 /// Whether an alert is about what clients get. One about a version that traffic was taken from goes on firing for a while;
@@ -149,6 +162,37 @@ fn rolled_back(facts: &Facts<'_>) -> Health {
     Health { level: Level::Watch, text, since_ms: status.last.as_ref().map(|last| last.at_ms) }
 }
 
+/// Whether requests fail, rule or no rule.
+fn failing(facts: &Facts<'_>) -> Option<Health> {
+    let errors = facts.errors.filter(|errors| errors.value > 0.0)?;
+    let above = |limit| errors.is_above(limit, facts.min_requests) == Some(true);
+    let level = match () {
+        () if above(BAD_ERRORS) || errors.value >= 1.0 => Level::Bad,
+        () if above(WATCH_ERRORS) => Level::Watch,
+        () => return None,
+    };
+    let detail = errors.detail.as_deref().unwrap_or("requests fail");
+    let text = format!("{}: {detail}.", name(&errors.version));
+    Some(Health { level, text, since_ms: None })
+}
+
+/// Whether nobody asks any more: what the windows still show says nothing about now.
+fn silent(facts: &Facts<'_>) -> Option<Health> {
+    let secs = facts.silence_s.filter(|secs| *secs >= SILENT_S)?;
+    let text = format!("No requests for {}: nothing is measured.", span(secs));
+    Some(Health { level: Level::Unknown, text, since_ms: None })
+}
+
+fn span(secs: f64) -> String {
+    let secs = secs as u64;
+    match (secs / 3_600, secs / 60 % 60, secs % 60) {
+        (0, 0, secs) => format!("{secs} s"),
+        (0, minutes, _) => format!("{minutes} min"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// Why nothing can be judged, if so.
 fn unjudged(facts: &Facts<'_>) -> Option<Health> {
     let text = match facts.reference {
@@ -202,6 +246,11 @@ fn what(alerts: &[&Alert]) -> String {
         if drifting.len() > NAMED_MAX {
             text.push_str(&format!(" and {} more", drifting.len() - NAMED_MAX));
         }
+    }
+    // A drift is known by its features; of the rest the words say what is wrong.
+    let rest = alerts.iter().find(|alert| alert.measure.spec().kind != Kind::Drift);
+    if let Some((_, words)) = rest.and_then(|alert| alert.annotations.summary.split_once(": ")) {
+        text.push_str(&format!(": {}", cut(words, 200)));
     }
     text
 }
@@ -261,7 +310,7 @@ mod tests {
             state: AlertState::Firing,
             since_ms: 1_000,
             value,
-            measure: control::Measure::Psi,
+            measure: control::Signal::Psi,
             n: 1_000,
             tenants: Vec::new(),
             tenants_red: 0,
@@ -289,6 +338,8 @@ mod tests {
             requests: 1_000,
             min_requests: 100,
             features: 8,
+            errors: None,
+            silence_s: None,
             amber: 0,
             red: 0,
         };
@@ -306,6 +357,37 @@ mod tests {
         static LEARNING: ReferenceState = ReferenceState::Learning { rows: 3, wanted: 1_000 };
         let (level, text) = judged(&status(), &[], |facts| facts.reference = Some(&LEARNING));
         assert_eq!((level, text.contains("3 of 1000 rows")), (Level::Unknown, true), "{text}");
+    }
+
+    #[test]
+    fn failing_requests_and_silence_are_never_fine() {
+        let (model, version) = ("fraud".into(), "v2".into());
+        let errors = |hits, n| {
+            let of = (&model, &version, record::Lane::Prod);
+            let mut reading =
+                SignalReading::share(of, control::Signal::ErrorRate, 60_000, hits, n).expect("requests");
+            reading.detail = Some(format!("{hits} of {n} requests failed (503)"));
+            reading
+        };
+        for (hits, n, level) in [
+            (3, 3, Level::Bad),
+            (420, 420, Level::Bad),
+            (130, 420, Level::Bad),
+            (30, 1_000, Level::Watch),
+            (1, 420, Level::Fine),
+            (0, 420, Level::Fine),
+        ] {
+            let reading: &SignalReading = Box::leak(Box::new(errors(hits, n)));
+            let (found, text) = judged(&status(), &[], |facts| facts.errors = Some(reading));
+            assert_eq!(found, level, "{hits} of {n}: {text}");
+            assert_eq!(text.contains("(503)"), level != Level::Fine, "{text}");
+        }
+        let back = ModelStatus { state: ModelPhase::RolledBack, active: Arc::from("v1"), ..status() };
+        let all: &SignalReading = Box::leak(Box::new(errors(50, 50)));
+        assert_eq!(judged(&back, &[], |facts| facts.errors = Some(all)).0, Level::Bad, "v1 fails as well");
+        let (level, text) = judged(&status(), &[], |facts| facts.silence_s = Some(200.0));
+        assert_eq!((level, text.as_str()), (Level::Unknown, "No requests for 3 min: nothing is measured."));
+        assert_eq!(judged(&status(), &[], |facts| facts.silence_s = Some(59.0)).0, Level::Fine);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use control::SignalReading;
 use embeddings::CacheSnapshot;
 use feeds::sinks::SinkStatus;
 use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
@@ -11,7 +12,9 @@ use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
 use crate::exposition::{Exposition, Format, Kind, single};
 use crate::llm::metrics::{Accounts, embedding_cache, spending};
 use crate::metrics_logs;
+use crate::metrics_signals;
 use crate::metrics_sources;
+use crate::observed::{LaneKey, ReadCounts};
 use crate::sources::SourceView;
 
 /// What the page is made from.
@@ -19,6 +22,11 @@ use crate::sources::SourceView;
 pub(crate) struct MetricsInput<'a> {
     pub(crate) gateway: GatewaySnapshot,
     pub(crate) readings: &'a Readings,
+    /// The signals of traffic, and the horizon that the gauges show, milliseconds.
+    pub(crate) signals: &'a [SignalReading],
+    pub(crate) horizon_ms: u64,
+    /// What reading measured requests brought.
+    pub(crate) reads: BTreeMap<LaneKey, ReadCounts>,
     pub(crate) pairs: &'a PairReadings,
     pub(crate) models: Vec<ModelMetrics>,
     pub(crate) alerts: Vec<AlertMetrics>,
@@ -48,6 +56,7 @@ pub(crate) struct ModelMetrics {
     pub(crate) model: String,
     pub(crate) versions: Vec<String>,
     pub(crate) active: String,
+    pub(crate) stable: String,
     pub(crate) shadow_percent: f64,
     pub(crate) auto_rollback: bool,
     pub(crate) tenants_red: usize,
@@ -71,6 +80,10 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     crate::metrics_detectors::render(&mut page, input.readings);
     crate::pairs::render(&mut page, input.pairs);
     traffic(&mut page, &input.gateway);
+    metrics_signals::render(&mut page, input.signals, input.horizon_ms);
+    metrics_signals::silence(&mut page, input.signals);
+    metrics_signals::observations(&mut page, &input.reads);
+    metrics_signals::quality(&mut page, input.readings);
     copies(&mut page, &input.gateway);
     spending(&mut page, &input.accounts);
     if let Some((cache, unlearned)) = &input.embeddings {
@@ -168,7 +181,7 @@ fn traffic(page: &mut Exposition, gateway: &GatewaySnapshot) {
         let labels = [("model", &*lane.model), ("version", &*lane.version), ("lane", lane.lane.as_str())];
         page.histogram(&labels, &LATENCY_BOUNDS_MS, &lane.latency.buckets, lane.latency.sum_ms);
     }
-    page.family("driftline_requests_total", Kind::Counter, "Requests by answer; code 0 is no whole answer.");
+    page.family("driftline_requests_total", Kind::Counter, "Requests by answer; code 0 is an answer that broke off, 499 a client that hung up.");
     for lane in &gateway.lanes {
         for (code, count) in &lane.by_code {
             let code = code.to_string();
@@ -262,6 +275,13 @@ fn models(page: &mut Exposition, models: &[ModelMetrics]) {
         for version in &model.versions {
             let active = f64::from(u8::from(*version == model.active));
             page.sample(&[("model", &model.model), ("version", version)], active);
+        }
+    }
+    page.family("driftline_stable_version", Kind::Gauge, "1 for the version that a rollback goes to.");
+    for model in models {
+        for version in &model.versions {
+            let stable = f64::from(u8::from(*version == model.stable));
+            page.sample(&[("model", &model.model), ("version", version)], stable);
         }
     }
     page.family("driftline_rollbacks_total", Kind::Counter, "Rollbacks by what set them off.");

@@ -15,7 +15,7 @@ use config::Settings;
 use feeds::{Counted, Observation};
 use monitor::pairs::{PairReadings, Pairs, TopPairs};
 use monitor::profile::Profile;
-use monitor::{DetectorCounts, Engine, FeatureHistogram, ModelSpec, Readings};
+use monitor::{DetectorCounts, Engine, FeatureHistogram, ModelSpec, ObserveError, Readings};
 use record::{Exchange, FeatureValue, Follower, Lane, Record};
 use tokio::sync::oneshot;
 
@@ -322,6 +322,7 @@ impl MonitorLoop {
                 if is_foreign && inference.status.is_some() {
                     observed.count(&inference);
                 }
+                observed.count_read(&inference);
                 // An answer that can't be read leaves the features counted.
                 inference
                     .problem
@@ -402,9 +403,18 @@ impl MonitorLoop {
     fn observe_record(&mut self, record: &Record) -> Result<(), String> {
         let Self { engine, pairs, followers, observed, .. } = self;
         let counting = || {
-            let inference = engine.observe_record(record).map_err(|error| error.to_string())?;
+            let inference = match engine.observe_record(record) {
+                Ok(inference) => inference,
+                Err(error) => {
+                    if let (ObserveError::Refused { .. }, Some(version)) = (&error, engine.version_of(record)) {
+                        observed.count_refused(record, &version);
+                    }
+                    return Err(error.to_string());
+                }
+            };
             pairs.saw(&inference);
             observed.count(&inference);
+            observed.count_read(&inference);
             followers.iter_mut().for_each(|follower| follower.saw(&inference));
             Ok(())
         };

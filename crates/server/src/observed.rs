@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gateway::{GatewaySnapshot, LATENCY_BOUNDS_MS, LaneSnapshot};
-use record::{Inference, Lane};
+use record::{Inference, Lane, Record};
 
 /// Lanes that are remembered; the versions of a model that are measured have a bound of their own.
 const LANES: usize = 10_000;
@@ -18,9 +18,26 @@ const CODES: usize = 100;
 /// Status that a record stands for when it says none: it has an answer.
 const ANSWERED: u16 = 200;
 
+/// Model, version and lane.
+pub(crate) type LaneKey = (String, String, Lane);
+
 /// Counters by model, version and lane.
 #[derive(Debug, Default)]
-pub(crate) struct Observed(Mutex<BTreeMap<(String, String, Lane), LaneCounts>>);
+pub(crate) struct Observed {
+    carried: Mutex<BTreeMap<LaneKey, LaneCounts>>,
+    read: Mutex<BTreeMap<LaneKey, ReadCounts>>,
+}
+
+/// Requests that were measured, by what reading them brought. All traffic counts, whoever carried it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadCounts {
+    /// Their features could be read.
+    pub(crate) read: u64,
+    /// They could not.
+    pub(crate) unreadable: u64,
+    /// The answer began well and held an error of the server's.
+    pub(crate) failed: u64,
+}
 
 #[derive(Debug)]
 struct LaneCounts {
@@ -40,12 +57,24 @@ impl Observed {
     /// Counts an inference that somebody else's gateway carried.
     pub(crate) fn count(&self, inference: &Inference<'_>) {
         let Inference { model, version, lane, status, latency_ms, .. } = *inference;
+        self.carried(model, version, lane, status, latency_ms);
+    }
+
+    /// Counts a record whose request was refused: it is no inference, and an answer all the same.
+    pub(crate) fn count_refused(&self, record: &Record, version: &str) {
+        self.carried(&record.model, version, record.lane, record.status, record.latency_ms);
+    }
+
+    fn carried(
+        &self,
+        model: &str,
+        version: &str,
+        lane: Lane,
+        status: Option<u16>,
+        latency_ms: Option<f64>,
+    ) {
         let mut lanes = self.lock();
-        let key = (model.to_owned(), version.to_owned(), lane);
-        if lanes.len() >= LANES && !lanes.contains_key(&key) {
-            return;
-        }
-        let counts = lanes.entry(key).or_default();
+        let Some(counts) = entry(&mut lanes, model, version, lane) else { return };
         let code = status.unwrap_or(ANSWERED);
         if counts.by_code.len() < CODES || counts.by_code.contains_key(&code) {
             *counts.by_code.entry(code).or_default() += 1;
@@ -56,6 +85,26 @@ impl Observed {
             counts.sum_ms += ms;
             counts.count += 1;
         }
+    }
+
+    /// Counts what reading a measured request brought. Requests that are no inference, and refused ones, do not count.
+    pub(crate) fn count_read(&self, inference: &Inference<'_>) {
+        let Inference { model, version, lane, problem, .. } = *inference;
+        if matches!(problem, Some("refused" | "not_inference" | "empty")) {
+            return;
+        }
+        let mut lanes = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(counts) = entry(&mut lanes, model, version, lane) else { return };
+        match problem {
+            None | Some("response") => counts.read += 1,
+            Some("upstream_error") => counts.failed += 1,
+            Some(_) => counts.unreadable += 1,
+        }
+    }
+
+    /// What reading measured requests brought so far.
+    pub(crate) fn reads(&self) -> BTreeMap<LaneKey, ReadCounts> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds what was counted here to what the gateway counted.
@@ -81,9 +130,23 @@ impl Observed {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String, Lane), LaneCounts>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LaneKey, LaneCounts>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A lane's counters; `None` when there are too many lanes.
+fn entry<'a, T: Default>(
+    lanes: &'a mut BTreeMap<LaneKey, T>,
+    model: &str,
+    version: &str,
+    lane: Lane,
+) -> Option<&'a mut T> {
+    let key = (model.to_owned(), version.to_owned(), lane);
+    if lanes.len() >= LANES && !lanes.contains_key(&key) {
+        return None;
+    }
+    Some(lanes.entry(key).or_default())
 }
 
 impl LaneCounts {
@@ -123,6 +186,18 @@ mod tests {
             decoded,
             problem: None,
         }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_counted_and_what_is_no_inference_is_not() {
+        let (observed, decoded) = (Observed::default(), Decoded::new());
+        let problems =
+            [None, Some("response"), Some("syntax"), Some("upstream_error"), Some("refused"), Some("empty")];
+        for problem in problems {
+            observed.count_read(&Inference { problem, ..inference(&decoded, Some(200), None) });
+        }
+        let reads: Vec<ReadCounts> = observed.reads().into_values().collect();
+        assert_eq!(reads, [ReadCounts { read: 2, unreadable: 1, failed: 1 }]);
     }
 
     #[test]

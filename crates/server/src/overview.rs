@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use control::{Alert, AlertState, Condition, Event, ModelStatus, Policy, Severity, TrafficReading};
+use control::{
+    Alert, AlertState, Event, ModelStatus, Policy, Severity, Signal, SignalReading, TrafficReading,
+};
 use gateway::{CopySnapshot, GatewaySnapshot};
 use monitor::{FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings};
 use record::Lane;
@@ -34,25 +36,19 @@ pub(crate) struct Limits {
 
 /// The lowest limits that the policy has of each severity; where it has none, the usual ones.
 pub(crate) fn limits(policy: &Policy) -> Limits {
-    let lowest = |severity: Severity| {
-        let psi = policy.rules.iter().filter(|rule| rule.severity == severity).filter_map(|rule| match rule
-            .condition
-        {
-            Condition::Psi { above, .. } => Some(above),
-            _ => None,
-        });
-        psi.min_by(f64::total_cmp)
+    let above = |wanted: fn(Signal) -> bool, severity: Option<Severity>| {
+        let rules = policy.rules.iter().filter(|rule| severity.is_none_or(|one| rule.severity == one));
+        let limits = rules.filter(|rule| wanted(rule.condition.signal)).filter_map(|rule| rule.condition.above);
+        limits.min_by(f64::total_cmp)
     };
-    let p95 = policy.rules.iter().filter_map(|rule| match rule.condition {
-        Condition::LatencyP95Above(limit) => Some(limit),
-        _ => None,
-    });
+    let is_psi = |signal| matches!(signal, Signal::Psi | Signal::PsiRaw);
+    let lowest = |severity| above(is_psi, Some(severity));
     let red = lowest(Severity::Warning).or(lowest(Severity::Critical)).unwrap_or(0.2);
     Limits {
         amber: lowest(Severity::Info).unwrap_or(0.1).min(red),
         red,
         critical: lowest(Severity::Critical).unwrap_or(0.3),
-        p95_ms: p95.min_by(f64::total_cmp),
+        p95_ms: above(|signal| signal == Signal::LatencyP95, None),
     }
 }
 
@@ -125,8 +121,17 @@ impl View<'_> {
         let is_ours = |alert: &&Alert| alert.labels.get("model").is_some_and(|m| **m == *status.model);
         let alerts: Vec<&Alert> = self.alerts.iter().filter(is_ours).collect();
         let requests = window.map_or(0, |w| w.requests);
+        let signals = plane.signals.load();
+        let signal = |wanted: Signal| {
+            let of_lane = |one: &&SignalReading| {
+                one.signal == wanted && one.model == status.model && one.version == *shown && one.lane == Lane::Prod
+            };
+            signals.iter().filter(of_lane).min_by_key(|one| one.horizon_ms)
+        };
         let health = health::judge(&Facts {
             status,
+            errors: signal(Signal::ErrorRate),
+            silence_s: signal(Signal::NoTraffic).map(|one| one.value),
             alerts: &alerts,
             reference: read.map(|read| &read.reference),
             requests,

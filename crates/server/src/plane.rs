@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use config::Settings;
-use control::{Decision, Grid, GridQuery, HistoryQuery, HistoryReader, LatencyReading, StoreError};
+use control::{Decision, Grid, GridQuery, HistoryQuery, HistoryReader, LatencyReading, SignalReading, StoreError};
 use feeds::sinks::Logs;
 use gateway::{Gateway, GatewaySnapshot};
 use record::Lane;
@@ -61,6 +61,8 @@ pub(crate) struct Plane {
     pub(crate) buyer: Buyer,
     /// Latencies of the last horizon, as the rules saw them.
     pub(crate) latency: ArcSwap<Vec<LatencyReading>>,
+    /// The signals of traffic, as the rules saw them.
+    pub(crate) signals: ArcSwap<Vec<SignalReading>>,
     /// Traffic of the last minute.
     pub(crate) rates: Rates,
     pub(crate) control_beat: Heartbeat,

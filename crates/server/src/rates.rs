@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use control::TrafficReading;
+use control::{TrafficReading, is_error};
 use gateway::{GatewaySnapshot, LaneSnapshot};
 use record::Lane;
 
@@ -31,11 +31,6 @@ struct Counts {
 /// Samples of the last minute, at most one every two seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Rates(Mutex<VecDeque<Sample>>);
-
-/// Whether a status is the server's fault: 5xx, or 0 for no whole answer.
-pub(crate) const fn is_error(status: u16) -> bool {
-    status == 0 || status >= 500
-}
 
 impl Rates {
     /// Takes the counters at an instant. A clock that was set back begins anew.

@@ -262,6 +262,9 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
     let gateway = plane.traffic();
     let input = MetricsInput {
         readings: &readings,
+        signals: &plane.signals.load(),
+        horizon_ms: settings.policy.latency_horizon_ms.max(1_000),
+        reads: plane.observed.reads(),
         pairs: &plane.monitor.pairs(),
         models,
         alerts,
@@ -292,6 +295,7 @@ fn model_metrics(
             .map(|versions| versions.iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
         active: status.active.to_string(),
+        stable: status.stable.to_string(),
         shadow_percent: status.shadow_percent,
         auto_rollback: status.auto_rollback,
         tenants_red: controller.tenants_red(&status.model),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Alert, AlertChange, AlertTransition, Measure, Severity};
+use control::{Alert, AlertChange, AlertTransition, Severity};
 
 use super::notice::{ALERTS_MAX, FeatureShare, Link, Notice, NoticeKind};
 
@@ -207,9 +207,11 @@ fn facts(alerts: &[&Alert]) -> Vec<(String, String)> {
     let mut facts = vec![
         ("severity".to_owned(), worst.severity.as_str().to_owned()),
         match worst.labels.get("feature") {
-            Some(feature) => ("worst".to_owned(), format!("{feature}: PSI {:.3}", worst.value)),
-            None if worst.measure == Measure::Drift => ("drift".to_owned(), format!("{:.3}", worst.value)),
-            None => ("p95".to_owned(), format!("{:.0} ms", worst.value)),
+            Some(feature) => {
+                let (label, value) = (worst.measure.spec().label, worst.measure.show(worst.value));
+                ("worst".to_owned(), format!("{feature}: {label} {value}"))
+            }
+            None => (worst.measure.spec().label.to_owned(), worst.measure.show(worst.value)),
         },
         ("requests".to_owned(), worst.n.to_string()),
     ];

@@ -295,7 +295,7 @@ pub(crate) mod testing {
             state: AlertState::Firing,
             since_ms: AT_MS,
             value: 0.412,
-            measure: control::Measure::Psi,
+            measure: control::Signal::Psi,
             n: 1_000,
             tenants: vec!["acme".to_owned()],
             tenants_red: 1,

@@ -5,15 +5,19 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::raw::{Actuator, Named, OwnNames, Rules};
+use control::Kind;
+
+use crate::raw::{Actuator, CheckName, KindName, Named, OwnNames, Rules, ScopeName, SignalName};
 use crate::text::{Link, Span};
 
 /// When to alert.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Alerts {
-    /// Changes to the rules `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber`, `LatencySpike`, `DriftDetected` and
-    /// `DriftCritical`, and rules of your own. A rule of your own needs `when` and, but for `when: drift`, `above`.
+    /// Changes to the default rules `FeaturePSIHigh`, `FeaturePSICritical`, `PSIAmber`, `LatencySpike`, `DriftDetected`,
+    /// `DriftCritical`, `ErrorRateHigh`, `ErrorRateCritical`, `RejectedHigh`, `UnreadableHigh`, `TrafficStopped`, `DataQuality`
+    /// and `PredictionFrozen`, and rules of your own. A rule of your own needs `when` and a limit: `above`, `below`, `drop` or
+    /// `above_stable`.
     pub(crate) rules: Named<Rules, Rule>,
     /// A window judges only when it holds more requests than this.
     #[schemars(range(min = 0, max = 10_000_000))]
@@ -21,7 +25,7 @@ pub(crate) struct Alerts {
     /// Tenants over the threshold before a drift alert's condition holds. Where fewer tenants are known, all of them must be.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) tenants_red: usize,
-    /// Time over which latency quantiles are taken.
+    /// Time over which latencies, rates and volume are taken, where a rule does not say `over`.
     #[schemars(extend("x-min" = "1s", "x-max" = "1h"))]
     pub(crate) latency_horizon: Span,
     /// How often rules are evaluated.
@@ -64,14 +68,32 @@ impl Default for Alerts {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Rule {
-    /// What a rule of your own looks at.
-    pub(crate) when: Option<RuleWhen>,
-    /// Threshold, exclusive: a PSI, milliseconds for a latency, for a drift its size, of which 0 means any.
+    /// The signal that a rule of your own looks at. Of a default rule about PSI `psi` may become `psi_raw`.
+    pub(crate) when: Option<SignalName>,
+    /// The value is larger than this: a PSI, milliseconds for a latency, a share (0 to 1) for a rate, for a drift its size, of
+    /// which 0 means any.
     #[schemars(extend("minimum" = 0, "maximum" = 1e9))]
     pub(crate) above: Option<f64>,
-    /// Upper bound of a PSI band, inclusive.
+    /// With `above`, for a PSI: and not larger than this.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1e9))]
     pub(crate) up_to: Option<f64>,
+    /// The value is smaller than this.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1e9))]
+    pub(crate) below: Option<f64>,
+    /// For `volume`: it has fallen by more than this share (0 to 1) of what it was in the hour before.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub(crate) drop: Option<f64>,
+    /// The value is larger than this many times the stable version's at the same time. The shadow lane measures the stable
+    /// version on copies of the same requests.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1000))]
+    pub(crate) above_stable: Option<f64>,
+    /// For `quality`: which check. Without it `missing`, `type`, `unseen`, `range`, `absent` and `constant`.
+    pub(crate) check: Option<CheckName>,
+    /// For signals of features: whether predictions count as well.
+    pub(crate) of: Option<ScopeName>,
+    /// For latencies, rates and volume: how far back the rule looks.
+    #[schemars(extend("x-min" = "1s", "x-max" = "1h"))]
+    pub(crate) over: Option<Span>,
     /// How long the condition must hold before the alert fires. A rule of your own waits `5m` by default.
     #[serde(rename = "for")]
     #[schemars(extend("x-max" = "7d"))]
@@ -79,22 +101,10 @@ pub(crate) struct Rule {
     /// How long the alert goes on after the condition has ended. A rule of your own: `1m` by default.
     #[schemars(extend("x-max" = "7d"))]
     pub(crate) keep_firing_for: Option<Span>,
-    /// How bad it is. Only `critical` rolls back. A rule of your own is a `warning` by default.
+    /// How bad it is. Only `critical` rolls back, and only the kinds that `rollback.on` names. A rule of your own is a `warning` by default.
     pub(crate) severity: Option<RuleSeverity>,
     /// Switches the rule off when `false`; the default is `true`.
     pub(crate) enabled: Option<bool>,
-}
-
-/// What a rule looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RuleWhen {
-    /// PSI of a feature on the prod lane against the baseline.
-    Psi,
-    /// 95th percentile of the prod lane's latency, in milliseconds.
-    LatencyP95,
-    /// What the sequential detector of the prod lane has found; its size is the debiased PSI of the feature that changed most.
-    Drift,
 }
 
 /// How bad an alert is.
@@ -127,6 +137,8 @@ pub(crate) struct Rollback {
     pub(crate) enabled: bool,
     /// What an alert that calls for a rollback does.
     pub(crate) mode: Mode,
+    /// The kinds of critical alerts that may move traffic.
+    pub(crate) on: Vec<KindName>,
     /// After a change of traffic no automatic rollback for this long.
     #[schemars(extend("x-min" = "1s", "x-max" = "30d"))]
     pub(crate) cooldown: Span,
@@ -170,6 +182,7 @@ impl Default for Rollback {
         Self {
             enabled: true,
             mode: Mode::Automatic,
+            on: Kind::MOVE_TRAFFIC.map(KindName).into(),
             cooldown: Span(Duration::from_secs(600)),
             max: 3,
             per: Span(Duration::from_secs(86_400)),

@@ -18,6 +18,7 @@ mod notify;
 mod pairs;
 mod privacy;
 mod retrain;
+mod signals;
 mod sources;
 
 use schemars::JsonSchema;
@@ -28,7 +29,8 @@ use crate::text::{Address, FileName, HostText, Link, SecretText, Span};
 pub(crate) use actuators::{
     Actuator, Aws, CommandSwitch, HttpSwitch, Kserve, KserveMode, Kube, Ssm, Terraform, Vertex,
 };
-pub(crate) use alerts::{Alerts, ModelRollback, Rollback, Rule, RuleWhen};
+pub(crate) use alerts::{Alerts, ModelRollback, Rollback, Rule};
+pub(crate) use signals::{CheckName, KindName, ScopeName, SignalName};
 pub(crate) use detector::{DetectorDetail, DriftDetector};
 pub(crate) use follow::Follow;
 pub(crate) use kafka::{

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use control::{Condition, ModelPolicy, Policy, Rule};
+use control::{About, CATALOGUE, Comparator, Condition, Kind, ModelPolicy, Policy, Rule, Signal, Source};
 
-use crate::raw::{self, Alerts, File, RuleWhen};
+use crate::raw::{self, Alerts, File};
 use crate::resolve::{Context, retrain};
 use crate::settings::ModelSettings;
 use crate::suggest::did_you_mean;
@@ -27,16 +27,18 @@ pub(crate) fn resolve(
     let at = root.key("alerts");
     let rules = rules(&file.alerts, &at.key("rules"), context);
     let rolls_back = models.iter().any(|model| model.auto_rollback);
-    if rolls_back && !rules.iter().any(|rule| rule.severity == control::Severity::Critical) {
-        let message = "no rule is critical: nothing rolls back by itself";
+    let policy = Policy {
+        models: models.iter().map(|model| model_policy(file, model)).collect(),
+        retrain: retrain::policies(file, &rules, &root.key("retrain"), context),
+        rollback_on: file.rollback.on.iter().map(|kind| kind.0).collect(),
+        ..assemble(&file.alerts, rules)
+    };
+    if rolls_back && !policy.rules.iter().any(|rule| policy.moves_traffic(rule)) {
+        let message = "no rule is critical and of a kind that `rollback.on` names: nothing rolls back by itself";
         let hint = "give a rule `severity: critical`, or set `rollback: { enabled: false }`";
         context.sink.warning(&at.key("rules"), message).hint(hint);
     }
-    Policy {
-        models: models.iter().map(|model| model_policy(file, model)).collect(),
-        retrain: retrain::policies(file, &rules, &root.key("retrain"), context),
-        ..assemble(&file.alerts, rules)
-    }
+    policy
 }
 
 /// The policy of an empty configuration: the default rules and no model.
@@ -49,6 +51,7 @@ fn assemble(alerts: &Alerts, rules: Vec<Rule>) -> Policy {
         rules,
         min_requests: alerts.min_requests,
         tenants_red: alerts.tenants_red,
+        rollback_on: Kind::MOVE_TRAFFIC.into(),
         latency_horizon_ms: alerts.latency_horizon.as_millis(),
         models: Vec::new(),
         retrain: Vec::new(),
@@ -102,20 +105,17 @@ fn rules(alerts: &Alerts, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Vec
 
 /// A known rule with some of its values replaced.
 fn changed(rule: &Rule, raw: &raw::Rule, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Rule {
-    let when = match rule.condition {
-        Condition::Psi { .. } => RuleWhen::Psi,
-        Condition::LatencyP95Above(_) => RuleWhen::LatencyP95,
-        Condition::Drift { .. } => RuleWhen::Drift,
-    };
-    if raw.when.is_some_and(|given| given != when) {
-        let message = format!("what `{}` looks at cannot be changed", rule.name);
-        context.sink.error(&at.key("when"), message).hint("add a rule with a name of its own");
+    let mut known = rule.condition;
+    if let Some(given) = raw.when.map(|when| when.0).filter(|given| *given != known.signal) {
+        // A default rule about PSI may go by its threshold alone.
+        if given.spec().source == Source::Windows && known.signal.spec().source == Source::Windows {
+            known.signal = given;
+        } else {
+            let message = format!("the signal of the default rule `{}` cannot be changed", rule.name);
+            context.sink.error(&at.key("when"), message).hint("add a rule with a name of its own");
+        }
     }
-    let (above, up_to) = match rule.condition {
-        Condition::Psi { above, up_to } => (above, up_to),
-        Condition::LatencyP95Above(above) | Condition::Drift { above } => (above, None),
-    };
-    let condition = condition(when, raw.above.unwrap_or(above), raw.up_to.or(up_to), at, context);
+    let condition = condition(known, raw, at, context);
     Rule {
         name: rule.name.clone(),
         severity: raw.severity.map_or(rule.severity, Into::into),
@@ -135,58 +135,108 @@ fn added(
 ) -> Option<Rule> {
     let Some(when) = raw.when else {
         let hint = did_you_mean(name, known.iter().map(|rule| rule.name.as_str())).unwrap_or_else(|| {
-            "a rule of your own needs `when: psi`, `when: latency_p95` or `when: drift`".to_owned()
+            let signals: Vec<&str> = CATALOGUE.iter().map(|spec| spec.name).collect();
+            format!("a rule of your own needs `when:` and one of {}", signals.join(", "))
         });
         context.sink.error_at_key(at, format!("there is no alert `{name}` to change")).hint(hint);
         return None;
     };
-    let any_drift = (when == RuleWhen::Drift).then_some(0.0);
-    let Some(above) = raw.above.or(any_drift) else {
-        let hint = "`above: 0.2` for a PSI, `above: 500` for milliseconds";
-        context.sink.error_at_key(at, "a rule of your own needs a threshold, `above`").hint(hint);
+    let spec = when.0.spec();
+    let none = raw.above.or(raw.below).or(raw.drop).or(raw.above_stable).or(spec.above).is_none();
+    if none {
+        let keys: Vec<String> = spec
+            .comparators
+            .iter()
+            .filter(|one| **one != Comparator::UpTo)
+            .map(|one| format!("`{}`", one.as_str()))
+            .collect();
+        let hint = format!("of `{}`: {}; for example `above: {}`", spec.name, keys.join(", "), spec.example);
+        context.sink.error_at_key(at, "a rule of your own needs a limit").hint(hint);
         return None;
-    };
+    }
+    let above = raw.above.is_none() && raw.below.is_none() && raw.drop.is_none() && raw.above_stable.is_none();
+    let begin = Condition { above: spec.above.filter(|_| above), ..Condition::of(when.0) };
+    let condition = condition(begin, raw, at, context);
+    let for_ms = raw.hold.map_or(OWN_RULE_FOR_MS, Span::as_millis);
+    if when.0 == Signal::NoTraffic && for_ms == 0 && condition.above.is_none_or(|above| above <= 0.0) {
+        context.sink.error(&at.key("for"), "silence of no length is always there").hint("for example `for: 5m`");
+    }
     Some(Rule {
         name: name.to_owned(),
         severity: raw.severity.map_or(control::Severity::Warning, Into::into),
-        condition: condition(when, above, raw.up_to, at, context),
-        for_ms: raw.hold.map_or(OWN_RULE_FOR_MS, Span::as_millis),
+        condition,
+        for_ms,
         keep_firing_ms: raw.keep_firing_for.map_or(OWN_RULE_KEEP_MS, Span::as_millis),
     })
 }
 
-fn condition(
-    when: RuleWhen,
-    above: f64,
-    up_to: Option<f64>,
-    at: &Cursor<'_>,
-    context: &mut Context<'_, '_>,
-) -> Condition {
-    let up_to_at = at.key("up_to");
-    match when {
-        RuleWhen::Psi => {
-            if above <= 0.0 {
-                let message = "a PSI is above 0 by chance alone";
-                context.sink.error(&at.key("above"), message).hint("0.1 is a slight change, 0.2 a large one");
-            }
-            if up_to.is_some_and(|up_to| up_to <= above) {
-                let at = if up_to_at.is_set() { up_to_at } else { at.key("above") };
-                let message = format!("the band from {above} up to {} is empty", up_to.unwrap_or_default());
-                context.sink.error(&at, message).hint("`up_to` must be larger than `above`");
-            }
-            Condition::Psi { above, up_to }
+/// A condition with what the file says about it.
+fn condition(begin: Condition, raw: &raw::Rule, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> Condition {
+    let spec = begin.signal.spec();
+    let given = [
+        (Comparator::Above, raw.above),
+        (Comparator::UpTo, raw.up_to),
+        (Comparator::Below, raw.below),
+        (Comparator::Drop, raw.drop),
+        (Comparator::AboveStable, raw.above_stable),
+    ];
+    for (comparator, value) in given {
+        let Some(value) = value else { continue };
+        let key = at.key(comparator.as_str());
+        if !spec.comparators.contains(&comparator) {
+            let known: Vec<String> = spec.comparators.iter().map(|one| format!("`{}`", one.as_str())).collect();
+            let message = format!("`{}` cannot be used with `{}`", comparator.as_str(), spec.name);
+            context.sink.error(&key, message).hint(format!("use {}", known.join(" or ")));
+        } else if comparator != Comparator::AboveStable && value > spec.unit.most() {
+            let message = format!("`{}` is a share: the limit is between 0 and 1", spec.name);
+            context.sink.error(&key, message).hint(format!("for example `{}`", spec.example));
         }
-        RuleWhen::LatencyP95 | RuleWhen::Drift => {
-            if up_to_at.is_set() {
-                context.sink.error(&up_to_at, "`up_to` is only for rules about PSI");
-            }
-            if when == RuleWhen::Drift {
-                return Condition::Drift { above };
-            }
-            if above <= 0.0 {
-                context.sink.error(&at.key("above"), "a latency is always above 0 ms");
-            }
-            Condition::LatencyP95Above(above)
+    }
+    let condition = Condition {
+        above: raw.above.or(begin.above),
+        up_to: raw.up_to.or(begin.up_to),
+        below: raw.below.or(begin.below),
+        drop: raw.drop.or(begin.drop),
+        above_stable: raw.above_stable.or(begin.above_stable),
+        check: raw.check.map_or(begin.check, |check| Some(check.0)),
+        of: raw.of.map_or(begin.of, |of| of.0),
+        over_ms: raw.over.map_or(begin.over_ms, |over| Some(over.as_millis())),
+        ..begin
+    };
+    check_limits(&condition, at, context);
+    let only_for = [
+        ("check", raw.check.is_some(), begin.signal == Signal::Quality, "`when: quality`"),
+        ("of", raw.of.is_some(), spec.about == About::Feature, "signals of features"),
+        (
+            "over",
+            raw.over.is_some(),
+            spec.source == Source::Traffic && begin.signal != Signal::NoTraffic,
+            "latencies, rates and volume",
+        ),
+    ];
+    for (key, is_given, fits, whom) in only_for {
+        if is_given && !fits {
+            context.sink.error(&at.key(key), format!("`{key}` is only for {whom}"));
         }
+    }
+    condition
+}
+
+/// Limits that always or never hold.
+fn check_limits(condition: &Condition, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
+    let Some(above) = condition.above else { return };
+    let source = condition.signal.spec().source;
+    if above <= 0.0 && source == Source::Windows {
+        let message = "a PSI is above 0 by chance alone";
+        context.sink.error(&at.key("above"), message).hint("0.1 is a slight change, 0.2 a large one");
+    }
+    if above <= 0.0 && condition.signal.quantile().is_some() {
+        context.sink.error(&at.key("above"), "a latency is always above 0 ms");
+    }
+    if let Some(up_to) = condition.up_to.filter(|up_to| *up_to <= above) {
+        let up_to_at = at.key("up_to");
+        let at = if up_to_at.is_set() { up_to_at } else { at.key("above") };
+        let message = format!("the band from {above} up to {up_to} is empty");
+        context.sink.error(&at, message).hint("`up_to` must be larger than `above`");
     }
 }

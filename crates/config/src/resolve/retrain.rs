@@ -4,7 +4,7 @@ use actions::{
     AirflowLogin, AirflowSpec, ArgoSpec, GithubSpec, HttpStartSpec, KubeflowSpec, ORDER_NAMES,
     SagemakerPipelineSpec, Secret, TrainerKind, TrainerSpec, VertexPipelineSpec,
 };
-use control::{Condition, RetrainPolicy, Rule, Severity};
+use control::{Kind, RetrainPolicy, Rule, Severity};
 
 use crate::raw::{Airflow, File, Github, HttpCall, Named, Trainer, VertexPipeline};
 use crate::resolve::actuators::aws;
@@ -25,7 +25,7 @@ pub(crate) fn policies(
     context: &mut Context<'_, '_>,
 ) -> Vec<RetrainPolicy> {
     let about_drift = |rule: &&Rule| {
-        !matches!(rule.condition, Condition::LatencyP95Above(_)) && rule.severity >= Severity::Warning
+        rule.condition.kind() == Kind::Drift && rule.severity >= Severity::Warning
     };
     let mut policies = Vec::new();
     for (name, raw) in file.retrain.iter() {

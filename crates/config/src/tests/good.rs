@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use control::{Condition, RollbackMode, Severity};
+use control::{Condition, Kind, RollbackMode, Scope, Severity, Signal};
 use gateway::SampleBy;
 use monitor::{PairSpec, ReferenceSpec};
 use stats::{BinningRule, RangeRule};
@@ -214,33 +214,55 @@ alerts:
     .settings;
     let rules = &settings.policy.rules;
     let names: Vec<&str> = rules.iter().map(|rule| &*rule.name).collect();
-    assert_eq!(
-        names,
-        [
-            "FeaturePSIHigh",
-            "FeaturePSICritical",
-            "LatencySpike",
-            "DriftDetected",
-            "SlowModel",
-            "Band",
-            "Found"
-        ]
-    );
+    let own = names.iter().position(|name| *name == "SlowModel").expect("is there");
+    assert_eq!(names[..4], ["FeaturePSIHigh", "FeaturePSICritical", "LatencySpike", "DriftDetected"]);
+    assert_eq!(names[own..], ["SlowModel", "Band", "Found"]);
+    let rules = [&rules[..4], &rules[own..]].concat();
     assert_eq!((rules[3].severity, rules[3].for_ms), (Severity::Critical, 600_000));
-    assert_eq!(rules[6].condition, Condition::Drift { above: 0.0 });
+    assert_eq!(rules[6].condition, Condition::above(Signal::Drift, 0.0));
     let rules = [&rules[..3], &rules[4..]].concat();
-    assert_eq!(rules[0].condition, Condition::Psi { above: 0.25, up_to: None });
+    assert_eq!(rules[0].condition, Condition::above(Signal::Psi, 0.25));
     assert_eq!((rules[0].for_ms, rules[0].severity), (0, Severity::Warning));
-    assert_eq!(rules[3].condition, Condition::LatencyP95Above(900.0));
+    assert_eq!(rules[3].condition, Condition::above(Signal::LatencyP95, 900.0));
     assert_eq!(
         (rules[3].for_ms, rules[3].keep_firing_ms, rules[3].severity),
         (30_000, 60_000, Severity::Critical)
     );
-    assert_eq!(rules[4].condition, Condition::Psi { above: 0.1, up_to: Some(0.3) });
+    assert_eq!(rules[4].condition, Condition { up_to: Some(0.3), ..Condition::above(Signal::Psi, 0.1) });
     assert_eq!((rules[4].for_ms, rules[4].keep_firing_ms), (300_000, 120_000));
     let model = &settings.policy.models[0];
     assert_eq!((model.mode, model.cooldown_ms, model.max_rollbacks), (RollbackMode::Observe, 60_000, 1));
     assert_eq!((settings.policy.tenants_red, model.max_rollbacks_per_ms), (5, 3_600_000));
+}
+
+#[test]
+fn every_signal_can_be_configured() {
+    let text = format!("{SMALLEST}rollback: {{ on: [errors, quality] }}\nalerts:\n  rules:\n");
+    let rules: String = control::CATALOGUE
+        .iter()
+        .map(|spec| format!("    R{}: {{ when: {}, above: {} }}\n", spec.signal as usize, spec.name, spec.example))
+        .collect();
+    let more = "    Raw: { when: psi_raw, above: 0.5, of: prediction }
+    FeaturePSIHigh: { when: psi_raw }
+    Falls: { when: volume, drop: 0.5, over: 10m }
+    Worse: { when: error_rate, above: 0.01, above_stable: 1.5 }
+    Types: { when: quality, check: type }
+    Quiet: { when: no_traffic, for: 10m }
+";
+    let policy = good(&format!("{text}{rules}{more}")).settings.policy;
+    let condition = |name: &str| policy.rule(name).expect("is there").condition;
+    for spec in &control::CATALOGUE {
+        let name = format!("R{}", spec.signal as usize);
+        assert_eq!(condition(&name), Condition::above(spec.signal, spec.example));
+    }
+    assert_eq!((condition("Raw").of, condition("Raw").signal), (Scope::Prediction, Signal::PsiRaw));
+    assert_eq!(condition("FeaturePSIHigh"), Condition::above(Signal::PsiRaw, 0.2));
+    let falls = Condition { drop: Some(0.5), over_ms: Some(600_000), ..Condition::of(Signal::Volume) };
+    assert_eq!(condition("Falls"), falls);
+    assert_eq!((condition("Worse").above, condition("Worse").above_stable), (Some(0.01), Some(1.5)));
+    assert_eq!((condition("Types").check, condition("Types").above), (Some(monitor::Check::Type), Some(0.05)));
+    assert_eq!(condition("Quiet").above, Some(0.0));
+    assert_eq!(policy.rollback_on, [Kind::Errors, Kind::Quality].into());
 }
 
 #[test]

@@ -183,6 +183,8 @@ pub struct Spec {
     pub signal: Signal,
     /// As it is configured: `when: NAME`.
     pub name: &'static str,
+    /// What its value is called in a list of facts.
+    pub label: &'static str,
     /// One line for the reference and the schema.
     pub summary: &'static str,
     /// What its values are measured in.
@@ -222,6 +224,11 @@ impl Signal {
     /// As it is configured and served.
     pub fn as_str(self) -> &'static str {
         self.spec().name
+    }
+
+    /// A value with its unit: `0.312`, `530 ms`, `31%`.
+    pub fn show(self, value: f64) -> String {
+        words::with_unit(self, value_text(self, value))
     }
 
     /// The signal of this name.

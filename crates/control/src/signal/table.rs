@@ -13,10 +13,11 @@ const RATES: &[&str] = &["driftline_requests_total"];
 const LATENCY: &[&str] = &["inference_latency_bucket"];
 
 /// A latency's entry.
-const fn latency(signal: Signal, name: &'static str, summary: &'static str, texts: [&'static str; 2]) -> Spec {
+const fn latency(signal: Signal, name: &'static str, summary: &'static str, texts: [&'static str; 3]) -> Spec {
     Spec {
         signal,
         name,
+        label: texts[2],
         summary,
         unit: Unit::Milliseconds,
         about: About::Version,
@@ -39,6 +40,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::Psi,
         name: "psi",
+        label: "PSI",
         summary: "PSI of a feature on the prod lane against the baseline, when it is above its critical value as well: what is explained by chance does not count.",
         unit: Unit::Index,
         about: About::Feature,
@@ -57,6 +59,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::PsiRaw,
         name: "psi_raw",
+        label: "PSI",
         summary: "The same PSI by its fixed threshold alone, whether chance explains it or not.",
         unit: Unit::Index,
         about: About::Feature,
@@ -75,6 +78,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::Drift,
         name: "drift",
+        label: "drift",
         summary: "A drift that the sequential detector of the prod lane has found; its size is the debiased PSI of the feature that changed most.",
         unit: Unit::Index,
         about: About::Version,
@@ -97,6 +101,7 @@ pub static CATALOGUE: [Spec; 12] = [
         [
             "`{model}` {version}: p50 is {value} ms",
             "Half of the answers of `{model}` {version} take longer than {value} ms, {range} for {held}.",
+            "p50",
         ],
     ),
     Spec {
@@ -108,6 +113,7 @@ pub static CATALOGUE: [Spec; 12] = [
             [
                 "`{model}` {version}: p95 is {value} ms",
                 "95 % of answers of `{model}` {version} take up to {value} ms, {range} for {held}.",
+                "p95",
             ],
         )
     },
@@ -118,11 +124,13 @@ pub static CATALOGUE: [Spec; 12] = [
         [
             "`{model}` {version}: p99 is {value} ms",
             "99 % of answers of `{model}` {version} take up to {value} ms, {range} for {held}.",
+            "p99",
         ],
     ),
     Spec {
         signal: Signal::ErrorRate,
         name: "error_rate",
+        label: "errors",
         summary: "Share of requests that the server failed: status 5xx, timeouts, failed connections, answers that broke off, gRPC's server statuses, error events inside a stream.",
         unit: Unit::Share,
         about: About::Version,
@@ -141,6 +149,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::RejectedRate,
         name: "rejected_rate",
+        label: "refused",
         summary: "Share of requests that the server refused: status 4xx but for 401, 403, 407, 408, 429 and clients that hung up (499).",
         unit: Unit::Share,
         about: About::Version,
@@ -159,6 +168,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::UnreadableRate,
         name: "unreadable_rate",
+        label: "unreadable",
         summary: "Share of measured requests whose body could not be read as features.",
         unit: Unit::Share,
         about: About::Version,
@@ -177,6 +187,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::Volume,
         name: "volume",
+        label: "volume",
         summary: "Requests per second on the prod lane over the horizon. `drop` compares with the hour before.",
         unit: Unit::PerSecond,
         about: About::Version,
@@ -195,6 +206,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::NoTraffic,
         name: "no_traffic",
+        label: "silence",
         summary: "Time without a request to a model that had some, in seconds. `for` is how long traffic must have been away.",
         unit: Unit::Seconds,
         about: About::Version,
@@ -213,6 +225,7 @@ pub static CATALOGUE: [Spec; 12] = [
     Spec {
         signal: Signal::Quality,
         name: "quality",
+        label: "failing",
         summary: "Share of a feature's values that fail a check (`check`), beyond the share that failed it in the reference.",
         unit: Unit::Share,
         about: About::Feature,

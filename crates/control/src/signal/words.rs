@@ -47,13 +47,13 @@ pub(crate) fn range(condition: &Condition) -> String {
     let signal = condition.signal;
     let mut parts = Vec::new();
     if let Some(above) = condition.above {
-        parts.push(format!("above {}", limit(signal, above)));
+        parts.push(format!("above {}", limit_text(signal, above)));
     }
     if let Some(below) = condition.below {
-        parts.push(format!("below {}", limit(signal, below)));
+        parts.push(format!("below {}", limit_text(signal, below)));
     }
     if let Some(up_to) = condition.up_to {
-        parts.push(format!("at most {}", limit(signal, up_to)));
+        parts.push(format!("at most {}", limit_text(signal, up_to)));
     }
     if let Some(drop) = condition.drop {
         parts.push(format!("{} less than in the hour before", percent(drop)));
@@ -64,13 +64,17 @@ pub(crate) fn range(condition: &Condition) -> String {
     parts.join(" and ")
 }
 
-fn limit(signal: Signal, limit: f64) -> String {
+fn limit_text(signal: Signal, limit: f64) -> String {
+    with_unit(signal, if signal.spec().unit == Unit::Share { percent(limit) } else { limit.to_string() })
+}
+
+/// A number with its unit behind it.
+pub(super) fn with_unit(signal: Signal, number: String) -> String {
     match signal.spec().unit {
-        Unit::Index => limit.to_string(),
-        Unit::Share => percent(limit),
-        Unit::Milliseconds => format!("{limit} ms"),
-        Unit::Seconds => format!("{limit} s"),
-        Unit::PerSecond => format!("{limit} per second"),
+        Unit::Index | Unit::Share => number,
+        Unit::Milliseconds => format!("{number} ms"),
+        Unit::Seconds => format!("{number} s"),
+        Unit::PerSecond => format!("{number} per second"),
     }
 }
 

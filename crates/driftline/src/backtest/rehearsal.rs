@@ -158,15 +158,18 @@ impl Rehearsal {
         let now_ms = self.now_ms;
         let Some(controller) = &mut self.controller else { return Ok(()) };
         let readings = self.engine.readings(now_ms);
-        let latencies: Vec<LatencyReading> = self
-            .latencies
-            .iter_mut()
-            .map(|((model, version, lane), latency)| {
-                latency.horizon.push(now_ms, &latency.counts);
-                latency.horizon.reading(model, version, *lane, now_ms)
-            })
-            .collect();
-        let step = controller.step(now_ms, &readings, &latencies);
+        let mut signals = Vec::new();
+        for ((model, version, lane), latency) in &mut self.latencies {
+            for (signal, horizon) in &mut latency.horizons {
+                horizon.push(now_ms, &latency.counts);
+                signals.extend(horizon.signal((model, version, *lane), *signal, now_ms));
+            }
+            for (signal, horizon) in &mut latency.rates {
+                horizon.push(now_ms, &latency.answers);
+                signals.extend(horizon.reading((model, version, *lane), *signal, None));
+            }
+        }
+        let step = controller.step(now_ms, &readings, &signals);
         let mut events = Vec::new();
         for change in &step.changes {
             let fires = match change.transition {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use config::Settings;
-use control::{Condition, Rule};
+use control::Rule;
 use monitor::profile::Profile;
 
 use super::traffic::TENANT_HEADER;
@@ -105,13 +105,7 @@ fn yaml(values: &Yaml<'_>) -> String {
     let short = |ms: u64| span(Duration::from_millis(ms), Duration::ZERO);
     let mut rules = String::new();
     for rule in &policy.rules {
-        let what = match rule.condition {
-            Condition::Psi { above, up_to: None } => format!("PSI above {above}"),
-            Condition::Psi { above, up_to: Some(up_to) } => format!("PSI above {above} and at most {up_to}"),
-            Condition::Drift { above } if above > 0.0 => format!("a drift above {above} was found"),
-            Condition::Drift { .. } => "a drift was found".to_owned(),
-            Condition::LatencyP95Above(limit) => format!("p95 above {limit} ms"),
-        };
+        let what = rule.condition.describe();
         let (hold, keep) = (short(rule.for_ms), short(rule.keep_firing_ms));
         let (name, severity) = (&rule.name, rule.severity.as_str());
         rules.push_str(&format!(

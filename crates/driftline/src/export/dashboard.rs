@@ -4,7 +4,7 @@ mod drift;
 mod overview;
 mod traffic;
 
-use control::{Condition, Policy, Severity};
+use control::{Policy, Severity, Signal};
 use serde_json::{Value, json};
 
 use super::panels::{source, thresholds};
@@ -19,22 +19,13 @@ struct Limits {
 
 impl Limits {
     fn of(policy: &Policy) -> Self {
-        let lowest = |wanted: fn(&Condition, Severity) -> Option<f64>| {
-            let found = policy.rules.iter().filter_map(|rule| wanted(&rule.condition, rule.severity));
-            found.min_by(f64::total_cmp)
+        let lowest = |wanted: fn(Signal, Severity) -> bool| {
+            let rules = policy.rules.iter().filter(|rule| wanted(rule.condition.signal, rule.severity));
+            rules.filter_map(|rule| rule.condition.above).min_by(f64::total_cmp)
         };
-        let amber = lowest(|condition, severity| match condition {
-            Condition::Psi { above, .. } if severity == Severity::Info => Some(*above),
-            _ => None,
-        });
-        let red = lowest(|condition, severity| match condition {
-            Condition::Psi { above, .. } if severity != Severity::Info => Some(*above),
-            _ => None,
-        });
-        let slow = lowest(|condition, _| match condition {
-            Condition::LatencyP95Above(limit) => Some(*limit),
-            Condition::Psi { .. } | Condition::Drift { .. } => None,
-        });
+        let amber = lowest(|signal, severity| matches!(signal, Signal::Psi | Signal::PsiRaw) && severity == Severity::Info);
+        let red = lowest(|signal, severity| matches!(signal, Signal::Psi | Signal::PsiRaw) && severity != Severity::Info);
+        let slow = lowest(|signal, _| signal == Signal::LatencyP95);
         Self { amber: amber.unwrap_or(0.1), red: red.unwrap_or(0.2), slow_ms: slow.unwrap_or(500.0) }
     }
 
