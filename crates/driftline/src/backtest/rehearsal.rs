@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use config::Settings;
-use control::{AlertTransition, Controller, LatencyHorizon, LatencyReading, News, Policy, Severity, Store};
+use control::{
+    AlertTransition, Controller, LaneCounts, LatencyHorizon, News, Policy, RateHorizon, Severity, Signal,
+    SignalReading, Store,
+};
 use gateway::LATENCY_BOUNDS_MS;
 use monitor::{Engine, ObserveError};
 use record::{Lane, Record};
@@ -14,7 +17,7 @@ use record::{Lane, Record};
 /// While nothing comes rules are judged this seldom: only durations pass.
 const IDLE_STEP_MS: i64 = 60_000;
 
-/// Latencies of so many models, versions and lanes are kept.
+/// Answers of so many models, versions and lanes are kept.
 const MAX_LANES: usize = 1_000;
 
 /// What would have happened.
@@ -63,10 +66,13 @@ impl Summary {
 
 type LaneKey = (Arc<str>, Arc<str>, Lane);
 
-/// The latencies of one version and lane.
-struct Latency {
-    counts: Vec<u64>,
-    horizon: LatencyHorizon,
+/// The answers of one version and lane.
+struct LaneSoFar {
+    /// Latencies since the start, per bucket.
+    buckets: Vec<u64>,
+    answers: LaneCounts,
+    latencies: Vec<(Signal, LatencyHorizon)>,
+    rates: Vec<(Signal, RateHorizon)>,
 }
 
 /// Where events go.
@@ -77,7 +83,7 @@ pub(super) struct Rehearsal {
     engine: Engine,
     policy: Policy,
     controller: Option<Controller>,
-    latencies: HashMap<LaneKey, Latency>,
+    lanes: HashMap<LaneKey, LaneSoFar>,
     every_ms: i64,
     now_ms: i64,
     summary: Summary,
@@ -93,7 +99,7 @@ impl Rehearsal {
             engine,
             policy: settings.policy.clone(),
             controller: None,
-            latencies: HashMap::new(),
+            lanes: HashMap::new(),
             every_ms: every.as_millis() as i64,
             now_ms: 0,
             summary: Summary::default(),
@@ -117,7 +123,7 @@ impl Rehearsal {
                 // A record without a version belongs to the one that clients get.
                 let version = inference.version.into();
                 self.summary.records += 1;
-                self.count_latency(record, version);
+                self.count_answer(record, version);
             }
             Err(error) => *self.summary.skipped.entry(reason(&error).to_owned()).or_default() += 1,
         }
@@ -158,17 +164,11 @@ impl Rehearsal {
         let now_ms = self.now_ms;
         let Some(controller) = &mut self.controller else { return Ok(()) };
         let readings = self.engine.readings(now_ms);
-        let mut signals = Vec::new();
-        for ((model, version, lane), latency) in &mut self.latencies {
-            for (signal, horizon) in &mut latency.horizons {
-                horizon.push(now_ms, &latency.counts);
-                signals.extend(horizon.signal((model, version, *lane), *signal, now_ms));
-            }
-            for (signal, horizon) in &mut latency.rates {
-                horizon.push(now_ms, &latency.answers);
-                signals.extend(horizon.reading((model, version, *lane), *signal, None));
-            }
-        }
+        let signals: Vec<SignalReading> = self
+            .lanes
+            .iter_mut()
+            .flat_map(|((model, version, lane), so_far)| so_far.signals((model, version, *lane), now_ms))
+            .collect();
         let step = controller.step(now_ms, &readings, &signals);
         let mut events = Vec::new();
         for change in &step.changes {
@@ -217,19 +217,51 @@ impl Rehearsal {
         events.iter().try_for_each(tell)
     }
 
-    fn count_latency(&mut self, record: &Record, version: Arc<str>) {
-        let Some(ms) = record.latency_ms.filter(|ms| ms.is_finite()) else { return };
+    fn count_answer(&mut self, record: &Record, version: Arc<str>) {
         let key: LaneKey = (record.model.as_str().into(), version, record.lane);
-        if self.latencies.len() >= MAX_LANES && !self.latencies.contains_key(&key) {
+        if self.lanes.len() >= MAX_LANES && !self.lanes.contains_key(&key) {
             return;
         }
-        let latency = self.latencies.entry(key).or_insert_with(|| Latency {
-            counts: vec![0; LATENCY_BOUNDS_MS.len() + 1],
-            horizon: LatencyHorizon::new(&LATENCY_BOUNDS_MS, self.policy.latency_horizon_ms),
-        });
+        let policy = &self.policy;
+        let lane = self.lanes.entry(key).or_insert_with(|| LaneSoFar::new(policy));
+        let code = record.status.unwrap_or(200);
+        match lane.answers.by_code.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => lane.answers.by_code.push((code, 1)),
+        }
+        let Some(ms) = record.latency_ms.filter(|ms| ms.is_finite()) else { return };
         let bucket =
             LATENCY_BOUNDS_MS.iter().position(|bound| ms <= *bound).unwrap_or(LATENCY_BOUNDS_MS.len());
-        latency.counts[bucket] += 1;
+        lane.buckets[bucket] += 1;
+    }
+}
+
+impl LaneSoFar {
+    fn new(policy: &Policy) -> Self {
+        let (latencies, rates): (Vec<_>, Vec<_>) =
+            policy.watched().into_iter().partition(|(signal, _)| signal.quantile().is_some());
+        let latency =
+            |(signal, ms): (Signal, u64)| (signal, LatencyHorizon::new(&LATENCY_BOUNDS_MS, ms));
+        Self {
+            buckets: vec![0; LATENCY_BOUNDS_MS.len() + 1],
+            answers: LaneCounts::default(),
+            latencies: latencies.into_iter().map(latency).collect(),
+            rates: rates.into_iter().map(|(signal, ms)| (signal, RateHorizon::new(ms))).collect(),
+        }
+    }
+
+    /// The signals at an instant.
+    fn signals(&mut self, of: (&Arc<str>, &Arc<str>, Lane), now_ms: i64) -> Vec<SignalReading> {
+        let mut signals = Vec::new();
+        for (signal, horizon) in &mut self.latencies {
+            horizon.push(now_ms, &self.buckets);
+            signals.extend(horizon.signal(of, *signal, now_ms));
+        }
+        for (signal, horizon) in &mut self.rates {
+            horizon.push(now_ms, &self.answers);
+            signals.extend(horizon.reading(of, *signal, None));
+        }
+        signals
     }
 }
 
