@@ -19,8 +19,8 @@ mod detector;
 mod quality;
 mod traffic;
 
-pub use quality::quality_excess;
 pub(crate) use quality::looks_at;
+pub use quality::quality_excess;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -135,7 +135,8 @@ impl PsiRules {
             if let (Signal::Psi | Signal::PsiRaw, Some(above)) = (condition.signal, condition.above) {
                 let significant = condition.signal == Signal::Psi;
                 let alerts = rule.severity >= Severity::Warning;
-                let psi = PsiRule { idx, above, up_to: condition.up_to, significant, of: condition.of, alerts };
+                let psi =
+                    PsiRule { idx, above, up_to: condition.up_to, significant, of: condition.of, alerts };
                 rules.push(psi);
             }
             drift_alerts |= condition.signal == Signal::Drift && rule.severity >= Severity::Warning;
@@ -500,7 +501,8 @@ mod tests {
         policy.rules[0].condition.of = Scope::Prediction;
         let windows = vec![window("v2", "all", 500, &[("amount", 0.9), ("prediction.score", 0.9)])];
         let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
-        let named: Vec<_> = evaluation.holding.iter().filter_map(|held| held.subject.feature.clone()).collect();
+        let named: Vec<_> =
+            evaluation.holding.iter().filter_map(|held| held.subject.feature.clone()).collect();
         assert_eq!(named, ["prediction.score".into()]);
     }
 }

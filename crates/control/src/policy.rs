@@ -175,11 +175,8 @@ impl Policy {
         };
         let amber = Condition { up_to: Some(0.2), ..above(Signal::Psi, 0.1) };
         let quality = Condition { of: Scope::Features, ..above(Signal::Quality, 0.05) };
-        let frozen = Condition {
-            check: Some(Check::Constant),
-            of: Scope::Prediction,
-            ..above(Signal::Quality, 0.05)
-        };
+        let frozen =
+            Condition { check: Some(Check::Constant), of: Scope::Prediction, ..above(Signal::Quality, 0.05) };
         vec![
             rule("FeaturePSIHigh", Warning, above(Signal::Psi, 0.2), 300),
             rule("FeaturePSICritical", Critical, above(Signal::Psi, 0.3), 120),

@@ -20,6 +20,7 @@ mod detector;
 mod drift_and_alerts;
 mod drill;
 mod embeddings;
+mod failing;
 mod fluent_bit;
 mod follow;
 mod grpc;

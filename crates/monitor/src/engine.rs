@@ -208,7 +208,9 @@ impl Engine {
         let model = self.find(&record.model)?;
         match &record.version {
             Some(version) if version.len() > MAX_VERSION_BYTES => None,
-            Some(version) => Some(model.hidden_version(version).unwrap_or_else(|| Arc::from(version.as_str()))),
+            Some(version) => {
+                Some(model.hidden_version(version).unwrap_or_else(|| Arc::from(version.as_str())))
+            }
             None => Some(Arc::from(model.active_name())),
         }
     }

@@ -15,9 +15,9 @@ use record::{FeatureValue, Lane, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
-use crate::signals::LatencyOverlay;
 use crate::monitor_loop::Command;
 use crate::plane::Plane;
+use crate::signals::LatencyOverlay;
 
 /// Pause between two injections.
 const INJECT_EVERY: Duration = Duration::from_millis(100);

@@ -181,7 +181,11 @@ fn traffic(page: &mut Exposition, gateway: &GatewaySnapshot) {
         let labels = [("model", &*lane.model), ("version", &*lane.version), ("lane", lane.lane.as_str())];
         page.histogram(&labels, &LATENCY_BOUNDS_MS, &lane.latency.buckets, lane.latency.sum_ms);
     }
-    page.family("driftline_requests_total", Kind::Counter, "Requests by answer; code 0 is an answer that broke off, 499 a client that hung up.");
+    page.family(
+        "driftline_requests_total",
+        Kind::Counter,
+        "Requests by answer; code 0 is an answer that broke off, 499 a client that hung up.",
+    );
     for lane in &gateway.lanes {
         for (code, count) in &lane.by_code {
             let code = code.to_string();

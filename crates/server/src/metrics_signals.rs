@@ -56,7 +56,8 @@ pub(crate) fn observations(page: &mut Exposition, reads: &BTreeMap<LaneKey, Read
         for (result, count) in
             [("read", counts.read), ("unreadable", counts.unreadable), ("failed", counts.failed)]
         {
-            let labels = [("model", &**model), ("version", version), ("lane", lane.as_str()), ("result", result)];
+            let labels =
+                [("model", &**model), ("version", version), ("lane", lane.as_str()), ("result", result)];
             page.sample(&labels, count as f64);
         }
     }

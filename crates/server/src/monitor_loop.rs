@@ -406,7 +406,8 @@ impl MonitorLoop {
             let inference = match engine.observe_record(record) {
                 Ok(inference) => inference,
                 Err(error) => {
-                    if let (ObserveError::Refused { .. }, Some(version)) = (&error, engine.version_of(record)) {
+                    if let (ObserveError::Refused { .. }, Some(version)) = (&error, engine.version_of(record))
+                    {
                         observed.count_refused(record, &version);
                     }
                     return Err(error.to_string());

@@ -65,14 +65,7 @@ impl Observed {
         self.carried(&record.model, version, record.lane, record.status, record.latency_ms);
     }
 
-    fn carried(
-        &self,
-        model: &str,
-        version: &str,
-        lane: Lane,
-        status: Option<u16>,
-        latency_ms: Option<f64>,
-    ) {
+    fn carried(&self, model: &str, version: &str, lane: Lane, status: Option<u16>, latency_ms: Option<f64>) {
         let mut lanes = self.lock();
         let Some(counts) = entry(&mut lanes, model, version, lane) else { return };
         let code = status.unwrap_or(ANSWERED);

@@ -38,7 +38,8 @@ pub(crate) struct Limits {
 pub(crate) fn limits(policy: &Policy) -> Limits {
     let above = |wanted: fn(Signal) -> bool, severity: Option<Severity>| {
         let rules = policy.rules.iter().filter(|rule| severity.is_none_or(|one| rule.severity == one));
-        let limits = rules.filter(|rule| wanted(rule.condition.signal)).filter_map(|rule| rule.condition.above);
+        let limits =
+            rules.filter(|rule| wanted(rule.condition.signal)).filter_map(|rule| rule.condition.above);
         limits.min_by(f64::total_cmp)
     };
     let is_psi = |signal| matches!(signal, Signal::Psi | Signal::PsiRaw);
@@ -124,7 +125,10 @@ impl View<'_> {
         let signals = plane.signals.load();
         let signal = |wanted: Signal| {
             let of_lane = |one: &&SignalReading| {
-                one.signal == wanted && one.model == status.model && one.version == *shown && one.lane == Lane::Prod
+                one.signal == wanted
+                    && one.model == status.model
+                    && one.version == *shown
+                    && one.lane == Lane::Prod
             };
             signals.iter().filter(of_lane).min_by_key(|one| one.horizon_ms)
         };

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use config::Settings;
-use control::{Decision, Grid, GridQuery, HistoryQuery, HistoryReader, LatencyReading, SignalReading, StoreError};
+use control::{
+    Decision, Grid, GridQuery, HistoryQuery, HistoryReader, LatencyReading, SignalReading, StoreError,
+};
 use feeds::sinks::Logs;
 use gateway::{Gateway, GatewaySnapshot};
 use record::Lane;

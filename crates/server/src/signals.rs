@@ -106,14 +106,18 @@ impl Signals {
     }
 
     fn note_requests(&mut self, model: &Arc<str>, input: &Input<'_>, now: i64) {
-        let lanes = input.traffic.lanes.iter().filter(|lane| *lane.model == **model && lane.lane == Lane::Prod);
+        let lanes =
+            input.traffic.lanes.iter().filter(|lane| *lane.model == **model && lane.lane == Lane::Prod);
         let requests: u64 = lanes.flat_map(|lane| &lane.by_code).map(|(_, n)| n).sum();
-        let windows = input.readings.models.iter().filter(|one| one.model == *model).flat_map(|one| &one.windows);
-        let counted = windows.filter(|window| window.lane == Lane::Prod).map(|window| window.last_at_ms).max();
+        let windows =
+            input.readings.models.iter().filter(|one| one.model == *model).flat_map(|one| &one.windows);
+        let counted =
+            windows.filter(|window| window.lane == Lane::Prod).map(|window| window.last_at_ms).max();
         let known = self.last.get(model).copied();
         // The windows outlive a restart; the counters see what is in no window.
         let seen = (requests > known.map_or(0, |(before, _)| before)).then_some(now);
-        let newest = [known.map(|(_, at)| at), seen, counted.map(|at| at.min(now))].into_iter().flatten().max();
+        let newest =
+            [known.map(|(_, at)| at), seen, counted.map(|at| at.min(now))].into_iter().flatten().max();
         if let Some(at) = newest {
             self.last.insert(Arc::clone(model), (requests, at));
         }
@@ -281,7 +285,8 @@ mod tests {
     }
 
     fn of(readings: &[SignalReading], signal: Signal, version: &str, lane: Lane) -> Option<SignalReading> {
-        let is_it = |one: &&SignalReading| one.signal == signal && &*one.version == version && one.lane == lane;
+        let is_it =
+            |one: &&SignalReading| one.signal == signal && &*one.version == version && one.lane == lane;
         readings.iter().filter(is_it).min_by_key(|one| one.horizon_ms).cloned()
     }
 

@@ -30,7 +30,6 @@ pub(crate) use actuators::{
     Actuator, Aws, CommandSwitch, HttpSwitch, Kserve, KserveMode, Kube, Ssm, Terraform, Vertex,
 };
 pub(crate) use alerts::{Alerts, ModelRollback, Rollback, Rule};
-pub(crate) use signals::{CheckName, KindName, ScopeName, SignalName};
 pub(crate) use detector::{DetectorDetail, DriftDetector};
 pub(crate) use follow::Follow;
 pub(crate) use kafka::{
@@ -49,6 +48,7 @@ pub(crate) use notify::{Email, EmailTls, HttpCall, Notifier, Slack};
 pub(crate) use pairs::{Pairs, PairsDetail, ShadowRole};
 pub(crate) use privacy::{Detector, Privacy};
 pub(crate) use retrain::{Airflow, Github, Trainer, VertexPipeline};
+pub(crate) use signals::{CheckName, KindName, ScopeName, SignalName};
 pub(crate) use sources::{DataCapture, Format, Forward, Lane, Source, Start, Tail};
 
 /// Driftline's configuration, `driftline.yaml`.

@@ -34,7 +34,8 @@ pub(crate) fn resolve(
         ..assemble(&file.alerts, rules)
     };
     if rolls_back && !policy.rules.iter().any(|rule| policy.moves_traffic(rule)) {
-        let message = "no rule is critical and of a kind that `rollback.on` names: nothing rolls back by itself";
+        let message =
+            "no rule is critical and of a kind that `rollback.on` names: nothing rolls back by itself";
         let hint = "give a rule `severity: critical`, or set `rollback: { enabled: false }`";
         context.sink.warning(&at.key("rules"), message).hint(hint);
     }
@@ -154,12 +155,16 @@ fn added(
         context.sink.error_at_key(at, "a rule of your own needs a limit").hint(hint);
         return None;
     }
-    let above = raw.above.is_none() && raw.below.is_none() && raw.drop.is_none() && raw.above_stable.is_none();
+    let above =
+        raw.above.is_none() && raw.below.is_none() && raw.drop.is_none() && raw.above_stable.is_none();
     let begin = Condition { above: spec.above.filter(|_| above), ..Condition::of(when.0) };
     let condition = condition(begin, raw, at, context);
     let for_ms = raw.hold.map_or(OWN_RULE_FOR_MS, Span::as_millis);
     if when.0 == Signal::NoTraffic && for_ms == 0 && condition.above.is_none_or(|above| above <= 0.0) {
-        context.sink.error(&at.key("for"), "silence of no length is always there").hint("for example `for: 5m`");
+        context
+            .sink
+            .error(&at.key("for"), "silence of no length is always there")
+            .hint("for example `for: 5m`");
     }
     Some(Rule {
         name: name.to_owned(),
@@ -184,7 +189,8 @@ fn condition(begin: Condition, raw: &raw::Rule, at: &Cursor<'_>, context: &mut C
         let Some(value) = value else { continue };
         let key = at.key(comparator.as_str());
         if !spec.comparators.contains(&comparator) {
-            let known: Vec<String> = spec.comparators.iter().map(|one| format!("`{}`", one.as_str())).collect();
+            let known: Vec<String> =
+                spec.comparators.iter().map(|one| format!("`{}`", one.as_str())).collect();
             let message = format!("`{}` cannot be used with `{}`", comparator.as_str(), spec.name);
             context.sink.error(&key, message).hint(format!("use {}", known.join(" or ")));
         } else if comparator != Comparator::AboveStable && value > spec.unit.most() {

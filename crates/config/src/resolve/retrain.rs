@@ -24,9 +24,8 @@ pub(crate) fn policies(
     at: &Cursor<'_>,
     context: &mut Context<'_, '_>,
 ) -> Vec<RetrainPolicy> {
-    let about_drift = |rule: &&Rule| {
-        rule.condition.kind() == Kind::Drift && rule.severity >= Severity::Warning
-    };
+    let about_drift =
+        |rule: &&Rule| rule.condition.kind() == Kind::Drift && rule.severity >= Severity::Warning;
     let mut policies = Vec::new();
     for (name, raw) in file.retrain.iter() {
         let below = at.key(name);

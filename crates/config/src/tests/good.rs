@@ -240,7 +240,9 @@ fn every_signal_can_be_configured() {
     let text = format!("{SMALLEST}rollback: {{ on: [errors, quality] }}\nalerts:\n  rules:\n");
     let rules: String = control::CATALOGUE
         .iter()
-        .map(|spec| format!("    R{}: {{ when: {}, above: {} }}\n", spec.signal as usize, spec.name, spec.example))
+        .map(|spec| {
+            format!("    R{}: {{ when: {}, above: {} }}\n", spec.signal as usize, spec.name, spec.example)
+        })
         .collect();
     let more = "    Raw: { when: psi_raw, above: 0.5, of: prediction }
     FeaturePSIHigh: { when: psi_raw }
@@ -260,7 +262,10 @@ fn every_signal_can_be_configured() {
     let falls = Condition { drop: Some(0.5), over_ms: Some(600_000), ..Condition::of(Signal::Volume) };
     assert_eq!(condition("Falls"), falls);
     assert_eq!((condition("Worse").above, condition("Worse").above_stable), (Some(0.01), Some(1.5)));
-    assert_eq!((condition("Types").check, condition("Types").above), (Some(monitor::Check::Type), Some(0.05)));
+    assert_eq!(
+        (condition("Types").check, condition("Types").above),
+        (Some(monitor::Check::Type), Some(0.05))
+    );
     assert_eq!(condition("Quiet").above, Some(0.0));
     assert_eq!(policy.rollback_on, [Kind::Errors, Kind::Quality].into());
 }

@@ -116,8 +116,7 @@ mod tests {
         let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
         let name = |rule: usize| policy.rules[rule].name.clone();
         let holding = evaluation.holding.iter().map(|held| name(held.rule)).collect();
-        let about =
-            |(rule, _): &&(usize, Subject)| policy.rules[*rule].condition.signal == Signal::Drift;
+        let about = |(rule, _): &&(usize, Subject)| policy.rules[*rule].condition.signal == Signal::Drift;
         (holding, evaluation.clear.iter().filter(about).map(|(rule, _)| name(*rule)).collect())
     }
 

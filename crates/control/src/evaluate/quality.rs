@@ -210,22 +210,21 @@ mod tests {
 
     #[test]
     fn one_tenant_is_enough_and_named() {
-        let acme = QualityReading {
-            tenant: "acme".into(),
-            ..quality("amount", Check::Missing, (1.0, 0.0), 40)
-        };
+        let acme =
+            QualityReading { tenant: "acme".into(), ..quality("amount", Check::Missing, (1.0, 0.0), 40) };
         let total = quality("amount", Check::Missing, (0.01, 0.0), 4_000);
         let evaluation = judged(vec![total, acme]);
         assert_eq!(evaluation.holding.len(), 1);
-        assert_eq!((evaluation.holding[0].tenants_red, &*evaluation.holding[0].tenants), (1, &["acme".to_owned()][..]));
+        assert_eq!(
+            (evaluation.holding[0].tenants_red, &*evaluation.holding[0].tenants),
+            (1, &["acme".to_owned()][..])
+        );
     }
 
     #[test]
     fn the_shadow_lane_moves_nothing() {
-        let shadow = QualityReading {
-            lane: Lane::Shadow,
-            ..quality("amount", Check::Missing, (1.0, 0.0), 40)
-        };
+        let shadow =
+            QualityReading { lane: Lane::Shadow, ..quality("amount", Check::Missing, (1.0, 0.0), 40) };
         assert_eq!(holding(vec![shadow]), [""; 0]);
     }
 }

@@ -29,9 +29,13 @@ pub(super) fn judge(policy: &Policy, signals: &[SignalReading], evaluation: &mut
         if condition.signal.spec().source != Source::Traffic {
             continue;
         }
-        let Some(readings) = by_signal.get(&(condition.signal, policy.horizon_ms(condition))) else { continue };
+        let Some(readings) = by_signal.get(&(condition.signal, policy.horizon_ms(condition))) else {
+            continue;
+        };
         for reading in readings.iter().filter(|reading| reading.lane == Lane::Prod) {
-            let Some(model) = policy.models.iter().find(|known| known.name == reading.model) else { continue };
+            let Some(model) = policy.models.iter().find(|known| known.name == reading.model) else {
+                continue;
+            };
             let stable = stable_reading(readings, reading, &model.stable);
             judge_one(policy.min_requests, (idx, rule), reading, stable, evaluation);
         }
@@ -56,11 +60,8 @@ fn judge_one(
     stable: Option<&SignalReading>,
     evaluation: &mut Evaluation,
 ) {
-    let subject = Subject {
-        model: Arc::clone(&reading.model),
-        version: Arc::clone(&reading.version),
-        feature: None,
-    };
+    let subject =
+        Subject { model: Arc::clone(&reading.model), version: Arc::clone(&reading.version), feature: None };
     let silent = reading.signal == Signal::NoTraffic;
     let verdict = if silent {
         Some(reading.value * 1000.0 >= silence_limit_ms(rule))
@@ -131,7 +132,8 @@ fn above_stable(
     factor: f64,
     min_requests: u64,
 ) -> Option<bool> {
-    let stable = stable.filter(|stable| stable.n > min_requests.min(UNANIMOUS_MIN) && stable.value.is_finite())?;
+    let stable =
+        stable.filter(|stable| stable.n > min_requests.min(UNANIMOUS_MIN) && stable.value.is_finite())?;
     match reading.is_above(factor * stable.upper, min_requests) {
         Some(true) => Some(true),
         _ => (reading.value <= factor * stable.value).then_some(false),
@@ -156,7 +158,8 @@ mod tests {
     /// Rules that hold and that are clear, by name and version.
     fn judged(policy: &Policy, signals: &[SignalReading]) -> [Vec<String>; 2] {
         let evaluation = evaluate(policy, &readings(0, vec![]), signals);
-        let name = |rule: usize, subject: &Subject| format!("{} {}", policy.rules[rule].name, subject.version);
+        let name =
+            |rule: usize, subject: &Subject| format!("{} {}", policy.rules[rule].name, subject.version);
         [
             evaluation.holding.iter().map(|held| name(held.rule, &held.subject)).collect(),
             evaluation.clear.iter().map(|(rule, subject)| name(*rule, subject)).collect(),

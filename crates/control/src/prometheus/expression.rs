@@ -70,7 +70,11 @@ fn quorum(by: &str, tenants: &str, total: &str) -> String {
 
 /// `parts` joined by `and`; the first is the value.
 fn all(parts: &[String]) -> String {
-    parts.iter().map(|part| format!("(\n{}\n)", indented(part))).collect::<Vec<_>>().join("\nand on (model, version)\n")
+    parts
+        .iter()
+        .map(|part| format!("(\n{}\n)", indented(part)))
+        .collect::<Vec<_>>()
+        .join("\nand on (model, version)\n")
 }
 
 fn indented(text: &str) -> String {
@@ -91,7 +95,9 @@ fn latency(policy: &Policy, condition: &Condition) -> String {
     };
     let value = quantile("lane=\"prod\"");
     let answers = |le: &str| {
-        format!("sum by (model, version) (increase(inference_latency_bucket{{lane=\"prod\", le=~\"{le}\"}}[{over}]))")
+        format!(
+            "sum by (model, version) (increase(inference_latency_bucket{{lane=\"prod\", le=~\"{le}\"}}[{over}]))"
+        )
     };
     let enough = format!("{} > {}", answers("[+]Inf"), policy.min_requests);
     let mut parts = Vec::new();
@@ -118,8 +124,8 @@ fn latency(policy: &Policy, condition: &Condition) -> String {
 /// The smallest bound of the histogram that is not below a limit.
 fn bound_at(limit_ms: f64) -> String {
     const BOUNDS_MS: [f64; 20] = [
-        1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 600.0, 750.0, 1000.0,
-        2500.0, 5000.0, 10_000.0,
+        1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 600.0, 750.0,
+        1000.0, 2500.0, 5000.0, 10_000.0,
     ];
     BOUNDS_MS.iter().find(|bound| **bound >= limit_ms).map_or_else(|| "[+]Inf".to_owned(), f64::to_string)
 }
@@ -173,7 +179,9 @@ fn share(policy: &Policy, condition: &Condition) -> String {
 fn volume(policy: &Policy, condition: &Condition) -> String {
     let over = horizon(policy, condition);
     let rate = |range: &str| {
-        format!("sum by (model, version) (rate(driftline_requests_total{{lane=\"prod\", {ANSWERED}}}[{range}))")
+        format!(
+            "sum by (model, version) (rate(driftline_requests_total{{lane=\"prod\", {ANSWERED}}}[{range}))"
+        )
     };
     let value = rate(&format!("{over}]"));
     let mut parts = Vec::new();

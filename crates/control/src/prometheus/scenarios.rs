@@ -247,7 +247,11 @@ fn latencies() -> Vec<Scenario> {
     ]
 }
 
-fn answered(name: &'static str, answers: &[(usize, Answers)], checks: &[(usize, &[&'static str])]) -> Scenario {
+fn answered(
+    name: &'static str,
+    answers: &[(usize, Answers)],
+    checks: &[(usize, &[&'static str])],
+) -> Scenario {
     Scenario { answers: answers.to_vec(), ..drift(name, Vec::new(), checks) }
 }
 
@@ -283,11 +287,7 @@ fn failures() -> Vec<Scenario> {
             &[(50, &[(200, 147), (503, 3), (422, 0)])],
             &[(285, &[]), (360, &[ERRORS]), (735, &[ERRORS])],
         ),
-        answered(
-            "1 % is the limit",
-            &[(50, &[(200, 297), (503, 3), (422, 0)])],
-            &[(360, &[]), (735, &[])],
-        ),
+        answered("1 % is the limit", &[(50, &[(200, 297), (503, 3), (422, 0)])], &[(360, &[]), (735, &[])]),
         answered(
             "few requests and one of them failed",
             &[(50, &[(200, 10), (503, 1), (422, 0)])],
@@ -396,9 +396,9 @@ impl Scenario {
                     signals.extend(horizon.reading(of, *signal, None));
                 }
                 let silence = self.silence_s(tick);
-                signals.extend(
-                    silence.map(|secs| SignalReading::plain(of, Signal::NoTraffic, policy.latency_horizon_ms, secs, 1)),
-                );
+                signals.extend(silence.map(|secs| {
+                    SignalReading::plain(of, Signal::NoTraffic, policy.latency_horizon_ms, secs, 1)
+                }));
                 let elapsed_ms = if tick == 0 { 0 } else { TICK_S as u64 * 1000 };
                 let evaluation = evaluate(policy, &self.readings(tick, now_ms), &signals);
                 book.update(policy, &evaluation, now_ms, elapsed_ms);
@@ -421,7 +421,8 @@ impl Scenario {
 
     /// Seconds since the last request; `None` before the first.
     fn silence_s(&self, tick: usize) -> Option<f64> {
-        let had_some = |past: &usize| at(&self.answers, *past).is_some_and(|codes| codes.iter().any(|one| one.1 > 0));
+        let had_some =
+            |past: &usize| at(&self.answers, *past).is_some_and(|codes| codes.iter().any(|one| one.1 > 0));
         (0..=tick).rev().find(had_some).map(|last| ((tick - last) * TICK_S) as f64)
     }
 
@@ -488,7 +489,8 @@ impl Scenario {
         self.traffic_series(&mut out);
         for one in &self.checks_of_data {
             let of = |value: fn(&QualityReading) -> f64| {
-                let values = (0..self.ticks()).map(|tick| one.at(tick).map_or_else(|| "_".to_owned(), |r| value(&r).to_string()));
+                let values = (0..self.ticks())
+                    .map(|tick| one.at(tick).map_or_else(|| "_".to_owned(), |r| value(&r).to_string()));
                 values.collect::<Vec<_>>().join(" ")
             };
             let labels = format!(

@@ -55,8 +55,12 @@ impl Sums {
         let sum = |wanted: fn(u16) -> bool| {
             counts.by_code.iter().filter(|(code, _)| wanted(*code)).map(|(_, n)| n).sum::<u64>()
         };
-        let mut causes: Vec<(u16, u64)> =
-            counts.by_code.iter().copied().filter(|(code, _)| is_error(*code) || is_rejected(*code)).collect();
+        let mut causes: Vec<(u16, u64)> = counts
+            .by_code
+            .iter()
+            .copied()
+            .filter(|(code, _)| is_error(*code) || is_rejected(*code))
+            .collect();
         if counts.failed_inside > 0 {
             causes.push((INSIDE, counts.failed_inside));
         }
@@ -257,10 +261,7 @@ mod tests {
         }
         let reading = read(&horizon, Signal::ErrorRate).expect("there are requests");
         assert_eq!((reading.n, (reading.value * reading.n as f64).round()), (570, 30.0));
-        assert_eq!(
-            reading.detail.as_deref(),
-            Some("5.3% of 570 requests failed in the last minute (503)")
-        );
+        assert_eq!(reading.detail.as_deref(), Some("5.3% of 570 requests failed in the last minute (503)"));
         assert!(horizon.snapshots.len() <= 62, "{}", horizon.snapshots.len());
         horizon.push(10_000_000, &counts(&[(200, 1_800), (503, 30)]));
         assert_eq!(read(&horizon, Signal::ErrorRate), None, "nothing was asked for hours");

@@ -6,6 +6,8 @@
 mod horizon;
 mod reading;
 mod table;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -244,32 +246,5 @@ impl Signal {
             Self::LatencyP99 => Some(0.99),
             _ => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_signal_has_an_entry_in_its_place() {
-        for (idx, spec) in CATALOGUE.iter().enumerate() {
-            assert_eq!(spec.signal as usize, idx, "{}", spec.name);
-            assert_eq!(Signal::parse(spec.name), Some(spec.signal));
-            assert_eq!(serde_json::to_value(spec.signal).unwrap(), spec.name);
-            assert!(!spec.summary.is_empty() && !spec.sample.is_empty(), "{}", spec.name);
-            assert!(!spec.comparators.is_empty(), "{}", spec.name);
-            assert!(!spec.series.is_empty(), "{} has no series", spec.name);
-            assert!(spec.title.contains("{model}") && spec.title.contains("{version}"), "{}", spec.name);
-            assert!(spec.text.contains("{value}") || spec.title.contains("{value}"), "{}", spec.name);
-            assert!(spec.text.contains("{held}"), "{}", spec.name);
-            let feature = spec.title.contains("{feature}");
-            assert_eq!(feature, spec.about == About::Feature, "{}", spec.name);
-            assert!((0.0..=spec.unit.most()).contains(&spec.example), "{}", spec.name);
-        }
-        let names: BTreeSet<&str> = CATALOGUE.iter().map(|spec| spec.name).collect();
-        assert_eq!(names.len(), CATALOGUE.len());
     }
 }

@@ -98,8 +98,7 @@ impl SignalReading {
             return None;
         }
         let is_share = self.signal.spec().unit == super::Unit::Share;
-        let unanimous =
-            if is_share { self.in_a_row } else { self.n * u64::from(self.lower >= limit) };
+        let unanimous = if is_share { self.in_a_row } else { self.n * u64::from(self.lower >= limit) };
         if unanimous >= UNANIMOUS_MIN && self.value > limit {
             return Some(true);
         }

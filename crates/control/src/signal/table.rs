@@ -6,14 +6,20 @@ use super::{About, Kind, Signal, Source, Spec, Unit};
 /// Samples, in words.
 const WINDOW: &str = "more than `min_requests` requests in the window";
 const SHARE: &str = "more than `min_requests` requests in the horizon and the lower end of Wilson's 95 % interval, or 20 in a row";
-const QUANTILE: &str = "more than `min_requests` requests in the horizon, or 20 that are all slower than the limit";
+const QUANTILE: &str =
+    "more than `min_requests` requests in the horizon, or 20 that are all slower than the limit";
 
 /// Series of the rates.
 const RATES: &[&str] = &["driftline_requests_total"];
 const LATENCY: &[&str] = &["inference_latency_bucket"];
 
 /// A latency's entry.
-const fn latency(signal: Signal, name: &'static str, summary: &'static str, texts: [&'static str; 3]) -> Spec {
+const fn latency(
+    signal: Signal,
+    name: &'static str,
+    summary: &'static str,
+    texts: [&'static str; 3],
+) -> Spec {
     Spec {
         signal,
         name,

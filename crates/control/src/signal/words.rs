@@ -132,14 +132,8 @@ mod tests {
 
     #[test]
     fn a_name_in_braces_stays_a_name() {
-        let with = Fill {
-            model: "{value}",
-            version: "v{",
-            feature: "}",
-            value: "1",
-            range: "above 0",
-            held: "5m",
-        };
+        let with =
+            Fill { model: "{value}", version: "v{", feature: "}", value: "1", range: "above 0", held: "5m" };
         assert_eq!(fill("`{model}` {version} {feature} {value} {", &with), "`{value}` v{ } 1 {");
     }
 }

@@ -513,9 +513,7 @@ mod tests {
     #[test]
     fn readings_come_back_as_series() {
         let mut store = Store::in_memory().expect("opens");
-        let done = store
-            .record_readings(&drift(30_000, "v2", 0.4), &[p95()], &[traffic()])
-            .expect("writes");
+        let done = store.record_readings(&drift(30_000, "v2", 0.4), &[p95()], &[traffic()]).expect("writes");
         assert_eq!(done, HistoryWrite { written: 6, dropped: 0 });
         assert_eq!(store.history(&query(0, 60_000, 15_000)).expect("reads"), [(30_000, 0.4)]);
         let p95 = HistoryQuery { metric: Metric::P95Ms, feature: String::new(), ..query(0, 60_000, 1) };

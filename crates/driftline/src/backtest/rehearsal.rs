@@ -240,8 +240,7 @@ impl LaneSoFar {
     fn new(policy: &Policy) -> Self {
         let (latencies, rates): (Vec<_>, Vec<_>) =
             policy.watched().into_iter().partition(|(signal, _)| signal.quantile().is_some());
-        let latency =
-            |(signal, ms): (Signal, u64)| (signal, LatencyHorizon::new(&LATENCY_BOUNDS_MS, ms));
+        let latency = |(signal, ms): (Signal, u64)| (signal, LatencyHorizon::new(&LATENCY_BOUNDS_MS, ms));
         Self {
             buckets: vec![0; LATENCY_BOUNDS_MS.len() + 1],
             answers: LaneCounts::default(),

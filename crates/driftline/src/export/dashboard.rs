@@ -23,8 +23,12 @@ impl Limits {
             let rules = policy.rules.iter().filter(|rule| wanted(rule.condition.signal, rule.severity));
             rules.filter_map(|rule| rule.condition.above).min_by(f64::total_cmp)
         };
-        let amber = lowest(|signal, severity| matches!(signal, Signal::Psi | Signal::PsiRaw) && severity == Severity::Info);
-        let red = lowest(|signal, severity| matches!(signal, Signal::Psi | Signal::PsiRaw) && severity != Severity::Info);
+        let amber = lowest(|signal, severity| {
+            matches!(signal, Signal::Psi | Signal::PsiRaw) && severity == Severity::Info
+        });
+        let red = lowest(|signal, severity| {
+            matches!(signal, Signal::Psi | Signal::PsiRaw) && severity != Severity::Info
+        });
         let slow = lowest(|signal, _| signal == Signal::LatencyP95);
         Self { amber: amber.unwrap_or(0.1), red: red.unwrap_or(0.2), slow_ms: slow.unwrap_or(500.0) }
     }
