@@ -201,9 +201,10 @@ function alertRow(group) {
   const since = group.map((one) => one.since).sort()[0];
   const widest = [...group].sort((x, y) => y.tenants_red - x.tenants_red)[0];
   const what = a.labels.feature
-    ? h("div", { class: "list" }, sorted.slice(0, NAMED).map((one, i) => [h("span", {}, link({ page: "drift", model, feature: one.labels.feature, tenant: "", version: version ?? "", lane: "", reference: "" }, name(one.labels.feature)), " ", h("b", {}, psi(one.value))), i < Math.min(NAMED, sorted.length) - 1 ? ", " : ""]), sorted.length > NAMED && ` and ${sorted.length - NAMED} more`)
+    ? h("div", { class: "list" }, sorted.slice(0, NAMED).map((one, i) => [h("span", {}, link({ page: "drift", model, feature: one.labels.feature, tenant: "", version: version ?? "", lane: "", reference: "" }, name(one.labels.feature)), " ", h("b", {}, one.measure === "quality" ? one.value_text : psi(one.value))), i < Math.min(NAMED, sorted.length) - 1 ? ", " : ""]), sorted.length > NAMED && ` and ${sorted.length - NAMED} more`)
     : a.measure === "drift" ? h("div", { class: "list" }, h("b", {}, psi(a.value)), " ", found(a))
-    : Number.isFinite(a.value) ? `${Number(a.value.toPrecision(4))}${a.measure === "latency_p95" ? " ms" : ""}` : "–";
+    : a.measure !== "latency_p95" ? h("div", { class: "list" }, found(a))
+    : Number.isFinite(a.value) ? `${Number(a.value.toPrecision(4))} ms` : "–";
   return h("tr", { class: a.stale ? "faded" : "" },
     h("td", { class: "tight" }, h("span", { class: `state ${a.state} ${a.severity}` }, a.state)),
     h("td", { class: "tight" }, h("a", { href: web(a.annotations?.runbook_url), rel: "noreferrer", target: "_blank", title: "Runbook" }, name(a.alert)), h("br"), h("small", {}, a.severity)),

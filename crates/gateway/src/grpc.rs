@@ -158,7 +158,17 @@ mod tests {
             headers.insert(GRPC_STATUS, HeaderValue::from_static(text));
             status_of_grpc(200, &headers)
         };
-        for (code, status) in [("0", 200), ("16", 401), ("7", 403), ("14", 503), ("2", 500), ("x", 500)] {
+        for (code, status) in [
+            ("0", 200),
+            ("1", 499),
+            ("9", 400),
+            ("10", 409),
+            ("16", 401),
+            ("7", 403),
+            ("14", 503),
+            ("2", 500),
+            ("x", 500),
+        ] {
             assert_eq!(of(code), status, "{code}");
         }
         assert_eq!(status_of_grpc(200, &HeaderMap::new()), 500, "no status is a failure");

@@ -217,6 +217,7 @@ fn a_client_that_goes_away_aborts_the_exchange() {
     origin.nth(1);
     drop(client);
     assert_eq!(tap.skips(1), ["m aborted"]);
+    assert_eq!(gateway.snapshot().lanes[0].by_code, [(499, 1)], "no fault of the upstream's");
     eventually("the connection is gone", || gateway.snapshot().connections == 0);
 }
 

@@ -200,6 +200,7 @@ pub(crate) fn alert(alert: &Alert) -> Value {
         "since": rfc3339(alert.since_ms),
         "value": alert.value,
         "measure": alert.measure,
+        "value_text": alert.measure.show(alert.value),
         "labels": alert.labels,
         "tenants": alert.tenants,
         "tenants_red": alert.tenants_red,
