@@ -34,6 +34,32 @@ impl AlertState {
     }
 }
 
+/// Why an alert has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertEnd {
+    /// The condition does not hold any more.
+    Clear,
+    /// The version does not serve any more, or has begun to serve anew: what was measured before does not count.
+    Inactive,
+    /// The rule or the model was changed or removed.
+    Configuration,
+    /// The drill that raised it has ended.
+    Drill,
+}
+
+impl AlertEnd {
+    /// The reason in words, behind the summary.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Clear => "the condition no longer holds",
+            Self::Inactive => "inactive: the version was switched, and is judged by new requests only",
+            Self::Configuration => "the configuration was changed",
+            Self::Drill => "the drill has ended",
+        }
+    }
+}
+
 /// One alert about one model's version and, where the signal has them, feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
@@ -59,6 +85,11 @@ pub struct Alert {
     pub tenants_red: usize,
     /// Whether there is no data now: the state is the last one known.
     pub stale: bool,
+    /// Whether a drill of the model raised it.
+    pub drill: bool,
+    /// Why it has ended, once it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<AlertEnd>,
     /// Texts for people.
     pub annotations: Annotations,
     /// Sixteen hexadecimal digits over the labels, the same as Alertmanager computes.
@@ -78,6 +109,19 @@ pub struct Annotations {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dashboard_url: Option<String>,
 }
+
+impl Alert {
+    /// Says in every text that a drill raised it.
+    pub(crate) fn mark_drill(&mut self) {
+        self.drill = true;
+        for text in [&mut self.annotations.summary, &mut self.annotations.description] {
+            text.insert_str(0, DRILL);
+        }
+    }
+}
+
+/// Before every text about what a drill does.
+pub(crate) const DRILL: &str = "Drill: ";
 
 /// What happened to an alert in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -6,25 +6,45 @@
 //! ```
 //! Time is added up only between two steps that said the same: a step without data, a clock that was set and a restart
 //! add nothing, so none of them fires or resolves anything by itself. An alert without data keeps its state, marked stale.
+//!
+//! While an alert is pending its time runs on requests. A step that brought no new request of the version adds nothing and
+//! fires nothing; the next one that does adds the time since the last, at most a quarter of `for`. A version with few
+//! requests therefore needs at least four looks that found new ones, and a burst with silence after it never fires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{self, Alert, AlertChange, AlertState, AlertTransition, Reading};
+use crate::alert::{self, Alert, AlertChange, AlertEnd, AlertState, AlertTransition, Reading};
 use crate::evaluate::{Evaluation, Holding, Subject};
+use crate::evidence::Evidence;
 use crate::policy::{Condition, Policy, Rule, Severity};
 use crate::signal::Signal;
 
 /// Alerts of one rule about one model that are kept; further ones are refused and counted.
 const INSTANCES_PER_RULE_AND_MODEL_MAX: usize = 1_024;
 
+/// An alert fires at the earliest after so many looks that brought new requests, unless the looks are farther apart than its
+/// time.
+const LOOKS_MIN: u64 = 4;
+
 /// Every alert that is not inactive.
 #[derive(Debug, Default)]
 pub(crate) struct AlertBook {
     instances: BTreeMap<Key, Instance>,
     refused: u64,
+    /// Whether the rules in force were looked at before: what holds at the first look may be what a former process, or other
+    /// rules, have seen.
+    looked: bool,
+}
+
+/// One step's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick {
+    pub(crate) now_ms: i64,
+    /// Steady time since the step before.
+    pub(crate) elapsed_ms: u64,
 }
 
 /// Which alert.
@@ -71,36 +91,47 @@ pub(crate) struct Instance {
     heard: Heard,
     #[serde(skip)]
     touched: bool,
+    /// The counter of requests behind it at the last look; see [`Evidence::count`].
+    #[serde(skip)]
+    seen: Option<u64>,
+    /// Whether the last look brought new requests.
+    #[serde(skip)]
+    fresh: bool,
+    /// How long the condition has held since new requests were last seen.
+    #[serde(skip)]
+    waited_ms: u64,
 }
 
 impl AlertBook {
-    /// Moves every alert on by `elapsed_ms` with what the rules say now.
+    /// Moves every alert on with what the rules say now, and by which requests.
     pub(crate) fn update(
         &mut self,
         policy: &Policy,
         evaluation: &Evaluation,
-        now_ms: i64,
-        elapsed_ms: u64,
+        evidence: &Evidence,
+        tick: Tick,
     ) -> Vec<AlertChange> {
         let mut changes = Vec::new();
         for instance in self.instances.values_mut() {
-            instance.touched = false;
+            (instance.touched, instance.fresh) = (false, false);
         }
         let mut counts = self.counts();
         for held in &evaluation.holding {
             let Some(rule) = policy.rules.get(held.rule) else { continue };
-            self.holds(policy, rule, held, now_ms, elapsed_ms, &mut counts, &mut changes);
+            let seen = evidence.count(&rule.condition, &held.subject);
+            changes.extend(self.holds(policy, rule, held, seen, tick, &mut counts));
         }
         for (rule, subject) in &evaluation.clear {
             let Some(rule) = policy.rules.get(*rule) else { continue };
-            self.clear(policy, rule, subject, now_ms, elapsed_ms, &mut changes);
+            changes.extend(self.clear(policy, rule, subject, tick));
         }
         for instance in self.instances.values_mut().filter(|instance| !instance.touched) {
             if instance.heard == Heard::Silent {
-                instance.silent_ms = instance.silent_ms.saturating_add(elapsed_ms);
+                instance.silent_ms = instance.silent_ms.saturating_add(tick.elapsed_ms);
             }
             instance.heard = Heard::Silent;
         }
+        self.looked = true;
         changes
     }
 
@@ -112,34 +143,34 @@ impl AlertBook {
         counts
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of the machine; a struct of them would be used once"
-    )]
     fn holds(
         &mut self,
         policy: &Policy,
         rule: &Rule,
         held: &Holding,
-        now_ms: i64,
-        elapsed_ms: u64,
+        seen: Option<u64>,
+        tick: Tick,
         counts: &mut HashMap<(Arc<str>, Arc<str>), usize>,
-        changes: &mut Vec<AlertChange>,
-    ) {
+    ) -> Option<AlertChange> {
         let key = Key { rule: rule.name.as_str().into(), subject: held.subject.clone() };
         let known = self.instances.contains_key(&key);
         if !known {
             let count = counts.entry((Arc::clone(&key.rule), Arc::clone(&key.subject.model))).or_insert(0);
             if *count >= INSTANCES_PER_RULE_AND_MODEL_MAX {
                 self.refused += 1;
-                return;
+                return None;
             }
             *count += 1;
         }
-        let instance = self.instances.entry(key.clone()).or_insert_with(|| Instance::begin(rule, now_ms));
-        if instance.heard == Heard::Holds {
-            instance.held_ms = instance.held_ms.saturating_add(elapsed_ms);
-        }
+        let instance = self.instances.entry(key.clone()).or_insert_with(|| Instance::begin(rule, tick.now_ms));
+        instance.fresh = match seen {
+            // Time itself is what the rule is about.
+            None => true,
+            Some(_) if !known => self.looked,
+            Some(_) => instance.seen.is_some() && instance.seen != seen,
+        };
+        instance.seen = seen;
+        instance.wait(rule, tick.elapsed_ms);
         instance.held_ms = instance.held_ms.max(held.held_ms);
         instance.hear(Heard::Holds);
         instance.clear_ms = 0;
@@ -148,17 +179,17 @@ impl AlertBook {
         instance.tenants.clone_from(&held.tenants);
         instance.tenants_red = held.tenants_red;
         instance.detail.clone_from(&held.detail);
-        let fires = !instance.firing && instance.held_ms >= rule.for_ms;
+        let fires = !instance.firing && instance.fresh && instance.held_ms >= rule.for_ms;
         if fires {
             instance.firing = true;
-            instance.since_ms = now_ms;
+            instance.since_ms = tick.now_ms;
         }
         let transition = match (known, fires) {
             (_, true) => AlertTransition::Firing,
             (false, false) => AlertTransition::Pending,
-            (true, false) => return,
+            (true, false) => return None,
         };
-        changes.push(AlertChange { transition, alert: instance.alert(policy, rule, &key.subject) });
+        Some(AlertChange { transition, alert: instance.alert(policy, rule, &key.subject) })
     }
 
     fn clear(
@@ -166,23 +197,22 @@ impl AlertBook {
         policy: &Policy,
         rule: &Rule,
         subject: &Subject,
-        now_ms: i64,
-        elapsed_ms: u64,
-        changes: &mut Vec<AlertChange>,
-    ) {
+        tick: Tick,
+    ) -> Option<AlertChange> {
         let key = Key { rule: rule.name.as_str().into(), subject: subject.clone() };
-        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let instance = self.instances.get_mut(&key)?;
         if instance.heard == Heard::Clear {
-            instance.clear_ms = instance.clear_ms.saturating_add(elapsed_ms);
+            instance.clear_ms = instance.clear_ms.saturating_add(tick.elapsed_ms);
         }
         instance.hear(Heard::Clear);
-        if !instance.firing || instance.clear_ms >= rule.keep_firing_ms {
-            changes.extend(self.end(policy, &key, now_ms));
+        if instance.firing && instance.clear_ms < rule.keep_firing_ms {
+            return None;
         }
+        self.end(policy, &key, AlertEnd::Clear, tick.now_ms)
     }
 
     /// Ends an alert and says so.
-    fn end(&mut self, policy: &Policy, key: &Key, now_ms: i64) -> Option<AlertChange> {
+    fn end(&mut self, policy: &Policy, key: &Key, why: AlertEnd, now_ms: i64) -> Option<AlertChange> {
         let instance = self.instances.remove(key)?;
         let transition = if instance.firing { AlertTransition::Resolved } else { AlertTransition::Cancelled };
         let gone;
@@ -195,7 +225,7 @@ impl AlertBook {
         };
         let mut alert = instance.alert(policy, rule, &key.subject);
         alert.state = AlertState::Inactive;
-        alert.since_ms = now_ms;
+        (alert.since_ms, alert.ended) = (now_ms, Some(why));
         Some(AlertChange { transition, alert })
     }
 
@@ -206,38 +236,60 @@ impl AlertBook {
             rule.is_some_and(|rule| definition(rule) == instance.definition)
                 && policy.models.iter().any(|model| model.name == key.subject.model)
         };
-        self.end_where(policy, now_ms, |key, instance| !unchanged(key, instance))
+        self.looked = false;
+        self.end_where(policy, AlertEnd::Configuration, now_ms, |key, instance| !unchanged(key, instance))
     }
 
-    /// Ends the alerts about a model's version (`subject`) that `handled` names: the version begins with a clean sheet.
-    pub(crate) fn begin_anew(
+    /// Ends the alerts about versions of models (`idle`: model, version, since when the alert stands) that are not judged any
+    /// more.
+    pub(crate) fn end_inactive(
         &mut self,
         policy: &Policy,
-        subject: (&str, &str),
-        handled: impl Fn(&Alert) -> bool,
+        idle: impl Fn(&str, &str, i64) -> bool,
         now_ms: i64,
     ) -> Vec<AlertChange> {
-        let (model, version) = subject;
-        let rules: HashMap<&str, &Rule> =
-            policy.rules.iter().map(|rule| (rule.name.as_str(), rule)).collect();
-        self.end_where(policy, now_ms, |key, instance| {
-            *key.subject.model == *model
-                && *key.subject.version == *version
-                && rules
-                    .get(&*key.rule)
-                    .is_some_and(|rule| handled(&instance.alert(policy, rule, &key.subject)))
+        self.end_where(policy, AlertEnd::Inactive, now_ms, |key, instance| {
+            idle(&key.subject.model, &key.subject.version, instance.since_ms)
         })
+    }
+
+    /// The alerts about a model, to be put back after a drill.
+    pub(crate) fn about(&self, model: &str) -> Vec<(Key, Instance)> {
+        let own = self.instances.iter().filter(|(key, _)| *key.subject.model == *model);
+        own.map(|(key, instance)| (key.clone(), instance.clone())).collect()
+    }
+
+    /// Puts back what stood about a model before a drill and ends what the drill has raised.
+    pub(crate) fn put_back(
+        &mut self,
+        policy: &Policy,
+        model: &str,
+        before: Vec<(Key, Instance)>,
+        now_ms: i64,
+    ) -> Vec<AlertChange> {
+        let stood = |key: &Key, firing: bool| {
+            before.iter().any(|(known, instance)| known == key && (instance.firing || !firing))
+        };
+        let ended = self.end_where(policy, AlertEnd::Drill, now_ms, |key, instance| {
+            *key.subject.model == *model && !stood(key, instance.firing)
+        });
+        for (key, mut instance) in before {
+            (instance.heard, instance.seen, instance.fresh) = (Heard::Silent, None, false);
+            self.instances.insert(key, instance);
+        }
+        ended
     }
 
     fn end_where(
         &mut self,
         policy: &Policy,
+        why: AlertEnd,
         now_ms: i64,
         ends: impl Fn(&Key, &Instance) -> bool,
     ) -> Vec<AlertChange> {
         let keys: Vec<Key> =
             self.instances.iter().filter(|(key, one)| ends(key, one)).map(|(key, _)| key.clone()).collect();
-        keys.iter().filter_map(|key| self.end(policy, key, now_ms)).collect()
+        keys.iter().filter_map(|key| self.end(policy, key, why, now_ms)).collect()
     }
 
     /// Every pending or firing alert.
@@ -249,15 +301,14 @@ impl AlertBook {
         self.instances.iter().filter_map(alert).collect()
     }
 
-    /// Firing alerts about a model that may move traffic, and for how long nothing has been heard of them, milliseconds.
-    pub(crate) fn critical(&self, policy: &Policy, model: &str) -> Vec<(Alert, Option<u64>)> {
+    /// Firing alerts about a model that may move traffic, and whether the last look at each brought new evidence.
+    pub(crate) fn critical(&self, policy: &Policy, model: &str) -> Vec<(Alert, bool)> {
         let firing = |(key, instance): (&Key, &Instance)| {
             if !instance.firing || *key.subject.model != *model {
                 return None;
             }
             let rule = policy.rule(&key.rule).filter(|rule| policy.moves_traffic(rule))?;
-            let silent = (instance.heard == Heard::Silent).then_some(instance.silent_ms);
-            Some((instance.alert(policy, rule, &key.subject), silent))
+            Some((instance.alert(policy, rule, &key.subject), instance.fresh))
         };
         self.instances.iter().filter_map(firing).collect()
     }
@@ -296,6 +347,22 @@ impl Instance {
             signal: rule.condition.signal,
             heard: Heard::Silent,
             touched: true,
+            seen: None,
+            fresh: false,
+            waited_ms: 0,
+        }
+    }
+
+    /// Adds the time since new requests were last seen, when there are some now.
+    fn wait(&mut self, rule: &Rule, elapsed_ms: u64) {
+        match self.heard {
+            Heard::Holds => self.waited_ms = self.waited_ms.saturating_add(elapsed_ms),
+            Heard::Silent | Heard::Clear => self.waited_ms = 0,
+        }
+        if self.fresh {
+            let most = elapsed_ms.max(rule.for_ms / LOOKS_MIN);
+            self.held_ms = self.held_ms.saturating_add(self.waited_ms.min(most));
+            self.waited_ms = 0;
         }
     }
 
@@ -318,6 +385,8 @@ impl Instance {
             tenants: self.tenants.clone(),
             tenants_red: self.tenants_red,
             stale: self.heard == Heard::Silent,
+            drill: false,
+            ended: None,
             annotations: alert::annotations_of(
                 policy,
                 rule,

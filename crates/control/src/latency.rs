@@ -152,7 +152,8 @@ impl LatencyHorizon {
         let value = self.quantile(signal.quantile()?, now_ms)?;
         let horizon_ms = u64::try_from(self.horizon_ms).unwrap_or(u64::MAX);
         let plain = SignalReading::plain(of, signal, horizon_ms, value, self.count(now_ms));
-        Some(SignalReading { lower: self.fastest(now_ms).unwrap_or(0.0), ..plain })
+        let total = self.snapshots.back().map_or(0, |last| last.counts.iter().sum());
+        Some(SignalReading { lower: self.fastest(now_ms).unwrap_or(0.0), total, ..plain })
     }
 
     /// The reading of a model's version and lane at `now_ms`.

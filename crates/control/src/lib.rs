@@ -16,6 +16,7 @@ mod decide;
 mod decision;
 mod error;
 mod evaluate;
+mod evidence;
 mod latency;
 mod place;
 mod policy;

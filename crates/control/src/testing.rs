@@ -66,6 +66,7 @@ pub(crate) fn window(version: &str, tenant: &str, requests: u64, features: &[(&s
         lane: Lane::Prod,
         tenant: tenant.into(),
         requests,
+        rows: requests,
         last_at_ms: 0,
         features: features.iter().map(|(feature, psi)| reading(feature, *psi)).collect(),
         detector: None,
@@ -99,6 +100,7 @@ pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
         quality: Vec::new(),
         dropped: Default::default(),
         rows: 0,
+        active: None,
     };
     Readings { at_ms, models: vec![model] }
 }
@@ -107,6 +109,8 @@ pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
 pub(crate) fn drift(at_ms: i64, version: &str, psi: f64) -> Readings {
     let mut window = window(version, "all", 1_000, &[("amount", psi)]);
     window.last_at_ms = at_ms;
+    // New rows in every look.
+    window.rows = at_ms.unsigned_abs();
     readings(at_ms, vec![window])
 }
 

@@ -49,19 +49,13 @@ impl Engine {
         let Some(found) = self.find_mut(model) else {
             return Err(DrillError::UnknownModel { model: model.to_owned() });
         };
-        if found.before_drill.is_some() {
-            return Err(DrillError::Running { model: model.to_owned() });
-        }
-        found.before_drill = Some(Box::new(found.state.clone()));
-        Ok(())
+        if found.begin_drill() { Ok(()) } else { Err(DrillError::Running { model: model.to_owned() }) }
     }
 
     /// Puts the windows back that [`Engine::begin_drill`] remembered. Without a drill nothing happens.
     pub fn end_drill(&mut self, model: &str) {
-        if let Some(found) = self.find_mut(model)
-            && let Some(before) = found.before_drill.take()
-        {
-            found.state = *before;
+        if let Some(found) = self.find_mut(model) {
+            found.end_drill();
         }
     }
 

@@ -215,11 +215,10 @@ impl Engine {
         }
     }
 
-    /// Says which version's production windows the shadow lane is compared with.
-    pub fn set_active(&mut self, model: &str, version: &str) {
-        if let Some(model) = self.find_mut(model) {
-            model.set_active(version);
-        }
+    /// Says which version is active: the shadow lane is compared with its production windows. When another one was active
+    /// before, these windows and their detectors start empty. True when that was so.
+    pub fn set_active(&mut self, model: &str, version: &str) -> bool {
+        self.find_mut(model).is_some_and(|model| model.set_active(version))
     }
 
     /// Every statistic, in the order of the configuration. Only windows that changed since the last call are computed
@@ -273,7 +272,8 @@ impl Engine {
     /// Memory of windows, references and learning buffers in bytes, estimated.
     pub fn memory_bytes(&self) -> usize {
         let of = |model: &Model| {
-            model.state.memory_bytes() + model.before_drill.as_ref().map_or(0, |state| state.memory_bytes())
+            model.state.memory_bytes()
+                + model.before_drill.as_ref().map_or(0, |before| before.state.memory_bytes())
         };
         self.models.iter().map(of).sum()
     }

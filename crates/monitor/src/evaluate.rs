@@ -158,6 +158,7 @@ impl Model {
         ModelReadings {
             model: self.spec.name.clone(),
             reference: self.reference(),
+            active: self.active.clone(),
             windows,
             quality: Vec::new(),
             dropped: self.state.dropped.clone(),
@@ -216,6 +217,7 @@ impl Model {
             lane: set.lane,
             tenant: state.tenants.name(set.tenant),
             requests: set.rows.min(self.rules.window as u64),
+            rows: set.rows,
             last_at_ms: set.last_at_ms,
             features,
             detector: set.detector.as_ref().map(|live| live.reading(&state.watch)),

@@ -18,14 +18,22 @@ use crate::state::{Head, State};
 /// The version of inferences that name none while no active version is known.
 const UNKNOWN_VERSION: &str = "unknown";
 
+/// What a drill puts back.
+#[derive(Debug)]
+pub(crate) struct BeforeDrill {
+    pub(crate) state: State,
+    /// The version that was active.
+    pub(crate) active: Option<Arc<str>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) spec: ModelSpec,
     pub(crate) rules: Rules,
     pub(crate) decoder: Decoder,
     pub(crate) state: State,
-    /// What was counted before the drill that is going on.
-    pub(crate) before_drill: Option<Box<State>>,
+    /// What was counted before the drill that is running.
+    pub(crate) before_drill: Option<Box<BeforeDrill>>,
     /// The version that clients get.
     pub(crate) active: Option<Arc<str>>,
     /// Grows with every change of the settings that readings depend on.
@@ -64,15 +72,42 @@ impl Model {
         self.decoder = Decoder::new(spec.decoder.clone());
         self.criticals = Criticals::new(spec.alpha);
         self.settings += 1;
-        for state in std::iter::once(&mut self.state).chain(self.before_drill.as_deref_mut()) {
+        let before = self.before_drill.as_deref_mut().map(|before| &mut before.state);
+        for state in std::iter::once(&mut self.state).chain(before) {
             state.configure(&spec);
         }
         self.spec = spec;
     }
 
-    pub(crate) fn set_active(&mut self, version: &str) {
-        if self.active.as_deref() != Some(version) {
-            self.active = Some(version.into());
+    /// Makes `version` the active one and says whether that is a change. Rows that it served before are no evidence of how it
+    /// serves now: its production windows and detectors start empty. The first version that is set takes what is there,
+    /// which are the restored windows of the same version, or none.
+    pub(crate) fn set_active(&mut self, version: &str) -> bool {
+        let before = self.active.replace(version.into());
+        let moved = before.is_some_and(|before| *before != *version);
+        if moved {
+            self.state.begin_anew(version);
+        }
+        moved
+    }
+
+    /// Remembers what [`Self::end_drill`] puts back; false when a drill is running.
+    pub(crate) fn begin_drill(&mut self) -> bool {
+        let fresh = self.before_drill.is_none();
+        if fresh {
+            let before = BeforeDrill { state: self.state.clone(), active: self.active.clone() };
+            self.before_drill = Some(Box::new(before));
+        }
+        fresh
+    }
+
+    /// Puts back what was counted before the drill. A version that the drill has left active starts empty, as after any
+    /// other switch.
+    pub(crate) fn end_drill(&mut self) {
+        let Some(before) = self.before_drill.take() else { return };
+        self.state = before.state;
+        if let Some(active) = self.active.clone().filter(|active| Some(active) != before.active.as_ref()) {
+            self.state.begin_anew(&active);
         }
     }
 

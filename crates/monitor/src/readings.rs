@@ -25,6 +25,8 @@ pub struct ModelReadings {
     pub model: Arc<str>,
     /// Where the reference stands.
     pub reference: ReferenceState,
+    /// The version that the windows take for the active one; `None` before the first was set.
+    pub active: Option<Arc<str>>,
     /// One entry per version, lane and tenant that has been seen; the tenant `all` first.
     pub windows: Vec<Arc<WindowReadings>>,
     /// What the checks of the data say, one entry per version, lane, tenant, feature and check.
@@ -70,6 +72,8 @@ pub struct WindowReadings {
     pub tenant: Arc<str>,
     /// Rows in the window.
     pub requests: u64,
+    /// Rows counted since the window began, those that have left it included: grows with every row.
+    pub rows: u64,
     /// The newest row, unix milliseconds.
     pub last_at_ms: i64,
     /// One entry per feature and reference.

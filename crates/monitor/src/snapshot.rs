@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::state::State;
 
 const MAGIC: &[u8; 8] = b"DRIFTWIN";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Magic, version and length.
 const HEADER: usize = 8 + 4 + 8;
 const CHECKSUM: usize = 32;
@@ -72,7 +72,11 @@ impl Engine {
             for model in &self.models {
                 out.text(&model.spec.name);
                 out.0.extend_from_slice(&model.signature);
-                let state = model.before_drill.as_deref().unwrap_or(&model.state);
+                let (state, active) = match model.before_drill.as_deref() {
+                    Some(before) => (&before.state, &before.active),
+                    None => (&model.state, &model.active),
+                };
+                out.text(active.as_deref().unwrap_or_default());
                 out.block(|out| model::write(out, state));
             }
         });
@@ -94,6 +98,7 @@ impl Engine {
         for _ in 0..payload.len(4)? {
             let name = payload.text()?;
             let signature = payload.signature()?;
+            let active = payload.text()?;
             let mut body = payload.block()?;
             match self.find(name) {
                 None => report.skipped.push((name.to_owned(), "the model is not configured any more")),
@@ -105,7 +110,7 @@ impl Engine {
                     let state = model::read(&mut body, fresh, &model.rules, self.now_ms)?;
                     if agrees(model, &state) {
                         report.restored.push(name.to_owned());
-                        states.push(state);
+                        states.push((active, state));
                     } else {
                         report.skipped.push((name.to_owned(), "it has learned another reference since"));
                     }
@@ -113,9 +118,9 @@ impl Engine {
             }
         }
         payload.end()?;
-        for (name, state) in report.restored.iter().zip(states) {
+        for (name, (active, state)) in report.restored.iter().zip(states) {
             if let Some(model) = self.find_mut(name) {
-                put_back(model, state);
+                put_back(model, active, state);
             }
         }
         Ok(report)
@@ -156,13 +161,20 @@ fn agrees(model: &Model, stored: &State) -> bool {
     })
 }
 
-fn put_back(model: &mut Model, mut state: State) {
+/// The windows belong to the version that was active when they were stored: if another one is by now, its windows start
+/// empty.
+fn put_back(model: &mut Model, stored: &str, mut state: State) {
     state.rows = model.state.rows;
     state.dropped = std::mem::take(&mut model.state.dropped);
     state.references = model.state.references + 1;
     state.watch.planned_for(state.references);
     model.state = state;
     model.before_drill = None;
+    match model.active.clone() {
+        None if !stored.is_empty() => model.active = Some(stored.into()),
+        Some(active) if !stored.is_empty() && *active != *stored => model.state.begin_anew(&active),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

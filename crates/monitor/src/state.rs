@@ -103,6 +103,13 @@ impl State {
         }
     }
 
+    /// Empties the production windows of a version, detectors included: of the total and of every tenant.
+    pub(crate) fn begin_anew(&mut self, version: &str) {
+        let Some(version) = self.versions.find(version) else { return };
+        let served = |set: &&mut WindowSet| set.version == version && set.lane == Lane::Prod;
+        self.sets.iter_mut().filter(served).for_each(WindowSet::reset);
+    }
+
     /// Rows that a new feature has missed while the first rows were being learned. Where learned rows are counted as
     /// well, nothing is filled in: it is not known any more whose they were.
     pub(crate) fn backfill(&self, rules: &Rules, side: Side) -> usize {

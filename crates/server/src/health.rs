@@ -315,6 +315,8 @@ mod tests {
             tenants: Vec::new(),
             tenants_red: 0,
             stale: false,
+            drill: false,
+            ended: None,
             annotations: Annotations {
                 summary: text(),
                 description: text(),

@@ -256,6 +256,7 @@ mod tests {
             lane: Lane::Prod,
             tenant: ALL.into(),
             requests: 1_000,
+            rows: 1_000,
             last_at_ms: 0,
             features: vec![reading("age", 0.1), reading("amount", 0.3), reading("odd", f64::NAN)],
             detector: None,
@@ -267,6 +268,7 @@ mod tests {
             quality: Vec::new(),
             dropped: Default::default(),
             rows: 0,
+            active: None,
         };
         let readings = Readings { at_ms: 0, models: vec![model] };
         let top = top_features(&readings, "fraud", "v2");

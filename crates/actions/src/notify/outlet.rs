@@ -300,6 +300,8 @@ pub(crate) mod testing {
             tenants: vec!["acme".to_owned()],
             tenants_red: 1,
             stale: false,
+            drill: false,
+            ended: None,
             annotations: Annotations {
                 summary: format!("PSI of `{feature}` is 0.412"),
                 description: format!("`{feature}` differs from its baseline."),

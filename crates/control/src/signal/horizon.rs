@@ -163,12 +163,16 @@ impl RateHorizon {
             Signal::Volume => {
                 let plain = SignalReading::plain(of, signal, horizon_ms, self.per_second(first)?, requests);
                 let before = before.and_then(|hour| hour.earlier(first.at_ms));
-                return Some(SignalReading { before, ..plain });
+                return Some(SignalReading { before, total: self.newest.requests, ..plain });
             }
             _ => return None,
         };
         let mut reading = SignalReading::share(of, signal, horizon_ms, hits.min(n), n)?;
         reading.in_a_row = run.hits.min(n);
+        reading.total = match signal {
+            Signal::UnreadableRate => self.newest.observed,
+            _ => self.newest.requests,
+        };
         reading.detail = (hits > 0).then(|| self.describe(signal, hits.min(n), n, first));
         Some(reading)
     }

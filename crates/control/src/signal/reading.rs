@@ -29,6 +29,8 @@ pub struct SignalReading {
     pub value: f64,
     /// Requests behind it.
     pub n: u64,
+    /// Requests counted so far, whatever the horizon: what does not grow has nothing new to say.
+    pub total: u64,
     /// Of a share: how many of the newest requests in a row are hits, as far as is known.
     pub in_a_row: u64,
     /// Of a share the lower end of Wilson's 95 % interval; of a latency the time that every answer took at least; else `value`.
@@ -59,6 +61,7 @@ impl SignalReading {
             horizon_ms,
             value: share.value,
             n,
+            total: 0,
             in_a_row: if hits == n { n } else { 0 },
             lower: share.low,
             upper: share.high,
@@ -83,6 +86,7 @@ impl SignalReading {
             horizon_ms,
             value,
             n,
+            total: 0,
             in_a_row: 0,
             lower: value,
             upper: value,
