@@ -440,7 +440,9 @@ mod tests {
             let now = (start_s + idx as i64 * step_s) * 1000;
             let readings = psi.map_or_else(|| readings(now, vec![]), |psi| drift(now, "v2", psi));
             let elapsed = if idx == 0 { 0 } else { step_s as u64 * 1000 };
-            let changes = book.update(&policy, &evaluate(&policy, &readings, &[]), now, elapsed);
+            let evidence = Evidence::of(&readings, &[]);
+            let tick = Tick { now_ms: now, elapsed_ms: elapsed };
+            let changes = book.update(&policy, &evaluate(&policy, &readings, &[]), &evidence, tick);
             out.extend(changes.into_iter().map(|change| (now / 1000, change.transition)));
         }
         out
@@ -514,9 +516,12 @@ mod tests {
             n: 500,
         };
         let evaluation = Evaluation { holding: (0..1_100).map(held).collect(), ..Evaluation::default() };
-        assert_eq!(book.update(&policy, &evaluation, 0, 0).len(), 1_024);
-        assert_eq!(book.refused(), 76);
-        assert_eq!(book.update(&policy, &evaluation, 1_000, 1_000).len(), 0, "those that are in stay in");
+        let mut step = |now_ms, elapsed_ms| {
+            book.update(&policy, &evaluation, &Evidence::default(), Tick { now_ms, elapsed_ms }).len()
+        };
+        assert_eq!(step(0, 0), 1_024);
+        assert_eq!(step(1_000, 1_000), 0, "those that are in stay in");
+        assert_eq!(book.refused(), 2 * 76);
     }
 
     #[test]

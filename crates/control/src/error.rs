@@ -34,6 +34,24 @@ pub enum ControlError {
         /// Why not, and what to do.
         reason: String,
     },
+    /// It is so already: nothing was done, and nothing is wrong.
+    #[error("{reason}")]
+    Unchanged {
+        /// The model.
+        model: String,
+        /// What is so already.
+        reason: String,
+    },
+    /// The stable version is measurably bad itself.
+    #[error("no rollback of `{model}` to {version}: {why}. To switch all the same, force it (`--force`, or `\"force\": true`)")]
+    TargetUnhealthy {
+        /// The model.
+        model: String,
+        /// The stable version.
+        version: String,
+        /// What speaks against it.
+        why: String,
+    },
     /// Not a share.
     #[error("shadow percent `{percent}` is not a number from 0 to 100")]
     InvalidPercent {

@@ -43,15 +43,14 @@ impl Evidence {
         evidence
     }
 
-    /// The counter behind a rule's condition about a subject; `None` where time itself is the evidence.
+    /// The counter behind a rule's condition about a subject; `None` where time itself is the evidence, and where nothing is
+    /// counted.
     pub(crate) fn count(&self, condition: &Condition, subject: &Subject) -> Option<u64> {
         let of = (Arc::clone(&subject.model), Arc::clone(&subject.version));
         match (condition.signal, condition.signal.spec().source) {
             (Signal::NoTraffic | Signal::Volume, _) => None,
-            (signal, Source::Traffic) => Some(self.requests.get(&(of, signal)).copied().unwrap_or(0)),
-            (_, Source::Windows | Source::Detector | Source::Checks) => {
-                Some(self.rows.get(&of).copied().unwrap_or(0))
-            }
+            (signal, Source::Traffic) => self.requests.get(&(of, signal)).copied(),
+            (_, Source::Windows | Source::Detector | Source::Checks) => self.rows.get(&of).copied(),
         }
     }
 }

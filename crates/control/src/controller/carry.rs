@@ -64,6 +64,7 @@ impl Controller {
         decision.applied_at_ms = Some(now_ms);
         decision.updated_at_ms = now_ms;
         entry.active = Arc::clone(&decision.change.to);
+        entry.activated_ms = Some(now_ms);
         if decision.kind == DecisionKind::Rollback {
             let key = (decision.model.to_string(), decision.trigger);
             *self.rollbacks.entry(key).or_insert(0) += 1;

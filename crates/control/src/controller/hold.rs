@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::manual::unchanged;
 use super::{Controller, SELF};
 use crate::error::ControlError;
 use crate::store::{EventKind, NewEvent, audit};
@@ -48,10 +49,10 @@ impl Controller {
         Ok(())
     }
 
-    /// Lets a model go; nothing happens when it is not held.
+    /// Releases a held model.
     ///
     /// # Errors
-    /// An unknown model.
+    /// An unknown model; [`ControlError::Unchanged`] when it is not held.
     pub fn release(
         &mut self,
         model: &str,
@@ -61,9 +62,10 @@ impl Controller {
     ) -> Result<(), ControlError> {
         self.tick(now_ms);
         let idx = self.model_idx(model)?;
-        if self.models[idx].hold.take().is_some() {
-            self.save_hold(idx, false, actor, reason, now_ms);
+        if self.models[idx].hold.take().is_none() {
+            return Err(unchanged(model, format!("{model} is not held")));
         }
+        self.save_hold(idx, false, actor, reason, now_ms);
         Ok(())
     }
 

@@ -6,17 +6,17 @@ use serde_json::json;
 
 use super::step::firing_alert;
 use super::{Controller, Intent};
-use crate::alert::{Alert, AlertChange};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::ControlError;
 use crate::policy::RollbackMode;
 use crate::store::{EventKind, NewEvent, audit};
 
 impl Controller {
-    /// Sends every client of `model` to its stable version. A promotion that is still being carried out is overtaken.
+    /// Switches `model` to its stable version. A promotion that is still being carried out is overtaken.
     ///
     /// # Errors
-    /// An unknown model; a conflict when a rollback is being carried out or clients get the stable version already.
+    /// An unknown model; a conflict when a rollback is being carried out; [`ControlError::Unchanged`] when the stable version
+    /// is active; [`ControlError::TargetUnhealthy`] when it is measurably bad itself.
     pub fn rollback(
         &mut self,
         model: &str,
@@ -24,8 +24,34 @@ impl Controller {
         reason: &str,
         now_ms: i64,
     ) -> Result<Decision, ControlError> {
+        self.roll_back(model, actor, reason, false, now_ms)
+    }
+
+    /// The same, whatever speaks against the stable version.
+    ///
+    /// # Errors
+    /// As [`Controller::rollback`], but never [`ControlError::TargetUnhealthy`].
+    pub fn force_rollback(
+        &mut self,
+        model: &str,
+        actor: &str,
+        reason: &str,
+        now_ms: i64,
+    ) -> Result<Decision, ControlError> {
+        self.roll_back(model, actor, reason, true, now_ms)
+    }
+
+    fn roll_back(
+        &mut self,
+        model: &str,
+        actor: &str,
+        reason: &str,
+        force: bool,
+        now_ms: i64,
+    ) -> Result<Decision, ControlError> {
         self.tick(now_ms);
         let model_idx = self.model_idx(model)?;
+        let trouble = self.target_trouble(model_idx).filter(|_| !force);
         let entry = &self.models[model_idx];
         match &entry.pending {
             Some(pending) if pending.kind == DecisionKind::Rollback => {
@@ -33,10 +59,13 @@ impl Controller {
                 return Err(conflict(model, reason));
             }
             None if entry.active == entry.policy.stable => {
-                let reason = format!("clients already get the stable version `{}`", entry.active);
-                return Err(conflict(model, reason));
+                return Err(unchanged(model, format!("{} is active already", entry.active)));
             }
             _ => {}
+        }
+        if let Some(why) = trouble {
+            let (model, version) = (model.to_owned(), entry.policy.stable.to_string());
+            return Err(ControlError::TargetUnhealthy { model, version, why });
         }
         let firing: Vec<_> =
             self.book.critical(&self.policy, model).into_iter().map(|(alert, _)| alert).collect();
@@ -58,13 +87,13 @@ impl Controller {
         Ok(decision)
     }
 
-    /// Sends every client of `model` to `version`; without one, to the configured active version if clients get another,
-    /// else to the shadow's. Alerts about that version that an earlier rollback answered begin anew, so that the guard is
-    /// up again after the cool-down.
+    /// Switches `model` to `version`; without one, to the version that the configuration makes active. It is judged by the
+    /// requests that it serves from then on, so that the guard is up again after the cool-down. The version that gets copies
+    /// is only promoted by its name: whoever promotes twice must not put a candidate in front of every client.
     ///
     /// # Errors
-    /// An unknown model or version; a conflict when a change is being carried out or clients get that version already;
-    /// the store, and nothing happens then.
+    /// An unknown model or version; a conflict when a change is being carried out; [`ControlError::Unchanged`] when that
+    /// version is active; the store, and nothing happens then.
     pub fn promote(
         &mut self,
         model: &str,
@@ -87,13 +116,7 @@ impl Controller {
             episodes: Vec::new(),
             webhook: None,
         };
-        let (decision, _) = self.intend(intent, now_ms)?;
-        let ended = self.begin_anew(model_idx, &to, now_ms);
-        self.forget_ended(&ended);
-        if !ended.is_empty() {
-            self.save_alerts(&ended, now_ms);
-        }
-        Ok(decision)
+        Ok(self.intend(intent, now_ms)?.0)
     }
 
     fn promotable(&self, model_idx: usize, version: Option<&str>) -> Result<Arc<str>, ControlError> {
@@ -119,47 +142,22 @@ impl Controller {
                     known: known.join(", "),
                 }
             })?,
-            None if entry.active != policy.active => &policy.active,
-            None => policy.shadow.as_ref().ok_or_else(|| {
-                let reason = "there is no shadow version to promote: name a version";
-                conflict(&policy.name, reason.to_owned())
-            })?,
+            None => &policy.active,
         };
         if *to == entry.active {
-            return Err(conflict(&policy.name, format!("clients already get `{to}`")));
+            let mut reason = format!("{to} is active already");
+            if let (None, Some(shadow)) = (version, policy.shadow.as_ref().filter(|shadow| *shadow != to)) {
+                reason.push_str(&format!("; name a version to switch to another one (copies go to {shadow})"));
+            }
+            return Err(unchanged(&policy.name, reason));
         }
         Ok(Arc::clone(to))
-    }
-
-    /// Ends what the drill raised: left pending, it could fire on what is left of the drill and move real traffic.
-    fn end_alerts_of_drill(&mut self, idx: usize, now_ms: i64) {
-        let (model, began_ms) = (Arc::clone(&self.models[idx].policy.name), self.models[idx].drill_began_ms);
-        let mut ended = Vec::new();
-        for version in self.models[idx].policy.versions.clone() {
-            let raised = |alert: &Alert| alert.since_ms >= began_ms;
-            ended.extend(self.book.begin_anew(&self.policy, (&model, &version), raised, now_ms));
-        }
-        self.forget_ended(&ended);
-        if !ended.is_empty() {
-            self.save_alerts(&ended, now_ms);
-        }
-    }
-
-    fn begin_anew(&mut self, model_idx: usize, version: &str, now_ms: i64) -> Vec<AlertChange> {
-        let entry = &self.models[model_idx];
-        let handled = &entry.handled;
-        self.book.begin_anew(
-            &self.policy,
-            (&entry.policy.name, version),
-            |alert| handled.contains(&firing_alert(alert).episode),
-            now_ms,
-        )
     }
 
     /// Switches automatic rollback on or off. Switching it on begins the count of rollbacks in the period anew.
     ///
     /// # Errors
-    /// An unknown model.
+    /// An unknown model; [`ControlError::Unchanged`] when it is so already.
     pub fn set_auto_rollback(
         &mut self,
         model: &str,
@@ -171,7 +169,11 @@ impl Controller {
         let idx = self.model_idx(model)?;
         let steady_ms = self.clock.steady_ms();
         let entry = &mut self.models[idx];
-        if enabled && !entry.auto_enabled {
+        if enabled == entry.auto_enabled {
+            let state = if enabled { "on" } else { "off" };
+            return Err(unchanged(model, format!("automatic rollback is {state} already")));
+        }
+        if enabled {
             entry.armed_steady_ms = steady_ms.saturating_add(1);
         }
         entry.auto_enabled = enabled;
@@ -191,7 +193,7 @@ impl Controller {
     /// Sets the share of copies. It holds until the configuration names another share.
     ///
     /// # Errors
-    /// An unknown model; a share that is not a number from 0 to 100.
+    /// An unknown model; a share that is not a number from 0 to 100; [`ControlError::Unchanged`] when it is so already.
     pub fn set_shadow_percent(
         &mut self,
         model: &str,
@@ -206,6 +208,9 @@ impl Controller {
         }
         let entry = &mut self.models[idx];
         let was = entry.shadow_percent.unwrap_or(entry.policy.shadow_percent);
+        if was == percent {
+            return Err(unchanged(model, format!("{percent} % of requests are copied already")));
+        }
         entry.shadow_percent = Some(percent);
         let reason = format!("share of copies {was} % -> {percent} %");
         let event = NewEvent {
@@ -218,55 +223,6 @@ impl Controller {
             decision_id: None,
         };
         self.save_model(idx, Some(&event));
-        Ok(())
-    }
-
-    /// From now on rollbacks of `model` that alerts cause carry the trigger `drill`, and do not count towards the limit.
-    ///
-    /// # Errors
-    /// An unknown model; a conflict when a drill is running.
-    pub fn begin_drill(&mut self, model: &str, actor: &str, now_ms: i64) -> Result<(), ControlError> {
-        self.tick(now_ms);
-        let idx = self.model_idx(model)?;
-        if std::mem::replace(&mut self.models[idx].drill, true) {
-            return Err(conflict(model, "a drill is running: wait for its end".to_owned()));
-        }
-        self.models[idx].changed_before_drill = self.models[idx].changed;
-        self.models[idx].drill_began_ms = now_ms;
-        self.write_event(
-            EventKind::Drill,
-            Some(model),
-            actor,
-            "drill began",
-            json!({ "running": true }),
-            now_ms,
-        );
-        Ok(())
-    }
-
-    /// Ends a drill; nothing happens when none is running.
-    ///
-    /// # Errors
-    /// An unknown model.
-    pub fn end_drill(&mut self, model: &str, actor: &str, now_ms: i64) -> Result<(), ControlError> {
-        self.tick(now_ms);
-        let idx = self.model_idx(model)?;
-        if std::mem::replace(&mut self.models[idx].drill, false) {
-            let entry = &mut self.models[idx];
-            // A drill that put traffic back leaves no cool-down behind: the next alert may be a real one.
-            if entry.active == entry.policy.active && entry.pending.is_none() {
-                entry.changed = entry.changed_before_drill;
-            }
-            self.end_alerts_of_drill(idx, now_ms);
-            self.write_event(
-                EventKind::Drill,
-                Some(model),
-                actor,
-                "drill ended",
-                json!({ "running": false }),
-                now_ms,
-            );
-        }
         Ok(())
     }
 
@@ -285,4 +241,8 @@ impl Controller {
 
 pub(super) fn conflict(model: &str, reason: String) -> ControlError {
     ControlError::Conflict { model: model.to_owned(), reason }
+}
+
+pub(super) fn unchanged(model: &str, reason: String) -> ControlError {
+    ControlError::Unchanged { model: model.to_owned(), reason }
 }

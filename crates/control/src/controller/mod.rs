@@ -28,6 +28,7 @@
 //! written. A promotion does not.
 
 mod carry;
+mod drill;
 mod hold;
 mod manual;
 mod model;
@@ -36,7 +37,9 @@ mod open;
 mod proposal;
 pub(crate) mod retrain;
 mod status;
+mod serving;
 mod step;
+mod target;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -57,6 +60,7 @@ pub use webhook::{
 };
 
 use crate::actuator::Change;
+use crate::alert::AlertChange;
 use crate::book::AlertBook;
 use crate::clock::SteadyClock;
 use crate::decide::Episode;
@@ -89,6 +93,8 @@ pub struct Controller {
     saved_ms: u64,
     now_ms: i64,
     store_errors: u64,
+    /// Alerts that ended between two steps: the next one says so.
+    ended: Vec<AlertChange>,
     /// What waits to be told.
     news: VecDeque<News>,
     trainings: retrain::TrainBook,

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::hold::Hold;
 use super::proposal::Proposal;
+use super::target::Measured;
 use crate::alert::Alert;
+use crate::book::{Instance, Key};
 use crate::decide::{BlockReason, Episode};
 use crate::decision::{Decision, DecisionKind};
 use crate::policy::{ModelPolicy, RollbackMode};
@@ -76,6 +78,8 @@ pub struct ModelStatus {
     pub hold_until_ms: Option<i64>,
     /// The rollback that waits for approval.
     pub proposal: Option<Proposal>,
+    /// What speaks against the stable version now, in words.
+    pub target_trouble: Option<String>,
 }
 
 /// A change of traffic, on both clocks.
@@ -83,6 +87,17 @@ pub struct ModelStatus {
 pub(super) struct Changed {
     pub(super) at_ms: i64,
     pub(super) steady_ms: u64,
+}
+
+/// What a drill puts back.
+#[derive(Debug, Default)]
+pub(super) struct BeforeDrill {
+    /// The last change of traffic.
+    pub(super) changed: Option<Changed>,
+    /// When the active version began to serve.
+    pub(super) activated_ms: Option<i64>,
+    /// The alerts about the model.
+    pub(super) alerts: Vec<(Key, Instance)>,
 }
 
 /// One model inside the controller.
@@ -106,10 +121,12 @@ pub(super) struct ModelEntry {
     pub(super) proposal: Option<Proposal>,
     /// Episodes whose proposal was turned down or ran out.
     pub(super) not_approved: BTreeSet<Episode>,
-    /// The last change of traffic when the running drill began.
-    pub(super) changed_before_drill: Option<Changed>,
-    /// When it began, unix milliseconds.
-    pub(super) drill_began_ms: i64,
+    /// What the running drill puts back.
+    pub(super) before_drill: BeforeDrill,
+    /// When the active version began to serve, where that is known, unix milliseconds.
+    pub(super) activated_ms: Option<i64>,
+    /// The last measurement of the stable version.
+    pub(super) measured: Option<Measured>,
     /// While opening: the configuration names another `active` than when the model was stored.
     pub(super) edited: bool,
 }
@@ -134,8 +151,9 @@ impl ModelEntry {
             hold: None,
             proposal: None,
             not_approved: BTreeSet::new(),
-            changed_before_drill: None,
-            drill_began_ms: 0,
+            before_drill: BeforeDrill::default(),
+            activated_ms: None,
+            measured: None,
             edited: false,
         }
     }
@@ -222,22 +240,26 @@ impl ModelEntry {
         self.reported.retain(|(episode, _)| episode.fingerprint != fingerprint);
     }
 
-    /// Whether traffic was taken from `version` and none has come to it since.
-    pub(super) fn has_left(&self, version: &str, readings: &Readings) -> bool {
-        let Some(changed) =
-            self.changed.filter(|_| self.active != self.policy.active && *self.active != *version)
-        else {
+    /// Whether `version` does not serve: another one is active, and no request has come to it since traffic was switched.
+    /// Where requests are split, every version of the split serves.
+    pub(super) fn is_idle(&self, version: &str, readings: &Readings) -> bool {
+        let Some(changed) = self.changed.filter(|_| *self.active != *version) else { return false };
+        if self.pending.as_ref().is_some_and(|pending| *pending.change.from == *version) {
             return false;
-        };
-        let newest = readings
-            .models
-            .iter()
-            .filter(|model| model.model == self.policy.name)
-            .flat_map(|model| &model.windows)
+        }
+        let windows =
+            readings.models.iter().filter(|model| model.model == self.policy.name).flat_map(|model| &model.windows);
+        let newest = windows
             .filter(|window| window.lane == Lane::Prod && *window.version == *version)
             .map(|window| window.last_at_ms)
             .max();
-        newest.is_some_and(|newest| newest <= changed.at_ms.saturating_add(STRAGGLERS_MS))
+        newest.is_none_or(|newest| newest <= changed.at_ms.saturating_add(STRAGGLERS_MS))
+    }
+
+    /// Whether readings of `at_ms` were made before the active version began to serve, or by windows that do not know it yet.
+    pub(super) fn is_ahead_of(&self, at_ms: i64, windows_of: Option<&Arc<str>>) -> bool {
+        self.activated_ms.is_some_and(|activated| at_ms <= activated)
+            || windows_of.is_some_and(|active| *active != self.active)
     }
 
     /// Whether an alert is about the version that a rollback would go to: no reason to go there.
@@ -260,7 +282,7 @@ impl ModelEntry {
     }
 
     /// The state for people, at `now_ms` on the wall clock and `steady_ms` on the steady one.
-    pub(super) fn status(&self, now_ms: i64, steady_ms: u64) -> ModelStatus {
+    pub(super) fn status(&self, now_ms: i64, steady_ms: u64, target_trouble: Option<String>) -> ModelStatus {
         let left = self.cooldown_left_ms(steady_ms);
         ModelStatus {
             model: Arc::clone(&self.policy.name),
@@ -284,6 +306,7 @@ impl ModelEntry {
                 .map(|until| now_ms.saturating_add_unsigned(until.saturating_sub(steady_ms))),
             hold: self.hold.clone(),
             proposal: self.proposal.clone(),
+            target_trouble,
         }
     }
 }

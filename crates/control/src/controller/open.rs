@@ -46,6 +46,7 @@ impl Controller {
             saved_ms: steady_ms,
             now_ms,
             store_errors: 0,
+            ended: Vec::new(),
             news: Default::default(),
             trainings: Default::default(),
         };
@@ -54,10 +55,7 @@ impl Controller {
         controller.take_models(&policy.models, now_ms)?;
         controller.policy = policy;
         let ended = controller.book.keep_unchanged(&controller.policy, now_ms);
-        if !ended.is_empty() {
-            controller.forget_ended(&ended);
-            controller.save_alerts(&ended, now_ms);
-        }
+        controller.alerts_ended(ended, now_ms);
         let resume = controller.resume(now_ms)?;
         let ids: Vec<i64> = resume.iter().map(|decision| decision.id).collect();
         controller.write_event(EventKind::Start, None, SELF, "started", json!({ "resumed": ids }), now_ms);
@@ -82,8 +80,7 @@ impl Controller {
                 && self.policy.models.iter().any(|known| known.name == *model)
         });
         self.tenants_red.retain(|model, _| self.policy.models.iter().any(|known| known.name == *model));
-        self.forget_ended(&ended);
-        self.save_alerts(&ended, now_ms);
+        self.alerts_ended(ended.clone(), now_ms);
         Ok(ended)
     }
 
@@ -109,6 +106,7 @@ impl Controller {
                 ))
             })?;
             entry.rollbacks = read.0.into();
+            entry.activated_ms = entry.activation(read.1.as_ref());
             entry.last = read.1.filter(|decision| !decision.state.is_open());
             let own = handled.iter().filter(|(model, _)| **model == *policy.name);
             entry.handled = own.map(|(_, episode)| episode.clone()).collect();
@@ -147,6 +145,7 @@ impl Controller {
         let was = was.filter(|was| **was != *entry.active);
         if was.is_some() {
             entry.changed = Some(Changed { at_ms: now_ms, steady_ms: self.clock.steady_ms() });
+            entry.activated_ms = Some(now_ms);
         }
         self.models.push(entry);
         self.settle(was.as_deref(), now_ms);
@@ -170,6 +169,9 @@ impl Controller {
             edited || !entry.has_version(&decision.change.to) || !entry.has_version(&decision.change.from)
         };
         let pending = if entry.pending.as_ref().is_some_and(lost) { entry.pending.take() } else { None };
+        if *entry.active != *was {
+            entry.activated_ms = Some(now_ms);
+        }
         let moved = *entry.active != *was || pending.is_some();
         if moved {
             entry.changed = Some(Changed { at_ms: now_ms, steady_ms: self.clock.steady_ms() });

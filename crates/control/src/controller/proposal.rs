@@ -20,7 +20,7 @@ use crate::error::ControlError;
 use crate::policy::RollbackMode;
 use crate::store::{EventKind, NewEvent, audit, state};
 
-use super::manual::conflict;
+use super::manual::{conflict, unchanged};
 use super::news::News;
 
 /// How far a proposal has come.
@@ -77,6 +77,9 @@ pub struct Proposal {
     pub until_steady_ms: u64,
     /// Whether our own rules see its alerts, so that their end is seen as well.
     pub watched: bool,
+    /// What speaks against the stable version: why it is proposed and not done. Whoever approves it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// How far it has come.
     pub state: ProposalState,
 }
@@ -89,6 +92,7 @@ pub(super) struct Draft {
     pub(super) evidence: Value,
     pub(super) episodes: Vec<Episode>,
     pub(super) watched: bool,
+    pub(super) warning: Option<String>,
 }
 
 impl Controller {
@@ -115,6 +119,7 @@ impl Controller {
             expires_at_ms: now_ms.saturating_add_unsigned(ms),
             until_steady_ms: self.clock.steady_ms().saturating_add(ms),
             watched: draft.watched,
+            warning: draft.warning,
             state: ProposalState::Open,
         };
         let steady_ms = self.clock.steady_ms();
@@ -151,10 +156,9 @@ impl Controller {
         let entry = &self.models[model_idx];
         let refusal = if let Some(hold) = &entry.hold {
             Some(format!("{} holds it: release it first", hold.by))
-        } else if !self.target_healthy(model_idx) {
-            Some(format!("`{}` is in trouble itself", proposal.to))
         } else {
-            None
+            let trouble = self.target_trouble(model_idx).filter(|_| proposal.warning.is_none());
+            trouble.map(|why| format!("{why}; to switch all the same: `driftline rollback --force`"))
         };
         if let Some(reason) = refusal {
             return Err(conflict(model, reason));
@@ -205,9 +209,39 @@ impl Controller {
         let entry = &self.models[model_idx];
         let found = entry.proposal.as_ref().filter(|proposal| proposal.id == id).cloned();
         found.ok_or_else(|| {
-            let reason = format!("proposal {id} does not wait for approval any more");
-            conflict(&entry.policy.name, reason)
+            let model = &entry.policy.name;
+            let stored = self.store.read("read proposals", |conn| state::proposals(conn, model));
+            let stored = stored.ok().and_then(|all| all.into_iter().find(|one| one.id == id));
+            let said = |what: &str| format!("proposal {id} {what}");
+            match stored.map(|one| one.state) {
+                Some(ProposalState::Approved) => unchanged(model, said("is approved already")),
+                Some(ProposalState::Rejected) => conflict(model, said("was turned down")),
+                Some(ProposalState::Expired) => conflict(model, said("has expired: nobody approved it in time")),
+                Some(ProposalState::Withdrawn) => conflict(model, said("was withdrawn: it became pointless")),
+                Some(ProposalState::Open) | None => conflict(model, said("does not wait for approval")),
+            }
         })
+    }
+
+    /// Proposes what is not done because the stable version is in trouble itself: a person may know better. Once for the
+    /// same alerts, and only where a person may decide.
+    pub(super) fn propose_anyway(
+        &mut self,
+        model_idx: usize,
+        reason: String,
+        evidence: Value,
+        episodes: Vec<Episode>,
+        now_ms: i64,
+    ) -> Result<(), crate::error::StoreError> {
+        let entry = &self.models[model_idx];
+        let mode = matches!(entry.policy.mode, RollbackMode::Automatic | RollbackMode::Approve);
+        let known = entry.proposal.is_some() || episodes.iter().all(|one| entry.not_approved.contains(one));
+        if !mode || known || entry.drill {
+            return Ok(());
+        }
+        let (to, warning) = (Arc::clone(&entry.policy.stable), self.target_trouble(model_idx));
+        let draft = Draft { model_idx, to, reason, evidence, episodes, watched: true, warning };
+        self.propose(draft, now_ms).map(drop)
     }
 
     /// Ends proposals that nobody approved in time, and those that are pointless now.
@@ -227,8 +261,16 @@ impl Controller {
         if entry.pending.is_some() || entry.active != proposal.from || entry.policy.stable != proposal.to {
             return Some("traffic is moved otherwise");
         }
-        if entry.policy.mode != RollbackMode::Approve {
+        let may = match entry.policy.mode {
+            RollbackMode::Approve => true,
+            RollbackMode::Automatic => proposal.warning.is_some(),
+            RollbackMode::Recommend | RollbackMode::Observe | RollbackMode::Frozen => false,
+        };
+        if !may {
             return Some("the mode was changed");
+        }
+        if proposal.warning.is_some() && self.target_trouble(idx).is_none() {
+            return Some("nothing speaks against the stable version any more");
         }
         let fires = |episode: &Episode| {
             let critical = self.book.critical(&self.policy, &proposal.model);

@@ -19,7 +19,9 @@ const EVENTS_PER_ANSWER_MAX: usize = 1_000;
 impl Controller {
     /// Every pending or firing alert.
     pub fn alerts(&self) -> Vec<Alert> {
-        self.book.alerts(&self.policy)
+        let mut alerts = self.book.alerts(&self.policy);
+        self.mark_drills(&mut alerts);
+        alerts
     }
 
     /// The worst state per rule and model, those with no alert included: name of the rule, model, severity, state.
@@ -43,7 +45,10 @@ impl Controller {
 
     /// Every model, in the order of the configuration.
     pub fn models(&self) -> Vec<ModelStatus> {
-        self.models.iter().map(|entry| entry.status(self.now_ms, self.clock.steady_ms())).collect()
+        let status = |(idx, entry): (usize, &super::model::ModelEntry)| {
+            entry.status(self.now_ms, self.clock.steady_ms(), self.target_trouble(idx))
+        };
+        self.models.iter().enumerate().map(status).collect()
     }
 
     /// Tenants of a model that are red for any feature, by the mildest drift rule of severity warning or above.

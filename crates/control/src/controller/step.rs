@@ -12,16 +12,15 @@ use crate::alert::{Alert, AlertChange, AlertTransition};
 use crate::decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::StoreError;
-use crate::evaluate::{Evaluation, Subject, evaluate};
+use crate::book::Tick;
+use crate::evaluate::evaluate;
+use crate::evidence::Evidence;
 use crate::policy::Severity;
-use crate::signal::{Kind, SignalReading, Source};
+use crate::signal::SignalReading;
 use crate::store::{EventKind, NewEvent, audit, state};
 
 /// Alerts and the steady clock are stored at least this often, milliseconds of steady time.
 const SAVE_EVERY_MS: u64 = 5_000;
-
-/// A latency alert of the stable version that has had no data for longer than this says nothing about it now.
-const TARGET_EVIDENCE_MS: u64 = 15 * 60_000;
 
 /// What a step brought.
 #[derive(Debug, Default)]
@@ -41,7 +40,8 @@ impl Controller {
         let elapsed_ms = self.clock.steady_ms().saturating_sub(self.stepped_ms);
         self.stepped_ms = self.clock.steady_ms();
         let mut evaluation = evaluate(&self.policy, readings, signals);
-        self.silence_left(&mut evaluation, readings);
+        let inactive = self.judge_what_serves(&mut evaluation, readings, now_ms);
+        self.measure_targets(signals);
         let subjects = evaluation.holding.iter().map(|held| (held.rule, &held.subject));
         for (rule, subject) in subjects.chain(evaluation.clear.iter().map(|(rule, subject)| (*rule, subject)))
         {
@@ -49,34 +49,22 @@ impl Controller {
                 self.judged.insert((rule.name.clone(), Arc::clone(&subject.model)));
             }
         }
-        let mut step = Step {
-            changes: self.book.update(&self.policy, &evaluation, now_ms, elapsed_ms),
-            ..Step::default()
-        };
+        let evidence = Evidence::of(readings, signals);
+        let mut changes = inactive;
+        changes.extend(self.book.update(&self.policy, &evaluation, &evidence, Tick { now_ms, elapsed_ms }));
+        self.mark_drills(changes.iter_mut().map(|change| &mut change.alert));
+        let mut step = Step { changes, ..Step::default() };
         self.tenants_red = evaluation.tenants_red;
         self.end_holds(now_ms);
         self.forget_ended(&step.changes);
         step.errors.extend(self.save_alerts(&step.changes, now_ms));
+        step.changes.splice(0..0, std::mem::take(&mut self.ended));
         self.review_proposals(now_ms);
         for model_idx in 0..self.models.len() {
             self.decide_about(model_idx, signals, now_ms, &mut step);
         }
         self.retrain(now_ms);
         step
-    }
-
-    /// Says nothing about the drift of a version that traffic was taken from: its windows stand still, and what they show
-    /// must neither fire nor resolve anything any more. The horizons of traffic run empty by themselves.
-    fn silence_left(&self, evaluation: &mut Evaluation, readings: &Readings) {
-        let rules = &self.policy.rules;
-        let left = |rule: usize, subject: &Subject| {
-            let source = rules.get(rule).map(|rule| rule.condition.signal.spec().source);
-            let entry = self.models.iter().find(|entry| entry.policy.name == subject.model);
-            source != Some(Source::Traffic)
-                && entry.is_some_and(|entry| entry.has_left(&subject.version, readings))
-        };
-        evaluation.holding.retain(|held| !left(held.rule, &held.subject));
-        evaluation.clear.retain(|(rule, subject)| !left(*rule, subject));
     }
 
     /// An alert that is over takes what is remembered of its episodes with it.
@@ -112,28 +100,36 @@ impl Controller {
 
     fn decide_about(&mut self, model_idx: usize, signals: &[SignalReading], now_ms: i64, step: &mut Step) {
         let model = Arc::clone(&self.models[model_idx].policy.name);
-        let critical = self.book.critical(&self.policy, &model);
-        // An alert without data is the last one known: it does not begin a change of traffic.
-        let firing: Vec<Alert> = critical
-            .into_iter()
-            .filter(|(_, silent_ms)| silent_ms.is_none())
-            .map(|(alert, _)| alert)
-            .filter(|alert| !self.models[model_idx].is_about_target(alert))
-            .collect();
-        match self.verdict(model_idx, &firing.iter().map(firing_alert).collect::<Vec<_>>()) {
+        let mut critical = self.book.critical(&self.policy, &model);
+        critical.retain(|(alert, _)| !self.models[model_idx].is_about_target(alert));
+        // Without new requests an alert is the last one known: it does not begin a change of traffic.
+        let fresh = critical.iter().any(|(_, fresh)| *fresh);
+        let mut firing: Vec<Alert> = critical.into_iter().map(|(alert, _)| alert).collect();
+        self.mark_drills(&mut firing);
+        let verdict = self.verdict(model_idx, &firing.iter().map(firing_alert).collect::<Vec<_>>());
+        if !fresh && matches!(verdict, Verdict::Rollback { .. } | Verdict::Propose { .. }) {
+            return;
+        }
+        match verdict {
             Verdict::None => self.models[model_idx].blocked = None,
             Verdict::Blocked { reason, episodes } => {
-                self.block(model_idx, reason, &episodes, &self.evidence(&model, &firing, signals), now_ms);
+                let evidence = self.evidence(&model, &firing, signals);
+                self.block(model_idx, reason, &episodes, &evidence, now_ms);
+                if reason == BlockReason::TargetUnhealthy && fresh {
+                    let proposed = self.propose_anyway(model_idx, reason_of(&firing), evidence, episodes, now_ms);
+                    step.errors.extend(proposed.err());
+                }
             }
             Verdict::Propose { to, because } => {
                 self.models[model_idx].blocked = Some(BlockReason::AwaitingApproval);
                 let draft = Draft {
                     model_idx,
                     to,
-                    reason: reason(&firing),
+                    reason: reason_of(&firing),
                     evidence: self.evidence(&model, &firing, signals),
                     episodes: because,
                     watched: true,
+                    warning: None,
                 };
                 step.errors.extend(self.propose(draft, now_ms).err());
             }
@@ -144,7 +140,7 @@ impl Controller {
                     trigger: self.trigger(model_idx),
                     to,
                     actor: SELF,
-                    reason: reason(&firing),
+                    reason: reason_of(&firing),
                     evidence: self.evidence(&model, &firing, signals),
                     episodes: because,
                     webhook: None,
@@ -179,30 +175,12 @@ impl Controller {
             rollbacks_max: entry.policy.max_rollbacks,
             handled: &entry.handled,
             in_progress: entry.pending.is_some(),
-            target_healthy: self.target_healthy(model_idx),
+            target_healthy: self.target_trouble(model_idx).is_none(),
             held: entry.hold.is_some(),
             proposed: entry.proposal.is_some(),
             not_approved: &entry.not_approved,
         };
         decide(&state, firing)
-    }
-
-    /// Whether nothing recent speaks against the stable version. Drift does not: it is in the requests, not in the
-    /// version that answers them.
-    pub(super) fn target_healthy(&self, model_idx: usize) -> bool {
-        let policy = &self.models[model_idx].policy;
-        if self.unhealthy.contains(&(policy.name.to_string(), policy.stable.to_string())) {
-            return false;
-        }
-        let ill = |name: &str| {
-            let kind = self.policy.rule(name).map(|rule| rule.condition.kind());
-            matches!(kind, Some(Kind::Latency | Kind::Errors))
-        };
-        !self.book.critical(&self.policy, &policy.name).iter().any(|(alert, silent_ms)| {
-            alert.labels.get("version").is_some_and(|version| **version == *policy.stable)
-                && silent_ms.is_none_or(|ms| ms < TARGET_EVIDENCE_MS)
-                && ill(&alert.name)
-        })
     }
 
     /// Says, once per episode, why an alert does not roll back. The limit also switches automatic rollback off.
@@ -232,10 +210,11 @@ impl Controller {
         }
         let (name, active, stable) =
             (entry.policy.name.clone(), entry.active.clone(), entry.policy.stable.clone());
+        let trouble = self.target_trouble(model_idx).unwrap_or_else(|| other_trouble(&stable));
         let text = match reason {
             BlockReason::Observe => format!("would have rolled back from `{active}` to `{stable}`"),
             BlockReason::Recommended => format!("a rollback from `{active}` to `{stable}` is advised"),
-            BlockReason::TargetUnhealthy => format!("no rollback: `{stable}` is in trouble itself"),
+            BlockReason::TargetUnhealthy => format!("no rollback to `{stable}`: {trouble}"),
             other => format!("no rollback to `{stable}`: {}", other.why()),
         };
         let data = json!({ "reason": reason, "episodes": episodes, "evidence": evidence });
@@ -318,6 +297,10 @@ fn record_change(tx: &rusqlite::Transaction<'_>, change: &AlertChange, now_ms: i
     audit::record(tx, &event)
 }
 
+fn other_trouble(stable: &str) -> String {
+    format!("`{stable}` is in trouble itself")
+}
+
 pub(super) fn firing_alert(alert: &Alert) -> FiringAlert {
     FiringAlert {
         name: alert.name.clone(),
@@ -327,7 +310,7 @@ pub(super) fn firing_alert(alert: &Alert) -> FiringAlert {
 }
 
 /// The reason in words: what fires, the worst first.
-fn reason(firing: &[Alert]) -> String {
+fn reason_of(firing: &[Alert]) -> String {
     const NAMED: usize = 3;
     let mut alerts: Vec<&Alert> =
         firing.iter().filter(|alert| alert.severity == Severity::Critical).collect();

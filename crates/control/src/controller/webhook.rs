@@ -231,6 +231,7 @@ impl Controller {
                     evidence: intent.evidence,
                     episodes: intent.episodes,
                     watched: false,
+                    warning: None,
                 };
                 self.propose(draft, now_ms)?;
                 self.remember(&WebhookRow { state: WebhookState::Open, ..row }, now_ms)?;

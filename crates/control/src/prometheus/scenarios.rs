@@ -7,7 +7,8 @@ use monitor::{Check, QualityReading, Readings, ReferenceKind, Verdict, WindowRea
 use record::Lane;
 
 use crate::alert::{Alert, AlertState};
-use crate::book::AlertBook;
+use crate::book::{AlertBook, Tick};
+use crate::evidence::Evidence;
 use crate::evaluate::{evaluate, quality_excess};
 use crate::latency::LatencyHorizon;
 use crate::policy::Policy;
@@ -400,8 +401,10 @@ impl Scenario {
                     SignalReading::plain(of, Signal::NoTraffic, policy.latency_horizon_ms, secs, 1)
                 }));
                 let elapsed_ms = if tick == 0 { 0 } else { TICK_S as u64 * 1000 };
-                let evaluation = evaluate(policy, &self.readings(tick, now_ms), &signals);
-                book.update(policy, &evaluation, now_ms, elapsed_ms);
+                let readings = self.readings(tick, now_ms);
+                let evaluation = evaluate(policy, &readings, &signals);
+                let evidence = Evidence::of(&readings, &signals);
+                book.update(policy, &evaluation, &evidence, Tick { now_ms, elapsed_ms });
                 let alerts = book.alerts(policy).into_iter();
                 alerts.filter(|alert| alert.state == AlertState::Firing).collect()
             })
@@ -432,6 +435,7 @@ impl Scenario {
             let mut window: WindowReadings = window("v2", one.tenant, one.requests, &[("amount", psi)]);
             window.lane = one.lane;
             window.last_at_ms = now_ms;
+            window.rows = tick as u64;
             window.features[0].reference = one.reference;
             if !one.significant {
                 window.features[0].verdict = Verdict::Pass;

@@ -188,8 +188,8 @@ fn a_promotion_is_refused_when_it_cannot_be_journaled() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (mut rig, _) = open(folder.path(), policy(), 0);
     rename(&mut rig, "decisions", "hidden");
-    assert!(rig.controller.promote("fraud", None, "ada", "x", 1).is_err());
+    assert!(rig.controller.promote("fraud", Some("v3"), "ada", "x", 1).is_err());
     assert_eq!(rig.controller.models()[0].pending, None);
     rename(&mut rig, "hidden", "decisions");
-    rig.controller.promote("fraud", None, "ada", "x", 2).expect("promotes again");
+    rig.controller.promote("fraud", Some("v3"), "ada", "x", 2).expect("promotes again");
 }

@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::Rig;
-use crate::alert::{AlertState, AlertTransition};
+use crate::alert::{AlertEnd, AlertState, AlertTransition};
 use crate::controller::ModelPhase;
 use crate::decide::BlockReason;
 use crate::decision::{DecisionKind, DecisionState, Trigger};
 use crate::error::ControlError;
 use crate::policy::{Policy, RollbackMode};
+use crate::signal::SignalReading;
 use crate::store::EventKind;
 use crate::testing::{drift, latency, model, policy, readings};
 
@@ -53,8 +54,9 @@ fn a_slow_version_rolls_back_but_not_to_a_slow_one() {
     let slow = |stable_p95: Option<f64>| {
         let mut rig = Rig::new();
         let mut decisions = 0;
-        for second in 0..400 {
-            let latency = [latency("v2", Some(900.0)), latency("v1", stable_p95)];
+        for second in 0..400_i64 {
+            let latency = [latency("v2", Some(900.0)), latency("v1", stable_p95)]
+                .map(|one| SignalReading { total: second.unsigned_abs(), ..one });
             let step = rig.controller.step(second * 1000, &readings(second * 1000, vec![]), &latency);
             decisions += step.decisions.len();
         }
@@ -62,7 +64,9 @@ fn a_slow_version_rolls_back_but_not_to_a_slow_one() {
     };
     assert_eq!(slow(Some(20.0)), (1, vec![]));
     assert_eq!(slow(None).0, 1);
-    assert_eq!(slow(Some(700.0)), (0, vec!["no rollback: `v1` is in trouble itself".to_owned()]));
+    let (decisions, blocked) = slow(Some(700.0));
+    assert_eq!((decisions, blocked.len()), (0, 1));
+    assert!(blocked[0].starts_with("no rollback to `v1`: `v1` takes 700"), "{blocked:?}");
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn flapping_readings_do_not_flap_traffic() {
 fn people_conflict_with_what_is_going_on() {
     let mut rig = Rig::new();
     let conflict = |result: Result<_, ControlError>| match result {
-        Err(ControlError::Conflict { reason, .. }) => reason,
+        Err(ControlError::Conflict { reason, .. } | ControlError::Unchanged { reason, .. }) => reason,
         other => panic!("{other:?}"),
     };
     let rollback = rig.controller.rollback("fraud", "ada", "looks bad", 1).expect("rolls back");
@@ -164,11 +168,11 @@ fn people_conflict_with_what_is_going_on() {
     rig.carry(&rollback);
     assert_eq!(
         conflict(rig.controller.rollback("fraud", "bob", "too", 3)),
-        "clients already get the stable version `v1`"
+        "v1 is active already"
     );
     assert_eq!(
         conflict(rig.controller.promote("fraud", Some("v1"), "bob", "x", 3)),
-        "clients already get `v1`"
+        "v1 is active already"
     );
     assert!(matches!(
         rig.controller.promote("fraud", Some("v9"), "bob", "x", 3),
@@ -181,8 +185,7 @@ fn people_conflict_with_what_is_going_on() {
 #[test]
 fn a_rollback_overtakes_a_promotion_that_is_under_way() {
     let mut rig = Rig::new();
-    let promote = rig.controller.promote("fraud", None, "ada", "try v3", 1).expect("promotes");
-    assert_eq!(&*promote.change.to, "v3", "the shadow's version");
+    let promote = rig.controller.promote("fraud", Some("v3"), "ada", "try v3", 1).expect("promotes");
     let rollback = rig.controller.rollback("fraud", "bob", "no!", 2).expect("rolls back");
     assert_eq!(rollback.supersedes, Some(promote.id));
     assert_eq!((&*rollback.change.from, &*rollback.change.to), ("v3", "v1"));
@@ -371,6 +374,11 @@ fn windows_of_a_version_that_was_left_fire_nothing() {
     let first = rig.drift("v2", 0.35, 135).remove(0);
     rig.carry(&first);
     let frozen = rig.now;
+    assert_eq!(rig.events(EventKind::Alert).len(), 1);
+    let step = rig.controller.step(rig.now, &drift(frozen, "v2", 0.35), &[]);
+    let ended: Vec<_> = step.changes.iter().map(|change| change.alert.ended).collect();
+    assert_eq!(ended, [Some(AlertEnd::Inactive); 2], "the one that fired and the one that was pending");
+    assert_eq!(rig.controller.alerts(), []);
     let moved = rig.events(EventKind::Alert).len();
     for _ in 0..40 {
         rig.now += 15_000;
@@ -393,14 +401,17 @@ fn an_alert_about_the_stable_version_is_no_reason_to_go_there() {
 #[test]
 fn a_drill_leaves_no_alert_and_no_cooldown_behind() {
     let mut rig = Rig::new();
-    rig.drift("v2", 0.25, 60);
-    rig.controller.begin_drill("fraud", "ada", rig.now).expect("begins");
+    rig.drift("v2", 0.15, 60);
+    rig.controller.begin_drill("fraud", "ada", rig.now).expect("an alert of severity info is no hindrance");
     let decision = rig.drift("v2", 0.35, 150).remove(0);
+    assert!(decision.reason.starts_with("FeaturePSICritical: Drill: "), "{}", decision.reason);
     rig.carry(&decision);
     let back = rig.controller.promote("fraud", Some("v2"), "ada", "drill ended", rig.now).expect("promotes");
     rig.carry(&back);
     rig.controller.end_drill("fraud", "ada", rig.now).expect("ends");
     let names: Vec<String> = rig.controller.alerts().into_iter().map(|alert| alert.name).collect();
-    assert_eq!(names, ["FeaturePSIHigh"], "only what stood before the drill");
+    assert_eq!(names, ["PSIAmber"], "only what stood before the drill");
+    let step = rig.controller.step(rig.now, &readings(rig.now, vec![]), &[]);
+    assert!(step.changes.iter().all(|change| change.alert.drill && change.alert.ended.is_some()), "{step:?}");
     assert_eq!(rig.controller.models()[0].cooldown_until_ms, None);
 }

@@ -83,7 +83,7 @@ fn happen(mut rig: Rig, event: Event) -> Rig {
         Confirmed => drop(pending(&rig).map(|id| rig.controller.confirmed(id, now).expect("is pending"))),
         Failed => drop(pending(&rig).map(|id| rig.controller.failed(id, "no", now).expect("is pending"))),
         Hold => rig.controller.hold("fraud", None, "ada", "by hand", now).expect("holds"),
-        Release => rig.controller.release("fraud", "ada", "by hand", now).expect("lets go"),
+        Release => drop(rig.controller.release("fraud", "ada", "by hand", now)),
         Time => {
             let active = rig.active();
             rig.drift(&active, 0.0, 700);

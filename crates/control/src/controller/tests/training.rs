@@ -74,6 +74,8 @@ fn what_a_crash_left_is_handed_out_again_under_the_same_key() {
 #[test]
 fn a_drill_starts_nothing_and_a_person_may() {
     let mut rig = Rig::with(trained());
+    assert!(rig.controller.begin_drill("fraud", "ada", 0).is_err(), "automatic rollback is off");
+    rig.controller.set_auto_rollback("fraud", true, "ada", 0).expect("is off");
     rig.controller.begin_drill("fraud", "ada", 0).expect("begins");
     rig.drift("v2", 0.35, 600);
     assert_eq!(started(&mut rig), []);
