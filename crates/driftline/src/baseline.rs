@@ -25,7 +25,8 @@ use clap::{Args, ValueEnum};
 use monitor::profile::{BuildRules, Profile};
 use stats::{BinningRule, RangeRule};
 
-use crate::compare::{Binning, print_note};
+use crate::compare::{Binning, print_note, profile_bytes};
+use crate::data_files::DataArgs;
 use summary::Summary;
 
 /// The range that equal-width bins divide.
@@ -54,7 +55,7 @@ pub(crate) enum Input {
 /// Arguments of `driftline baseline`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BaselineArgs {
-    /// CSV, Parquet or JSON lines files; `-` reads standard input
+    /// CSV, Parquet or JSON lines files, .gz and .zst too; a folder or a pattern of them is one table; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What FILE is
@@ -87,9 +88,11 @@ pub(crate) struct BaselineArgs {
     /// The rows are in no order: do not measure how much they resemble their neighbours (for the detector)
     #[arg(long)]
     pub(crate) unordered: bool,
-    /// Overwrite the output file
+    /// Overwrite the output file (never one of the input files)
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 fn parse_bins(text: &str) -> Result<usize, String> {
@@ -135,8 +138,8 @@ impl BaselineArgs {
 /// When a file cannot be read, or the output exists and `--force` is not given.
 pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
     let to_stdout = args.output.as_os_str() == "-";
-    if !to_stdout && args.output.exists() && !args.force {
-        bail!("`{}` exists: name another file, or overwrite it with `--force`", args.output.display());
+    if !to_stdout {
+        check_output(args)?;
     }
     let rules = match &args.config {
         None => None,
@@ -167,12 +170,60 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
     Ok(0)
 }
 
+/// Refuses to write over an input, whatever `--force` says, and over any other file without it.
+fn check_output(args: &BaselineArgs) -> Result<()> {
+    let output = &args.output;
+    if !output.exists() {
+        return Ok(());
+    }
+    let shown = output.display();
+    let inputs = args.files.iter().chain(&args.config);
+    for input in inputs.flat_map(|path| tabular::files_of(path)) {
+        if is_same_file(&input, output) {
+            bail!(
+                "`{shown}` is an input of this command: the profile would overwrite it. Name another file with `-o`, such as `{}`",
+                beside(output).display()
+            );
+        }
+    }
+    if output.is_dir() {
+        bail!("`{shown}` is a folder: name a file with `-o`");
+    }
+    if !args.force {
+        match profile_bytes(output) {
+            Ok(Some(_)) => bail!("`{shown}` exists: name another file, or overwrite it with `--force`"),
+            _ => bail!(
+                "`{shown}` exists and is not a profile: name another file, such as `{}`; `--force` would overwrite it",
+                beside(output).display()
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// The name of a profile beside a file.
+fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("model");
+    file.with_file_name(format!("{stem}-baseline.json"))
+}
+
+/// Whether two paths lead to one file, through links as well.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(one), Ok(other)) = (one.metadata(), other.metadata()) {
+        use std::os::unix::fs::MetadataExt;
+        return (one.dev(), one.ino()) == (other.dev(), other.ino());
+    }
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
     let rule = args.rule()?;
     if args.from != Input::Data {
         return summarised(args, rule, notes);
     }
-    let mut columns = columns::open(&args.files, &args.exclude, notes).map_err(|error| {
+    let mut columns = columns::open(&args.files, &args.exclude, &args.data, notes).map_err(|error| {
         match args.files.iter().find(|file| sagemaker::is_one(file)) {
             Some(file) => error.context(format!(
                 "`{}` looks like a statistics.json of SageMaker Model Monitor: read it with `--from sagemaker`",
@@ -181,7 +232,7 @@ fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
             None => error,
         }
     })?;
-    let mut features = passes::features(&mut columns, rule)?;
+    let mut features = passes::features(&mut columns, rule, notes)?;
     tails::add(&mut columns, &mut features, !args.unordered)?;
     let profile = Profile {
         name: args.profile_name(),

@@ -19,6 +19,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use crate::data_files::DataArgs;
 use crate::report;
 
 pub(crate) use rule::FailOn;
@@ -49,7 +50,8 @@ pub(crate) enum Binning {
 /// Arguments of `driftline compare`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareArgs {
-    /// What is normal: a CSV, Parquet or JSON lines file, or a profile made by `driftline baseline`
+    /// What is normal: a CSV, Parquet or JSON lines file (.gz and .zst too), a folder or a pattern of them, or a profile made by
+    /// `driftline baseline`
     #[arg(long, value_name = "FILE")]
     pub(crate) reference: std::path::PathBuf,
     /// What is compared with it; `-` reads standard input
@@ -73,6 +75,8 @@ pub(crate) struct CompareArgs {
     /// Compare only these columns (comma separated, repeatable)
     #[arg(long, value_name = "COL", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// The number of bins an option asks for.

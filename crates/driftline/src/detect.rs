@@ -19,6 +19,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use stats::detect::Settings;
 
+use crate::data_files::DataArgs;
+
 /// How alarms are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AlarmFormat {
@@ -74,6 +76,8 @@ pub(crate) struct DetectArgs {
     /// small to know (2 / sqrt(m) standard deviations) stays out of account
     #[arg(long, conflicts_with_all = ["reference", "arl", "exclude", "format", "min_effect", "unordered", "trace", "merge"])]
     pub(crate) blocks: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 impl DetectArgs {
@@ -111,7 +115,7 @@ pub(crate) fn run(args: &DetectArgs, out: &mut dyn Write) -> Result<u8> {
         return Ok(u8::from(merge::run(args, out)? > 0));
     }
     let Some(path) = &args.reference else { bail!("`--reference` is missing") };
-    let columns = reference::read(path, &args.exclude)?;
+    let columns = reference::read(path, &args.exclude, &args.data)?;
     let mut watch = watch::Watch::new(columns, !args.unordered, args.min_effect)?;
     watch.notes().iter().for_each(|note| crate::compare::print_note(note));
     let mut trace = match &args.trace {
@@ -125,7 +129,7 @@ pub(crate) fn run(args: &DetectArgs, out: &mut dyn Write) -> Result<u8> {
         out,
         trace: trace.as_mut().map(|trace| trace as &mut dyn Write),
     };
-    let alarms = stream::run(&mut watch, args.settings(), &mut input, &mut output)?;
+    let alarms = stream::run(&mut watch, args.settings(), &args.data, &mut input, &mut output)?;
     if let Some(trace) = &mut trace {
         trace.flush().context("cannot write the trace")?;
     }

@@ -8,6 +8,7 @@ mod baseline;
 mod cli;
 mod compare;
 mod control_commands;
+mod data_files;
 mod demo;
 mod detect;
 mod drill;

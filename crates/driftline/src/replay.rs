@@ -18,10 +18,10 @@ use clap::Args;
 use http::Uri;
 use http::uri::PathAndQuery;
 use indicatif::{ProgressBar, ProgressStyle};
-use tabular::Table;
 use tokio::sync::mpsc;
 
 use crate::control_commands::block_on;
+use crate::data_files::DataArgs;
 use crate::http_client::parse_url;
 use crate::output::{Exit, Outcome, is_terminal, line, note};
 use body::Protocol;
@@ -39,7 +39,7 @@ const BEHIND_WORTH_TELLING: Duration = Duration::from_millis(100);
 /// Arguments of `replay`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReplayArgs {
-    /// Data file: CSV, Parquet or JSON lines; `-` reads standard input
+    /// Data file: CSV, Parquet or JSON lines, .gz and .zst too; a folder or a pattern of them; `-` reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Where to send; a URL without a path gets the protocol's, such as /v2/models/default/infer
@@ -78,6 +78,8 @@ pub(crate) struct ReplayArgs {
     /// Header of every request; can be given several times
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = parse_header)]
     headers: Vec<(String, String)>,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -100,8 +102,9 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
 /// `driftline replay`. Exits 1 when a request failed or was not answered with 2xx.
 pub(crate) fn run(args: &ReplayArgs) -> Outcome {
     let target = target(args)?;
-    let mut table = Table::open(&args.file)?;
+    let mut table = args.data.open(&args.file)?;
     let plan = Plan::new(args, table.schema()?)?;
+    crate::data_files::notes(&table).into_iter().for_each(note);
     let bar = progress_bar(plan.requests());
     let (out, prepared) = mpsc::channel(2 * args.concurrency);
     let feeder = std::thread::Builder::new().name("rows".to_owned());
@@ -173,13 +176,14 @@ fn tell_oddities(args: &ReplayArgs, tally: &Tally, infinities: u64) {
         ));
     }
     if infinities > 0 {
-        note(format!("{infinities} infinite numbers were sent as null: JSON has no infinity"));
+        note(format!("{infinities} infinite numbers were sent as the texts \"Infinity\" and \"-Infinity\": JSON has no infinity"));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tabular::Table;
 
     use super::*;
 

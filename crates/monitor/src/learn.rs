@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use record::Cell;
+use record::value;
 use stats::Bins;
 
 use crate::detector::DetectorReference;
@@ -80,7 +81,13 @@ impl Column {
         match cell {
             Cell::Missing => Raw::MISSING,
             Cell::Number(x) => Raw::number(x),
-            Cell::Text(text) => Raw(TEXT | u64::from(self.code(text))),
+            Cell::Text(text) => {
+                let mut scratch = String::new();
+                match value::read(text).key(&mut scratch) {
+                    Some(key) => Raw(TEXT | u64::from(self.code(key))),
+                    None => Raw::MISSING,
+                }
+            }
         }
     }
 

@@ -21,8 +21,8 @@ use crate::detector::DetectorReference;
 
 pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
 use document::{DocumentVersion, ProfileDocument};
-pub use slot::slot_of;
-pub(crate) use slot::{shortest, spelled};
+pub(crate) use slot::number;
+pub use slot::{detector_slot_of, slot_of};
 pub use texts::{TextColumn, UNKEPT_TEXT};
 
 /// Version of the document's format, its `driftline_profile` key.

@@ -13,6 +13,7 @@ mod inference;
 mod lane;
 mod privacy;
 mod record;
+pub mod value;
 
 pub use decode::{
     DecodeError, DecodeErrorKind, DecodeLimits, Decoder, DecoderSpec, Extract, Outcome, Path, PathError,

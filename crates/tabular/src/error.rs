@@ -24,6 +24,26 @@ pub enum Error {
         /// What the system said.
         cause: io::Error,
     },
+    /// The temporary file of an unpacked or translated file could not be written.
+    #[error(
+        "`{file}`: cannot write a temporary file: {cause}\nhint: is there room in the folder for temporary files (TMPDIR)?"
+    )]
+    Spool {
+        /// The file as it was named.
+        file: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The files of a folder or a pattern do not make one table.
+    #[error("`{file}`: {what}\nhint: {hint}")]
+    Parts {
+        /// The file that differs, or the folder or pattern.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Neither name nor content tell the format.
     #[error("`{file}`: {what}\nhint: {hint}")]
     Format {

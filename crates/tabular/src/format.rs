@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::spool::encoding_of;
+
 /// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -20,7 +22,8 @@ impl Format {
     pub fn from_name(name: &str) -> Option<Self> {
         let extension = std::path::Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
-            "csv" => Some(Self::Csv),
+            "gz" | "gzip" | "zst" | "zstd" => Self::from_name(name.get(..name.len() - extension.len() - 1)?),
+            "csv" | "txt" | "dat" | "data" | "psv" => Some(Self::Csv),
             "tsv" | "tab" => Some(Self::Tsv),
             "parquet" | "pq" | "parq" => Some(Self::Parquet),
             "jsonl" | "ndjson" | "json" => Some(Self::JsonLines),
@@ -35,20 +38,38 @@ impl Format {
 }
 
 const MAGIC_PARQUET: &[u8] = b"PAR1";
-/// Compressed files people try: what they are, and how to undo it.
-const COMPRESSED: [(&[u8], &str); 4] = [
-    (b"\x1f\x8b", "the file is compressed with gzip"),
-    (b"\x28\xb5\x2f\xfd", "the file is compressed with zstd"),
+/// Packed files people try that are not read: what they are.
+const UNREAD: [(&[u8], &str); 2] = [
     (b"PK\x03\x04", "the file is a zip archive (an Excel sheet is one too)"),
     (b"BZh", "the file is compressed with bzip2"),
 ];
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
 
 /// What the first bytes say.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Head {
     Parquet,
-    /// Not readable as it is; the text says what it is.
-    Compressed(&'static str),
+    /// To be unpacked.
+    Packed(Packing),
+    /// Not readable; the text says what it is.
+    Unread(&'static str),
+    /// Text in an encoding of two bytes a character.
+    Wide(&'static encoding_rs::Encoding),
     /// Text that begins like JSON.
     Json,
     /// Anything else, an empty file included.
@@ -61,8 +82,16 @@ pub(crate) fn read_head(reader: &mut impl Read) -> io::Result<Head> {
     if head.starts_with(MAGIC_PARQUET) {
         return Ok(Head::Parquet);
     }
-    if let Some((_, what)) = COMPRESSED.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return Ok(Head::Compressed(what));
+    match &*head {
+        [0x1f, 0x8b, ..] => return Ok(Head::Packed(Packing::Gzip)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Ok(Head::Packed(Packing::Zstd)),
+        _ => {}
+    }
+    if let Some((_, what)) = UNREAD.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Ok(Head::Unread(what));
+    }
+    if let Some(encoding) = encoding_of(&head) {
+        return Ok(Head::Wide(encoding));
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
     let first = text.iter().find(|b| !b.is_ascii_whitespace());
@@ -78,6 +107,9 @@ mod tests {
         assert_eq!(Format::from_name("a/b.CSV"), Some(Format::Csv));
         assert_eq!(Format::from_name("b.ndjson"), Some(Format::JsonLines));
         assert_eq!(Format::from_name("b.parquet"), Some(Format::Parquet));
+        assert_eq!(Format::from_name("part-0.csv.gz"), Some(Format::Csv));
+        assert_eq!(Format::from_name("x.jsonl.zst"), Some(Format::JsonLines));
+        assert_eq!(Format::from_name("x.gz"), None);
         assert_eq!(Format::from_name("b.xlsx"), None);
         assert_eq!(Format::from_name("csv"), None);
     }
@@ -86,7 +118,8 @@ mod tests {
     fn first_bytes_tell() {
         for (bytes, expected) in [
             (&b"PAR1...."[..], Head::Parquet),
-            (b"\x1f\x8b\x08", Head::Compressed("the file is compressed with gzip")),
+            (b"\x1f\x8b\x08", Head::Packed(Packing::Gzip)),
+            (b"BZh91AY", Head::Unread("the file is compressed with bzip2")),
             (b" \n{\"a\":1}", Head::Json),
             (b"a,b\n1,2\n", Head::Other),
             (b"", Head::Other),

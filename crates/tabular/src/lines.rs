@@ -34,6 +34,12 @@ impl<R: Read> Lines<R> {
         Self { inner, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, line: 0, n_bytes: 0, limit }
     }
 
+    /// Counts from after so many lines.
+    pub(crate) fn after(mut self, lines: u64) -> Self {
+        self.line = lines;
+        self
+    }
+
     /// The number of the line handed out last, from 1.
     pub(crate) fn line(&self) -> u64 {
         self.line

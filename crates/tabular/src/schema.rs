@@ -1,5 +1,9 @@
 //! The columns of a file and their types, and the evidence a first pass collects to decide them.
 
+use record::value::{Value, trim};
+
+use crate::number::{is_digits, is_integer};
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
@@ -76,38 +80,60 @@ impl Schema {
 /// What a first pass has seen in one column.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
-    integers: u64,
+    /// Numbers, codes included.
     numbers: u64,
+    /// Of them, those written as integers.
+    integers: u64,
+    /// Of them, those that are digits only.
+    digits: u64,
+    /// Of them, those with a leading zero.
+    codes: u64,
+    /// Of them, 0 and 1.
+    binary: u64,
     booleans: u64,
     texts: u64,
-    /// JSON strings such as `"Infinity"`: numbers among numbers, text elsewhere.
-    named_numbers: u64,
+    /// Strings of JSON that spell a number: numbers among numbers, text elsewhere.
+    spelled: u64,
+    /// Of them, 0 and 1.
+    spelled_binary: u64,
     /// Lists: the column cannot be read.
     pub(crate) lists: u64,
     first_not_number: Option<(u64, String)>,
 }
 
 impl Evidence {
-    pub(crate) fn number(&mut self, integer: bool) {
-        if integer {
-            self.integers += 1;
-        } else {
-            self.numbers += 1;
+    /// A value of a cell or of a JSON string, `text` as it was written.
+    pub(crate) fn value(&mut self, line: u64, value: Value<'_>, text: &str) {
+        match value {
+            Value::Missing => {}
+            Value::Number(number) => self.number(number, trim(text)),
+            Value::Code(digits) => {
+                self.number(f64::NAN, digits);
+                self.codes += 1;
+            }
+            Value::Boolean(_) => {
+                self.booleans += 1;
+                self.note(line, text);
+            }
+            Value::Text(text) => {
+                self.texts += 1;
+                self.note(line, text);
+            }
         }
     }
 
-    pub(crate) fn named_number(&mut self) {
-        self.named_numbers += 1;
+    /// A number with its text.
+    pub(crate) fn number(&mut self, number: f64, text: &str) {
+        self.numbers += 1;
+        self.integers += u64::from(is_integer(text));
+        self.digits += u64::from(is_digits(text));
+        self.binary += u64::from(number == 0.0 || number == 1.0);
     }
 
-    pub(crate) fn boolean(&mut self, line: u64, value: bool) {
-        self.booleans += 1;
-        self.note(line, if value { "true" } else { "false" });
-    }
-
-    pub(crate) fn text(&mut self, line: u64, value: &str) {
-        self.texts += 1;
-        self.note(line, value);
+    /// A string of JSON that spells a number.
+    pub(crate) fn spelled(&mut self, number: f64) {
+        self.spelled += 1;
+        self.spelled_binary += u64::from(number == 0.0 || number == 1.0);
     }
 
     fn note(&mut self, line: u64, value: &str) {
@@ -121,23 +147,25 @@ impl Evidence {
     }
 
     pub(crate) fn kind(&self) -> ColumnKind {
-        let n_numbers = self.integers + self.numbers;
-        match (n_numbers, self.booleans, self.texts) {
-            (0, 0, 0) if self.named_numbers > 0 => ColumnKind::Text,
+        match (self.numbers, self.booleans, self.texts) {
+            (0, 0, 0) if self.spelled > 0 => ColumnKind::Text,
             (0, 0, 0) => ColumnKind::Empty,
-            (_, 0, 0) if self.numbers + self.named_numbers == 0 => ColumnKind::Integer,
+            // Codes, such as `02139` and `10001`.
+            (numbers, 0, 0) if self.codes > 0 && self.digits == numbers => ColumnKind::Text,
+            (numbers, 0, 0) if self.integers == numbers && self.spelled == 0 => ColumnKind::Integer,
             (_, 0, 0) => ColumnKind::Number,
-            (0, _, 0) if self.named_numbers == 0 => ColumnKind::Boolean,
+            (numbers, _, 0) if self.binary == numbers && self.spelled_binary == self.spelled => {
+                ColumnKind::Boolean
+            }
             _ => ColumnKind::Text,
         }
     }
 
     pub(crate) fn into_column(self, name: String) -> ColumnInfo {
         let kind = self.kind();
-        let n_numbers = self.integers + self.numbers;
         let oddity = match self.first_not_number {
-            Some((line, value)) if kind == ColumnKind::Text && n_numbers > 0 => {
-                Some(Oddity { line, value, n_texts: self.texts + self.booleans, n_numbers })
+            Some((line, value)) if kind == ColumnKind::Text && self.numbers > 0 => {
+                Some(Oddity { line, value, n_texts: self.texts + self.booleans, n_numbers: self.numbers })
             }
             _ => None,
         };
@@ -149,31 +177,43 @@ impl Evidence {
 mod tests {
     use super::*;
 
-    fn kind(see: impl FnOnce(&mut Evidence)) -> ColumnKind {
+    fn seen(cells: &[&str]) -> Evidence {
         let mut evidence = Evidence::default();
-        see(&mut evidence);
-        evidence.kind()
+        for (line, cell) in cells.iter().enumerate() {
+            evidence.value(line as u64 + 2, record::value::read(cell), cell);
+        }
+        evidence
     }
 
     #[test]
     fn every_cell_counts() {
-        assert_eq!(kind(|_| {}), ColumnKind::Empty);
-        assert_eq!(kind(|e| e.number(true)), ColumnKind::Integer);
-        assert_eq!(kind(|e| (e.number(true), e.number(false)).0), ColumnKind::Number);
-        assert_eq!(kind(|e| (e.number(true), e.named_number()).0), ColumnKind::Number);
-        assert_eq!(kind(Evidence::named_number), ColumnKind::Text);
-        assert_eq!(kind(|e| e.boolean(1, true)), ColumnKind::Boolean);
-        assert_eq!(kind(|e| (e.boolean(1, true), e.number(true)).0), ColumnKind::Text);
-        assert_eq!(kind(|e| (e.boolean(1, true), e.text(2, "yes")).0), ColumnKind::Text);
+        for (cells, expected) in [
+            (&[][..], ColumnKind::Empty),
+            (&["", "NA"], ColumnKind::Empty),
+            (&["1", "-2", "n/a"], ColumnKind::Integer),
+            (&["1", "2.0"], ColumnKind::Number),
+            (&["1", "inf"], ColumnKind::Number),
+            (&["True", "false"], ColumnKind::Boolean),
+            (&["True", "0", "1.0"], ColumnKind::Boolean),
+            (&["true", "2"], ColumnKind::Text),
+            (&["true", "yes"], ColumnKind::Text),
+            (&["02139", "10001"], ColumnKind::Text),
+            (&["02139", "1.5"], ColumnKind::Number),
+            (&["02139", "-7"], ColumnKind::Integer),
+        ] {
+            assert_eq!(seen(cells).kind(), expected, "{cells:?}");
+        }
+        let mut spelled = Evidence::default();
+        spelled.spelled(2.0);
+        assert_eq!(spelled.kind(), ColumnKind::Text);
+        spelled.number(1.0, "1");
+        assert_eq!(spelled.kind(), ColumnKind::Number);
     }
 
     #[test]
     fn the_cell_that_spoils_a_numeric_column_is_named() {
-        let mut evidence = Evidence::default();
-        evidence.number(true);
-        evidence.text(17, "NA");
-        evidence.text(18, "n/a");
-        let oddity = evidence.into_column("temp".to_owned()).oddity;
-        assert_eq!(oddity, Some(Oddity { line: 17, value: "NA".to_owned(), n_texts: 2, n_numbers: 1 }));
+        let oddity = seen(&["1", "NA", "missing", "?"]).into_column("temp".to_owned()).oddity;
+        assert_eq!(oddity, Some(Oddity { line: 4, value: "missing".to_owned(), n_texts: 2, n_numbers: 1 }));
+        assert_eq!(seen(&["02139", "10001"]).into_column("zip".to_owned()).oddity, None);
     }
 }

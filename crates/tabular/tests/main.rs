@@ -6,6 +6,7 @@
 mod agree;
 /// CSV: spellings, quotes, blank lines, and everything that is refused.
 mod csv_files;
+mod dialects;
 /// JSON lines: nesting, absent keys, and everything that is refused.
 mod json_files;
 /// Parquet: every physical type, nested columns, broken files.

@@ -183,20 +183,55 @@ fn profile(name: &FileName, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> O
     };
     match Profile::from_json(&content) {
         Ok(profile) if profile.features.is_empty() => {
-            context.sink.error(at, "the profile has no feature").hint(remake(&path));
+            context.sink.error(at, "the profile has no feature").hint(remake(&path, &content));
             None
         }
         Ok(profile) => Some(profile),
         Err(error) => {
-            context.sink.error(at, format!("not a reference profile: {error}")).hint(remake(&path));
+            context.sink.error(at, format!("not a reference profile: {error}")).hint(remake(&path, &content));
             None
         }
     }
 }
 
-fn remake(path: &Path) -> String {
+/// Names that data files have.
+const DATA_EXTENSIONS: [&str; 14] = [
+    "csv", "tsv", "tab", "txt", "parquet", "pq", "parq", "jsonl", "ndjson", "json", "gz", "zst", "data", "arff",
+];
+
+/// The command that makes a profile. It never writes over a file that is there and is no profile: that may be the training
+/// data itself.
+fn remake(path: &Path, content: &[u8]) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("make it with `driftline baseline DATA.csv -o {}`", crate::yaml::shorten(&name))
+    let is_profile = content.windows(PROFILE_KEY.len()).take(1 << 12).any(|window| window == PROFILE_KEY);
+    if is_profile {
+        return format!("make it again with `driftline baseline DATA.csv -o {}`", crate::yaml::shorten(&name));
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let is_data = DATA_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+        || content.starts_with(b"PAR1");
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("model");
+    let output = format!("{stem}-baseline.json");
+    let (data, output) = match is_data {
+        true => (path.display().to_string(), path.with_file_name(&output).display().to_string()),
+        false => ("DATA.csv".to_owned(), output),
+    };
+    format!(
+        "make a profile with `driftline baseline {} -o {1}` and name that: `baseline: {1}`",
+        shell(&data),
+        shell(&output)
+    )
+}
+
+const PROFILE_KEY: &[u8] = b"\"driftline_profile\"";
+
+/// A path as an argument that can be pasted into a shell.
+fn shell(path: &str) -> String {
+    let shown: String = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    match shown.contains(|c: char| c.is_whitespace() || "'\"$&;()*?<>|".contains(c)) {
+        true => format!("'{}'", shown.replace('\'', "'\\''")),
+        false => shown,
+    }
 }
 
 fn binning(raw: &Binning, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> BinningRule {

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use tabular::{Batch, ColumnKind, ReadAs, Table, Want};
 
 use crate::compare::show_progress;
+use crate::data_files::DataArgs;
 
 /// A column of the profile.
 #[derive(Debug)]
@@ -22,7 +23,12 @@ pub(super) struct Columns {
 }
 
 /// Opens all files and decides the columns, in the order in which they appear.
-pub(super) fn open(paths: &[PathBuf], exclude: &[String], notes: &mut Vec<String>) -> Result<Columns> {
+pub(super) fn open(
+    paths: &[PathBuf],
+    exclude: &[String],
+    data: &DataArgs,
+    notes: &mut Vec<String>,
+) -> Result<Columns> {
     if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
         bail!("`-`: standard input can be named once");
     }
@@ -32,9 +38,11 @@ pub(super) fn open(paths: &[PathBuf], exclude: &[String], notes: &mut Vec<String
     // Name, seen as numbers, seen as text.
     let mut merged: Vec<(String, bool, bool)> = Vec::new();
     for path in paths {
-        let mut table = Table::open(path)?;
+        let mut table = data.open(path)?;
         show_progress(&mut table);
         let name = table.name().to_owned();
+        table.schema()?;
+        notes.extend(crate::data_files::notes(&table));
         let schema = table.schema()?;
         for column in &schema.columns {
             let at = merged.iter().position(|(known, ..)| *known == column.name).unwrap_or_else(|| {
@@ -49,7 +57,7 @@ pub(super) fn open(paths: &[PathBuf], exclude: &[String], notes: &mut Vec<String
                 let (value, line) = (privacy.name(&oddity.value), oddity.line);
                 let column = privacy.name(&column.name);
                 notes.push(format!(
-                    "`{name}`: column `{column}` is text because of values like `{value}` in line {line}"
+                    "`{name}`: column `{column}` is text because of values like `{value}` in line {line}; if that means a missing value, use --na"
                 ));
             }
         }

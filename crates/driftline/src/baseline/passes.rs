@@ -1,7 +1,7 @@
 //! The passes over the files, from columns to features.
 
 use anyhow::Result;
-use monitor::profile::{BuildRules, ColumnBuilder, FeatureProfile};
+use monitor::profile::{BuildRules, ColumnBuilder, FeatureProfile, MAX_TEXT_BYTES};
 use stats::{BinningRule, Bins, CategoricalBins, NumericBins};
 use tabular::Column as Values;
 
@@ -21,8 +21,31 @@ enum Seen {
 }
 
 /// One feature per column.
-pub(super) fn features(columns: &mut Columns, rule: BinningRule) -> Result<Vec<FeatureProfile>> {
-    features_with(columns, rule, SORTED_MAX)
+pub(super) fn features(
+    columns: &mut Columns,
+    rule: BinningRule,
+    notes: &mut Vec<String>,
+) -> Result<Vec<FeatureProfile>> {
+    let features = features_with(columns, rule, SORTED_MAX)?;
+    note_others(&features, notes);
+    Ok(features)
+}
+
+/// Says of which columns not every category is kept.
+fn note_others(features: &[FeatureProfile], notes: &mut Vec<String>) {
+    let privacy = record::Privacy::default();
+    for feature in features {
+        let Bins::Categorical(bins) = &feature.bins else { continue };
+        let others = feature.counts.get(bins.other()).copied().unwrap_or(0);
+        if others > 0 && !bins.categories().is_empty() {
+            notes.push(format!(
+                "column `{}`: the profile keeps its {} most frequent categories of at most {MAX_TEXT_BYTES} bytes; the other {:.1} % of its values are counted together as `other`",
+                privacy.name(&feature.name),
+                bins.categories().len(),
+                100.0 * others as f64 / feature.rows().max(1) as f64
+            ));
+        }
+    }
 }
 
 pub(super) fn features_with(
@@ -88,7 +111,7 @@ fn first_pass(columns: &mut Columns) -> Result<Vec<Seen>> {
                 (Some(Seen::Texts(builder)), Values::Text(texts)) => {
                     for text in texts.iter() {
                         match text {
-                            Some(text) => builder.push_text(text),
+                            Some(text) => builder.push_keys(text, 1),
                             None => builder.push_missing(1),
                         }
                     }

@@ -72,7 +72,7 @@ fn few_and_many_numbers_give_the_same_profile() {
         [BinningRule::Quantile { bins: 10 }, range(stats::RangeRule::Iqr), range(stats::RangeRule::Quantile)]
     {
         let mut notes = Vec::new();
-        let mut columns = columns::open(std::slice::from_ref(&path), &[], &mut notes).unwrap();
+        let mut columns = columns::open(std::slice::from_ref(&path), &[], &crate::data_files::DataArgs::default(), &mut notes).unwrap();
         let sorted = passes::features_with(&mut columns, rule, u64::MAX).unwrap();
         let selected = passes::features_with(&mut columns, rule, 0).unwrap();
         assert_eq!(sorted, selected);

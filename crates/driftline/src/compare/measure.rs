@@ -26,8 +26,8 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
     if args.reference.as_os_str() == "-" && args.current.as_os_str() == "-" {
         bail!("`--reference -` and `--current -`: only one of them can be standard input");
     }
-    let mut reference = Source::open(&args.reference).context("reference")?;
-    let mut current = Source::open(&args.current).context("current")?;
+    let mut reference = Source::open(&args.reference, &args.data).context("reference")?;
+    let mut current = Source::open(&args.current, &args.data).context("current")?;
     let mut report = Report {
         reference: reference.name().to_owned(),
         current: current.name().to_owned(),
@@ -78,18 +78,8 @@ fn pair_columns(
         match right.iter().find(|(other, _)| other == name) {
             None => report.only_in_reference.push(name.clone()),
             Some((_, right_kind)) => {
-                let numeric = common_kind(*left_kind, *right_kind);
-                if matches!(
-                    (left_kind, right_kind),
-                    (Kind::Numeric, Kind::Categorical) | (Kind::Categorical, Kind::Numeric)
-                ) {
-                    let (one, other) = if *left_kind == Kind::Numeric {
-                        ("reference", "current")
-                    } else {
-                        ("current", "reference")
-                    };
-                    report.notes.push(format!("`{name}` is numeric in the {one} file and text in the {other} file: compared as categories"));
-                }
+                let numeric = is_numeric(*left_kind, *right_kind);
+                report.notes.extend(kinds_differ(name, *left_kind, *right_kind));
                 pairs.push(Pair { name: name.clone(), numeric });
             }
         }
@@ -116,14 +106,29 @@ fn pair_columns(
     Ok(pairs)
 }
 
-fn common_kind(left: Kind, right: Kind) -> bool {
-    matches!((left, right), (Kind::Numeric, Kind::Numeric | Kind::Unknown) | (Kind::Unknown, Kind::Numeric))
+/// Whether a feature is compared as numbers: the reference decides, as it does for live traffic.
+fn is_numeric(reference: Kind, current: Kind) -> bool {
+    matches!((reference, current), (Kind::Numeric, _) | (Kind::Unknown, Kind::Numeric))
+}
+
+/// The note about a feature that is numeric on one side only. Booleans are 1 and 0 in numbers, and 1 and 0 are booleans.
+fn kinds_differ(name: &str, reference: Kind, current: Kind) -> Option<String> {
+    match (reference, current) {
+        (Kind::Numeric, Kind::Categorical) => Some(format!(
+            "`{name}` is numeric in the reference file and text in the current file: texts count as the number they spell, all others as missing"
+        )),
+        (Kind::Categorical, Kind::Numeric) => Some(format!(
+            "`{name}` is numeric in the current file and text in the reference file: compared as categories"
+        )),
+        _ => None,
+    }
 }
 
 /// Notes about columns that could not be read, or are text because of a few cells.
 fn note_columns(source: &Source, pairs: &[Pair], report: &mut Report) {
     let Source::Data(file) = source else { return };
     let name = source.name();
+    report.notes.extend(file.notes.iter().cloned());
     for skipped in &file.schema.skipped {
         let column = if skipped.name.is_empty() {
             "a column".to_owned()
@@ -137,7 +142,7 @@ fn note_columns(source: &Source, pairs: &[Pair], report: &mut Report) {
     {
         if let Some(oddity) = &column.oddity {
             report.notes.push(format!(
-                "`{name}`: column `{}` is text, because {} of its {} values are not numbers, first `{}` in line {}",
+                "`{name}`: column `{}` is text, because {} of its {} values are not numbers, first `{}` in line {}; if that means a missing value, use --na",
                 column.name, oddity.n_texts, oddity.n_texts + oddity.n_numbers, oddity.value, oddity.line
             ));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use monitor::profile::slot_of;
+use monitor::profile::{detector_slot_of, slot_of};
 use record::Cell;
 use stats::Bins;
 use stats::detect::DetectorBins;
@@ -40,7 +40,7 @@ impl Sample {
                     texts.add(text.as_deref());
                 }
             }
-            // A numeric feature of which this file has no value at all.
+            // A sample of numbers asks for numbers.
             (Self::Numbers(numbers), Column::Text(values)) => numbers.add_missing(values.len())?,
         }
         Ok(())
@@ -82,10 +82,13 @@ impl Sample {
 
 /// Counts of both sides in the bins that decisions rest on, cut from the reference's texts.
 pub(super) fn decisive_counts(reference: &Texts, current: &Texts) -> Option<[Vec<u64>; 2]> {
+    let mut scratch = String::new();
     let bins = DetectorBins::categorical(reference.counts.iter().map(|(text, n)| (&**text, *n))).ok()?;
     Some([reference, current].map(|texts| {
         let mut counts = vec![0; bins.slots()];
-        texts.counts.iter().for_each(|(text, n)| counts[bins.text(text)] += n);
+        for (text, n) in &texts.counts {
+            counts[detector_slot_of(&bins, Cell::Text(text), &mut scratch)] += n;
+        }
         counts[bins.missing()] += texts.missing;
         counts
     }))

@@ -9,10 +9,12 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use monitor::profile::{FeatureProfile, Profile};
+use record::value::is_boolean;
 use stats::Bins;
 use tabular::{ColumnKind, ReadAs, Schema, Table, Want};
 
 use super::numbers::{Numbers, Spill};
+use crate::data_files::DataArgs;
 use super::sample::{Sample, Texts};
 
 /// Different texts a column may have before it is refused: it can only be an identifier, and each costs memory.
@@ -28,6 +30,8 @@ const HELD_NUMBERS: usize = 4 << 20;
 pub(super) enum Kind {
     Numeric,
     Categorical,
+    /// Of the categories `true` and `false`.
+    Boolean,
     /// No value at all: takes the other side's type.
     Unknown,
 }
@@ -38,13 +42,13 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, data: &DataArgs) -> Result<Self> {
         let name = path.display().to_string();
         if let Some(bytes) = profile_bytes(path).with_context(|| format!("cannot read `{name}`"))? {
             let profile = Profile::from_json(&bytes).with_context(|| format!("`{name}`"))?;
             return Ok(Self::Profile { name, profile });
         }
-        Ok(Self::Data(Box::new(DataFile::open(path)?)))
+        Ok(Self::Data(Box::new(DataFile::open(path, data)?)))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -67,7 +71,11 @@ impl Source {
                 file.schema.columns.iter().map(|column| (column.name.clone(), kind(column.kind))).collect()
             }
             Self::Profile { profile, .. } => {
-                let kind = |bins: &Bins| if bins.is_ordered() { Kind::Numeric } else { Kind::Categorical };
+                let kind = |bins: &Bins| match bins {
+                    Bins::Numeric(_) => Kind::Numeric,
+                    Bins::Categorical(bins) if is_boolean(bins.categories()) => Kind::Boolean,
+                    Bins::Categorical(_) => Kind::Categorical,
+                };
                 profile.features.iter().map(|feature| (feature.name.clone(), kind(&feature.bins))).collect()
             }
         }
@@ -84,6 +92,7 @@ impl Source {
 fn kind(kind: ColumnKind) -> Kind {
     match kind {
         ColumnKind::Empty => Kind::Unknown,
+        ColumnKind::Boolean => Kind::Boolean,
         _ if kind.is_numeric() => Kind::Numeric,
         _ => Kind::Categorical,
     }
@@ -116,20 +125,23 @@ const PROFILE_KEY: &[u8] = b"\"driftline_profile\"";
 /// An opened data file with the samples read so far.
 pub(super) struct DataFile {
     table: Table,
+    /// What was assumed about the file.
+    pub(super) notes: Vec<String>,
     pub(super) schema: Schema,
     samples: HashMap<String, Sample>,
     spill: Rc<RefCell<Spill>>,
 }
 
 impl DataFile {
-    fn open(path: &Path) -> Result<Self> {
-        let mut table = Table::open(path)?;
+    fn open(path: &Path, data: &DataArgs) -> Result<Self> {
+        let mut table = data.open(path)?;
         // A columnar file is passed through once a column: too short for a bar each.
         if !table.format().is_columnar() {
             show_progress(&mut table);
         }
         let schema = table.schema()?.clone();
-        Ok(Self { table, schema, samples: HashMap::new(), spill: Rc::default() })
+        let notes = crate::data_files::notes(&table);
+        Ok(Self { table, notes, schema, samples: HashMap::new(), spill: Rc::default() })
     }
 
     /// Prepares to deliver these columns; the flag says whether as numbers. A row format is read once, now; a columnar
@@ -154,7 +166,7 @@ impl DataFile {
         let mut samples: Vec<(&String, Sample)> = Vec::with_capacity(columns.len());
         for (name, numeric) in columns {
             let Some(column) = self.schema.position(name) else { continue };
-            let read_as = if *numeric { ReadAs::Declared } else { ReadAs::Text };
+            let read_as = if *numeric { ReadAs::Numbers } else { ReadAs::Text };
             wants.push(Want { column, read_as });
             samples.push((
                 name,

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use monitor::profile::{FeatureProfile, Profile, TextColumn};
-use tabular::{Column, ReadAs, Table, Want};
+use tabular::{Column, ReadAs, Want};
 
-use crate::compare::profile_bytes;
+use crate::compare::{print_note, profile_bytes};
+use crate::data_files::DataArgs;
 
 /// Values that a reference may have: 1.6 GB of numbers.
 const VALUES_MAX: u64 = 200_000_000;
@@ -30,7 +31,7 @@ pub(super) struct ReferenceColumn {
 }
 
 /// The features of a reference file, those in `exclude` left out.
-pub(super) fn read(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
+pub(super) fn read(path: &Path, exclude: &[String], data: &DataArgs) -> Result<Vec<ReferenceColumn>> {
     let name = path.display().to_string();
     let columns = match profile_bytes(path).with_context(|| format!("cannot read `{name}`"))? {
         Some(bytes) => {
@@ -42,7 +43,7 @@ pub(super) fn read(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColum
             };
             chosen.map(column).collect()
         }
-        None => read_data(path, exclude)?,
+        None => read_data(path, exclude, data)?,
     };
     if columns.is_empty() {
         bail!("`{name}` has no column to watch");
@@ -50,9 +51,10 @@ pub(super) fn read(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColum
     Ok(columns)
 }
 
-fn read_data(path: &Path, exclude: &[String]) -> Result<Vec<ReferenceColumn>> {
-    let mut table = Table::open(path)?;
+fn read_data(path: &Path, exclude: &[String], data: &DataArgs) -> Result<Vec<ReferenceColumn>> {
+    let mut table = data.open(path)?;
     let schema = table.schema()?.clone();
+    crate::data_files::notes(&table).iter().for_each(|note| print_note(note));
     if let Some(unknown) = exclude.iter().find(|name| schema.position(name).is_none()) {
         bail!("`--exclude {unknown}`: `{}` has no such column", table.name());
     }

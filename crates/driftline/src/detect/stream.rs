@@ -4,13 +4,16 @@ use std::io::{BufRead, Read, Write};
 
 use anyhow::{Context, Result, bail};
 use record::Cell;
-use serde_json::Value;
+use record::value::{self, Value};
+use serde_json::Value as Json;
 use stats::detect::{Detector, Settings};
+use tabular::Decimal;
 
 use super::AlarmFormat;
 use super::print::print;
 use super::watch::Watch;
 use crate::compare::print_note;
+use crate::data_files::DataArgs;
 
 /// Longest line.
 const LINE_BYTES_MAX: u64 = 16 << 20;
@@ -27,6 +30,7 @@ pub(super) struct Output<'a> {
 pub(super) fn run(
     watch: &mut Watch,
     settings: Settings,
+    data: &DataArgs,
     input: &mut dyn BufRead,
     output: &mut Output<'_>,
 ) -> Result<u64> {
@@ -37,7 +41,9 @@ pub(super) fn run(
     let mut lines = Lines { input, number: 0, line: Vec::new() };
     let Some(first) = lines.next_filled()? else { bail!("standard input has no rows") };
     let is_json = first.trim_start().starts_with('{');
-    let header: Vec<Option<usize>> = if is_json { Vec::new() } else { places(watch, first)? };
+    let first = first.trim_start_matches('\u{feff}');
+    let cells = CsvCells::new(data, watch, first);
+    let header: Vec<Option<usize>> = if is_json { Vec::new() } else { cells.places(watch, first)? };
     let mut alarms = 0;
     let mut skipped = 0_u64;
     let mut has_row = is_json;
@@ -45,7 +51,7 @@ pub(super) fn run(
         if has_row {
             watch.begin();
             let text = lines.text()?;
-            let read = if is_json { json_row(watch, text) } else { csv_row(watch, &header, text) };
+            let read = if is_json { json_row(watch, &cells, text) } else { cells.row(watch, &header, text) };
             match read {
                 Ok(()) => {
                     detector.push(watch.row());
@@ -83,74 +89,98 @@ pub(super) fn run(
     Ok(alarms)
 }
 
-/// Which feature each field of a CSV header is.
-fn places(watch: &Watch, header: &str) -> Result<Vec<Option<usize>>> {
-    let fields = csv_fields(header)?;
-    let names: Vec<&str> = watch.names().iter().collect();
-    let places: Vec<Option<usize>> =
-        fields.iter().map(|field| names.iter().position(|name| *name == field.trim())).collect();
-    let absent: Vec<&str> = names
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !places.contains(&Some(*at)))
-        .map(|(_, name)| *name)
-        .collect();
-    if absent.len() == names.len() {
-        bail!(
-            "the first line has none of the reference's columns ({}): a CSV header is needed",
-            names.join(", ")
-        );
-    }
-    if !absent.is_empty() {
-        print_note(&format!("not in standard input, counted as missing: {}", absent.join(", ")));
-    }
-    Ok(places)
+/// How cells are read.
+struct CsvCells {
+    delimiter: u8,
+    comma: bool,
+    missing: Option<Vec<String>>,
 }
 
-fn csv_row(watch: &mut Watch, header: &[Option<usize>], line: &str) -> Result<()> {
-    let fields = csv_fields(line)?;
-    if fields.len() != header.len() {
-        bail!("{} fields, the header has {}", fields.len(), header.len());
-    }
-    for (field, place) in fields.iter().zip(header) {
-        let Some(feature) = place else { continue };
-        let text = field.trim();
-        let cell = if text.is_empty() || text.eq_ignore_ascii_case("nan") {
-            Cell::Missing
-        } else {
-            match text.parse::<f64>() {
-                Ok(number) if !watch.is_text(*feature) => Cell::Number(number),
-                _ => Cell::Text(match text {
-                    "True" | "TRUE" => "true",
-                    "False" | "FALSE" => "false",
-                    text => text,
-                }),
-            }
+impl CsvCells {
+    /// As the options say; without one, the delimiter that gives most columns of the reference.
+    fn new(data: &DataArgs, watch: &Watch, header: &str) -> Self {
+        let cells =
+            |delimiter| Self { delimiter, comma: data.decimal == Some(Decimal::Comma), missing: data.na.clone() };
+        let known = |delimiter: &u8| {
+            let fields = cells(*delimiter).fields(header).unwrap_or_default();
+            fields.iter().filter(|field| watch.names().iter().any(|name| name == field.trim())).count()
         };
-        watch.set(*feature, cell);
+        // Of several as good the last one is taken: the comma.
+        let delimiter = data.delimiter.or_else(|| [b'|', b'\t', b';', b','].into_iter().max_by_key(known));
+        cells(delimiter.unwrap_or(b','))
     }
-    Ok(())
+
+    /// Which feature each field of a CSV header is.
+    fn places(&self, watch: &Watch, header: &str) -> Result<Vec<Option<usize>>> {
+        let fields = self.fields(header)?;
+        let names: Vec<&str> = watch.names().iter().collect();
+        let places: Vec<Option<usize>> =
+            fields.iter().map(|field| names.iter().position(|name| *name == field.trim())).collect();
+        let absent: Vec<&str> = names
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !places.contains(&Some(*at)))
+            .map(|(_, name)| *name)
+            .collect();
+        if absent.len() == names.len() {
+            bail!(
+                "the first line has none of the reference's columns ({}): a CSV header is needed",
+                names.join(", ")
+            );
+        }
+        if !absent.is_empty() {
+            print_note(&format!("not in standard input, counted as missing: {}", absent.join(", ")));
+        }
+        Ok(places)
+    }
+
+    fn row(&self, watch: &mut Watch, header: &[Option<usize>], line: &str) -> Result<()> {
+        let fields = self.fields(line)?;
+        if fields.len() != header.len() {
+            bail!("{} fields, the header has {}", fields.len(), header.len());
+        }
+        for (field, place) in fields.iter().zip(header) {
+            let Some(feature) = place else { continue };
+            let point = (self.comma && !field.contains('.')).then(|| field.replacen(',', ".", 1));
+            self.set(watch, *feature, point.as_deref().filter(|text| value::number(text).is_some()).unwrap_or(field));
+        }
+        Ok(())
+    }
+
+    /// Sets a feature to what a text says.
+    fn set(&self, watch: &mut Watch, feature: usize, text: &str) {
+        let is_missing = |tokens: &Vec<String>| tokens.iter().any(|token| token == value::trim(text));
+        let cell = match value::read_any(text) {
+            Value::Missing => Cell::Missing,
+            _ if self.missing.as_ref().is_some_and(is_missing) => Cell::Missing,
+            Value::Number(number) => Cell::Number(number),
+            _ => Cell::Text(text),
+        };
+        watch.set(feature, cell);
+    }
+
+    /// The fields of one line.
+    fn fields(&self, line: &str) -> Result<csv::StringRecord> {
+        let mut reader = csv::ReaderBuilder::new();
+        reader.has_headers(false).buffer_capacity(1 << 10).delimiter(self.delimiter);
+        let mut record = csv::StringRecord::new();
+        reader.from_reader(line.as_bytes()).read_record(&mut record).context("not CSV")?;
+        Ok(record)
+    }
 }
 
-/// The fields of one line.
-fn csv_fields(line: &str) -> Result<csv::StringRecord> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).buffer_capacity(1 << 10).from_reader(line.as_bytes());
-    let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).context("not CSV")?;
-    Ok(record)
-}
-
-fn json_row(watch: &mut Watch, line: &str) -> Result<()> {
-    let row: Value = serde_json::from_str(line).context("not JSON")?;
-    let Value::Object(_) = row else { bail!("not a JSON object") };
+fn json_row(watch: &mut Watch, cells: &CsvCells, line: &str) -> Result<()> {
+    let row: Json = serde_json::from_str(line).context("not JSON")?;
+    let Json::Object(_) = row else { bail!("not a JSON object") };
     let names: Vec<String> = watch.names().iter().map(str::to_owned).collect();
     for (feature, name) in names.iter().enumerate() {
         let cell = match find(&row, name) {
-            Some(Value::Number(number)) => number.as_f64().map_or(Cell::Missing, Cell::Number),
-            Some(Value::String(text)) => Cell::Text(text),
-            Some(Value::Bool(true)) => Cell::Text("true"),
-            Some(Value::Bool(false)) => Cell::Text("false"),
+            Some(Json::Number(number)) => number.as_f64().map_or(Cell::Missing, Cell::Number),
+            Some(Json::String(text)) => {
+                cells.set(watch, feature, text);
+                continue;
+            }
+            Some(Json::Bool(value)) => Cell::Text(value::boolean_key(*value)),
             _ => Cell::Missing,
         };
         watch.set(feature, cell);
@@ -159,7 +189,7 @@ fn json_row(watch: &mut Watch, line: &str) -> Result<()> {
 }
 
 /// The value of a name; nested objects by dots, as the reference's columns are named.
-fn find<'a>(row: &'a Value, name: &str) -> Option<&'a Value> {
+fn find<'a>(row: &'a Json, name: &str) -> Option<&'a Json> {
     if let Some(value) = row.get(name) {
         return Some(value);
     }
@@ -206,14 +236,15 @@ mod tests {
 
     #[test]
     fn fields_of_csv() {
-        assert_eq!(csv_fields("a,\"b,\"\"c\"\"\",,d").unwrap(), vec!["a", "b,\"c\"", "", "d"]);
+        let cells = CsvCells { delimiter: b',', comma: false, missing: None };
+        assert_eq!(cells.fields("a,\"b,\"\"c\"\"\",,d").unwrap(), vec!["a", "b,\"c\"", "", "d"]);
     }
 
     #[test]
     fn nested_values_are_found_by_dots() {
-        let row: Value = serde_json::from_str(r#"{"a":{"b":1},"c.d":2}"#).unwrap();
-        assert_eq!(find(&row, "a.b"), Some(&Value::from(1)));
-        assert_eq!(find(&row, "c.d"), Some(&Value::from(2)));
+        let row: Json = serde_json::from_str(r#"{"a":{"b":1},"c.d":2}"#).unwrap();
+        assert_eq!(find(&row, "a.b"), Some(&Json::from(1)));
+        assert_eq!(find(&row, "c.d"), Some(&Json::from(2)));
         assert_eq!(find(&row, "a.x"), None);
     }
 }

@@ -119,14 +119,6 @@ impl Watch {
         &self.names
     }
 
-    /// Whether a feature is a category: `01` is then no number.
-    pub(super) fn is_text(&self, feature: usize) -> bool {
-        match &self.rulers[feature] {
-            Ruler::Own(reference) => matches!(reference.bins, DetectorBins::Categories { .. }),
-            Ruler::Shown(bins) => !bins.is_ordered(),
-        }
-    }
-
     /// Begins a row in which everything is missing.
     pub(super) fn begin(&mut self) {
         for (ruler, slot) in self.rulers.iter().zip(&mut self.slots) {
@@ -139,6 +131,8 @@ impl Watch {
     pub(super) fn set(&mut self, feature: usize, cell: Cell<'_>) {
         if let Cell::Number(x) = cell {
             self.numbers[feature] = x;
+        } else if let Cell::Text(text) = cell {
+            self.numbers[feature] = record::value::number(text).unwrap_or(f64::NAN);
         }
         self.slots[feature] = self.rulers[feature].slot(cell, &mut self.scratch);
     }

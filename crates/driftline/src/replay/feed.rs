@@ -89,7 +89,7 @@ impl Plan {
     }
 }
 
-/// Reads the file and offers bodies until it ends or nobody wants more. Returns how many infinities became `null`.
+/// Reads the file and offers bodies until it ends or nobody wants more. Returns how many infinities became texts.
 pub(super) fn feed(
     mut table: Table,
     plan: &Plan,

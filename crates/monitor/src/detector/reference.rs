@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use record::Cell;
+use record::value;
 use stats::CategoricalBins;
 use stats::detect::{DetectorBins, FeaturePlan};
 
-use crate::profile::{shortest, spelled};
+use crate::profile::{detector_slot_of, number};
 
 /// The last rows that dependence between rows is measured on: more would cost more than it tells.
 const ORDERED_ROWS: usize = 10_000;
@@ -26,7 +27,7 @@ pub struct DetectorReference {
 }
 
 impl DetectorReference {
-    /// From a feature's reference rows in the order in which they came in. `None` if there is nothing to cut bins from.
+    /// From a feature's reference rows in the order in which they came in, texts as the keys of [`record::value`]. `None` if there is nothing to cut bins from.
     pub fn of_rows<'a>(numeric: bool, rows: impl Iterator<Item = Cell<'a>> + Clone) -> Option<Self> {
         Self::with_slots(numeric, rows).map(|(reference, _)| reference)
     }
@@ -37,20 +38,11 @@ impl DetectorReference {
         rows: impl Iterator<Item = Cell<'a>> + Clone,
     ) -> Option<(Self, Vec<u8>)> {
         let bins = if numeric {
-            let mut finite: Vec<f64> = rows.clone().map(number).filter(|x| x.is_finite()).collect();
+            let mut finite: Vec<f64> = rows.clone().filter_map(number).filter(|x| x.is_finite()).collect();
             finite.sort_unstable_by(f64::total_cmp);
             DetectorBins::numeric(&finite).ok()?
         } else {
-            let mut counts: HashMap<String, u64> = HashMap::new();
-            let mut scratch = String::new();
-            for cell in rows.clone() {
-                if let Some(text) = text(cell, &mut scratch) {
-                    match counts.get_mut(text) {
-                        Some(count) => *count += 1,
-                        None => _ = counts.insert(text.to_owned(), 1),
-                    }
-                }
-            }
+            let counts = counted(rows.clone());
             let counts = counts.iter().map(|(name, count)| (&**name, *count));
             few_rare(DetectorBins::categorical(counts).ok()?)
         };
@@ -66,13 +58,7 @@ impl DetectorReference {
     /// it spells, a number in a categorical one as its shortest text.
     #[inline]
     pub fn slot(&self, cell: Cell<'_>, scratch: &mut String) -> u8 {
-        let slot = match (&self.bins, cell) {
-            (DetectorBins::Categories { .. }, cell) => {
-                text(cell, scratch).map_or_else(|| self.bins.missing(), |text| self.bins.text(text))
-            }
-            (bins, cell) => bins.number(number(cell)),
-        };
-        slot as u8
+        detector_slot_of(&self.bins, cell, scratch) as u8
     }
 
     /// The feature as a detector's plan takes it.
@@ -122,19 +108,21 @@ fn few_rare(mut bins: DetectorBins) -> DetectorBins {
     bins
 }
 
-/// NaN for what is no number.
-fn number(cell: Cell<'_>) -> f64 {
-    match cell {
-        Cell::Number(x) => x,
-        Cell::Text(text) => spelled(text).unwrap_or(f64::NAN),
-        Cell::Missing => f64::NAN,
+/// Rows by the key of their category. Numbers among booleans are booleans, as [`value::place`] takes them.
+fn counted<'a>(rows: impl Iterator<Item = Cell<'a>>) -> HashMap<String, u64> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut scratch = String::new();
+    for cell in rows {
+        let key = match cell {
+            Cell::Text(text) => Some(text),
+            Cell::Number(x) if !x.is_nan() => Some(value::shortest(x, &mut scratch)),
+            Cell::Number(_) | Cell::Missing => None,
+        };
+        match key.and_then(|key| counts.get_mut(key)) {
+            Some(count) => *count += 1,
+            None => _ = key.map(|key| counts.insert(key.to_owned(), 1)),
+        }
     }
-}
-
-fn text<'a>(cell: Cell<'a>, scratch: &'a mut String) -> Option<&'a str> {
-    match cell {
-        Cell::Text(text) => Some(text),
-        Cell::Number(x) if !x.is_nan() => Some(shortest(x, scratch)),
-        Cell::Number(_) | Cell::Missing => None,
-    }
+    value::merge_booleans(&mut counts);
+    counts
 }

@@ -2,17 +2,18 @@
 //!
 //! Which type a column has:
 //!
+//! - Digits with a leading zero (`01234`) and otherwise whole numbers: categorical, they are codes.
 //! - More numbers than texts: numeric, however few distinct numbers there are. Texts among them count as the number they
 //!   spell, otherwise as missing.
 //! - Otherwise categorical, numbers as their shortest decimal text. Strings are not guessed to be numbers: `01234` is a
-//!   postcode.
+//!   postcode. 0 and 1 among nothing but booleans are booleans.
 //! - Nothing but missing values: categorical with no category, so that the first value ever seen falls into `other`.
 
 use std::collections::HashMap;
 
+use record::value::{self, Value, shortest};
 use stats::{BinningRule, Bins, CategoricalBins, MAX_BINS, NumericBins};
 
-use super::slot::{shortest, spelled};
 use super::{FeatureProfile, Profile};
 
 /// Distinct texts a column remembers while it is built; later ones belong to `other`.
@@ -53,13 +54,22 @@ impl ColumnBuilder {
         }
     }
 
-    /// Adds a text.
+    /// Adds a text as [`record::value`] reads it: a missing token is missing, a number's text is the number's shortest one.
     pub fn push_text(&mut self, text: &str) {
         self.push_texts(text, 1);
     }
 
-    /// Adds a text `count` times.
+    /// [`Self::push_text`], `count` times.
     pub fn push_texts(&mut self, text: &str, count: u64) {
+        let mut scratch = String::new();
+        match value::read(text).key(&mut scratch) {
+            Some(key) => self.push_keys(key, count),
+            None => self.missing += count,
+        }
+    }
+
+    /// Adds a text `count` times that is a key already, of a file that was read with missing tokens of its own.
+    pub fn push_keys(&mut self, text: &str, count: u64) {
         if let Some(known) = self.texts.get_mut(text) {
             *known += count;
         } else if text.len() <= MAX_TEXT_BYTES && self.texts.len() < MAX_DISTINCT_TEXTS {
@@ -86,12 +96,18 @@ impl ColumnBuilder {
 
     /// Cuts the bins and counts the values into them.
     pub fn finish(mut self, name: impl Into<String>, rules: &BuildRules) -> FeatureProfile {
-        let numeric =
-            if self.numbers.len() as u64 > self.text_rows() { self.fit_numeric(rules) } else { None };
+        let mostly_numbers = self.numbers.len() as u64 > self.text_rows();
+        let numeric = if mostly_numbers && !self.has_codes() { self.fit_numeric(rules) } else { None };
         match numeric {
             Some(bins) => self.count_numeric(name.into(), bins),
             None => self.count_categorical(name.into(), rules),
         }
+    }
+
+    /// Whether the column holds codes: digits with leading zeros among whole numbers.
+    fn has_codes(&self) -> bool {
+        self.texts.keys().any(|text| matches!(value::read_any(text), Value::Code(_)))
+            && self.numbers.iter().all(|x| *x >= 0.0 && x.fract() == 0.0)
     }
 
     fn text_rows(&self) -> u64 {
@@ -101,7 +117,7 @@ impl ColumnBuilder {
     /// `None` when no number is finite.
     fn fit_numeric(&mut self, rules: &BuildRules) -> Option<NumericBins> {
         for (text, count) in &self.texts {
-            match spelled(text) {
+            match value::number(text) {
                 Some(x) => self.numbers.extend((0..*count).map(|_| x)),
                 None => self.missing += count,
             }
@@ -125,7 +141,10 @@ impl ColumnBuilder {
     fn count_categorical(mut self, name: String, rules: &BuildRules) -> FeatureProfile {
         let mut scratch = String::new();
         for x in std::mem::take(&mut self.numbers) {
-            self.push_texts(shortest(x, &mut scratch), 1);
+            self.push_keys(shortest(x, &mut scratch), 1);
+        }
+        if self.others == 0 {
+            value::merge_booleans(&mut self.texts);
         }
         let texts = self.texts.iter().map(|(text, count)| (&**text, *count));
         let bins = CategoricalBins::fit(texts, rules.categories.clamp(1, MAX_CATEGORIES))

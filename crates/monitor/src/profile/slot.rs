@@ -1,11 +1,11 @@
 //! Where a value is counted, for numbers and texts alike.
 
-use std::fmt::Write as _;
-
 use record::Cell;
+use record::value::{self, Place};
 use stats::Bins;
+use stats::detect::DetectorBins;
 
-/// The slot of a value in `bins`.
+/// The slot of a value in `bins`, read as [`record::value`] says.
 ///
 /// Clients disagree about types: the same feature comes as `12` here and as `"12"` there. Therefore a text in a numeric
 /// feature counts as the number it spells, and as missing if it spells none; a number in a categorical feature counts as
@@ -13,24 +13,38 @@ use stats::Bins;
 pub fn slot_of(bins: &Bins, cell: Cell<'_>, scratch: &mut String) -> usize {
     match (bins, cell) {
         (_, Cell::Missing) => bins.missing(),
-        (Bins::Numeric(numeric), Cell::Number(x)) => numeric.index(x).unwrap_or(numeric.len()),
-        (Bins::Numeric(numeric), Cell::Text(text)) => {
-            spelled(text).and_then(|x| numeric.index(x)).unwrap_or(numeric.len())
+        (Bins::Numeric(numeric), cell) => number(cell).and_then(|x| numeric.index(x)).unwrap_or(numeric.len()),
+        (Bins::Categorical(categorical), cell) => {
+            let find = |key: &str| Some(categorical.index(key)).filter(|at| *at != categorical.other());
+            match value::place(cell, find, || value::is_boolean(categorical.categories()), scratch) {
+                Place::At(at) => at,
+                Place::Unknown => categorical.other(),
+                Place::Missing => bins.missing(),
+            }
         }
-        (Bins::Categorical(categorical), Cell::Text(text)) => categorical.index(text),
-        (Bins::Categorical(_), Cell::Number(x)) if x.is_nan() => bins.missing(),
-        (Bins::Categorical(categorical), Cell::Number(x)) => categorical.index(shortest(x, scratch)),
     }
 }
 
-/// The finite number that a text spells.
-pub(crate) fn spelled(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|x: &f64| x.is_finite())
+/// The same for the detector's bins.
+pub fn detector_slot_of(bins: &DetectorBins, cell: Cell<'_>, scratch: &mut String) -> usize {
+    let DetectorBins::Categories { kept, rare } = bins else {
+        return bins.number(number(cell).unwrap_or(f64::NAN));
+    };
+    let find = |key: &str| (kept.index(key) != kept.other() || rare.contains(key)).then(|| bins.text(key));
+    let boolean = || rare.is_empty() && value::is_boolean(kept.categories());
+    match value::place(cell, find, boolean, scratch) {
+        Place::At(at) => at,
+        // Longer than any category can be.
+        Place::Unknown => bins.text(super::UNKEPT_TEXT),
+        Place::Missing => bins.missing(),
+    }
 }
 
-/// The shortest decimal text of a number; `-0` is `0`.
-pub(crate) fn shortest(x: f64, scratch: &mut String) -> &str {
-    scratch.clear();
-    write!(scratch, "{}", x + 0.0).expect("invariant: writing to a string cannot fail");
-    scratch
+/// The number that a value is in a numeric feature; infinities included, NaN not.
+pub(crate) fn number(cell: Cell<'_>) -> Option<f64> {
+    match cell {
+        Cell::Number(x) => Some(x).filter(|x| !x.is_nan()),
+        Cell::Text(text) => value::number(text),
+        Cell::Missing => None,
+    }
 }

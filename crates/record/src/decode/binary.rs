@@ -116,7 +116,7 @@ pub(crate) fn number(datatype: Datatype, element: &[u8]) -> Number {
         Datatype::Int64 => bits as i64 as f64,
         Datatype::Fp16 => half(bits as u16),
         Datatype::Bf16 => f64::from(f32::from_bits((bits as u32) << 16)),
-        Datatype::Fp32 => f64::from(f32::from_bits(bits as u32)),
+        Datatype::Fp32 => crate::value::from_single(f32::from_bits(bits as u32)),
         Datatype::Fp64 => f64::from_bits(bits),
         Datatype::Bool
         | Datatype::Uint8

@@ -5,8 +5,7 @@
 //! request has rows (two or more) holds one prediction a row.
 //!
 //! Fields follow RFC 4180: a comma between, quotes around what has commas, quotes (doubled) or line ends. Quotes say
-//! nothing about a type: what reads as a number is one, `NaN` and infinities are missing and counted, an empty field is
-//! missing, everything else is a category. Blank lines don't count; rows of different widths are an error.
+//! nothing about a type: a field is read as [`crate::value`] says, an empty one and `NaN` are missing. Blank lines don't count; rows of different widths are an error.
 
 use std::borrow::Cow;
 use std::num::NonZero;
@@ -16,6 +15,7 @@ use super::reader::{Number, Scalar};
 use super::sink::{Side, Sink};
 use super::{DecodeError, DecodeErrorKind, DecoderSpec};
 use crate::CellValue;
+use crate::value::{Value, read_any, trim};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -82,21 +82,21 @@ fn is_batch(mut fields: Fields<'_>, sink: &Sink<'_>) -> Result<bool> {
     Ok(count == sink.request_rows() && !fields.skip_blank_lines())
 }
 
+/// A cell's value as [`crate::value`] reads it. Only what surely is a number becomes one: a code keeps its zeros, and a
+/// missing token may be a category of the reference, which is not known here.
 fn value(field: &str, sink: &mut Sink<'_>) -> Result<CellValue> {
-    let trimmed = field.trim_ascii();
-    if trimmed.is_empty() {
-        return Ok(CellValue::Missing);
-    }
-    match trimmed.parse::<f64>() {
-        Ok(value) => {
-            let digits = trimmed.trim_start_matches(['+', '-']);
+    match read_any(field) {
+        Value::Missing => Ok(CellValue::Missing),
+        Value::Number(value) => {
+            let digits = trim(field).trim_start_matches(['+', '-']);
             let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
             let magnitude = plain.then(|| digits.parse().unwrap_or(u64::MAX));
             let inexact_integer =
                 magnitude.filter(|magnitude| *magnitude > EXACT_INTEGER).and_then(NonZero::new);
             sink.value(Scalar::Number(Number { value, inexact_integer }))
         }
-        Err(_) => Ok(CellValue::Text(sink.keep_str(trimmed)?)),
+        Value::Boolean(value) => sink.boolean(value),
+        Value::Code(text) | Value::Text(text) => Ok(CellValue::Text(sink.keep_str(text)?)),
     }
 }
 

@@ -112,7 +112,11 @@ impl<'d> Sink<'d> {
                     return Ok(CellValue::Number(number.value));
                 }
                 self.into.count_non_finite();
-                Ok(CellValue::Missing)
+                match number.value.is_nan() {
+                    true => Ok(CellValue::Missing),
+                    // As text, as in CSV and JSON: numeric features count it in an edge bin, and a number stays finite.
+                    false => Ok(CellValue::Text(self.intern(infinity(number.value))?)),
+                }
             }
             Scalar::Text(text) => Ok(CellValue::Text(self.keep(text)?)),
             Scalar::Bool(value) => self.boolean(value),
@@ -295,6 +299,11 @@ impl<'d> Sink<'d> {
     fn check_text(&self, bytes: usize) -> Result<()> {
         check_text(self.into, self.limits, bytes)
     }
+}
+
+/// The key of an infinity.
+pub(crate) const fn infinity(value: f64) -> &'static str {
+    if value > 0.0 { "inf" } else { "-inf" }
 }
 
 fn check_text(into: &Decoded, limits: &DecodeLimits, more: usize) -> Result<()> {

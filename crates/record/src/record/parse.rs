@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{FeatureValue, PREDICTION, Record};
 use crate::Lane;
-use crate::decode::{JsonReader as Reader, Kind, Number, ReadError, Scalar};
+use crate::decode::{JsonReader as Reader, Kind, Number, ReadError, Scalar, infinity};
 
 type Result<T> = std::result::Result<T, RecordError>;
 
@@ -294,6 +294,9 @@ impl<'a> Parser<'a, '_> {
         }
         match self.take(Reader::scalar)? {
             Scalar::Number(number) if number.value.is_finite() => Ok(number_or_card(number)),
+            Scalar::Number(number) if !number.value.is_nan() => {
+                Ok(FeatureValue::Text(infinity(number.value).to_owned()))
+            }
             Scalar::Number(_) | Scalar::Null => Ok(FeatureValue::Null),
             Scalar::Bool(value) => Ok(FeatureValue::Bool(value)),
             Scalar::Text(text) if text.raw_len() > self.limits.max_text_bytes => {

@@ -1,53 +1,121 @@
 //! CSV and TSV files: a first pass for the types, then batches.
 
+mod dialect;
 mod records;
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
-use crate::batch::{Batch, Column};
-use crate::error::{Error, excerpt};
-use crate::number::{Reading, format_number, read_cell};
-use crate::schema::{ColumnInfo, ColumnKind, Evidence, Schema, SkippedColumn};
-use crate::table::{BATCH_BYTES, BATCH_ROWS, FirstPass, ReadAs, Want};
+use record::value::{Value, trim};
 
-use records::{Records, sniff};
+use crate::batch::Batch;
+use crate::deliver::{Delivery, deliver};
+use crate::error::{Error, excerpt};
+use crate::number::{comma_number, has_dotted_thousands, has_thousands};
+use crate::options::{Decimal, ReadOptions};
+use crate::schema::{ColumnInfo, ColumnKind, Evidence, Schema, SkippedColumn};
+use crate::table::{BATCH_BYTES, BATCH_ROWS};
+
+use dialect::{Ambiguous, Asked, Dialect, sniff};
+use records::Records;
 
 /// Most columns a file may have: more is data in the wrong place.
 pub(crate) const COLUMNS_MAX: usize = 20_000;
 
 const HINT_HEADER: &str = "the first line must name the columns, each once";
 
+/// Where a column of the schema is in a record, and how its cells are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    at: usize,
+    decimal_comma: bool,
+}
+
+/// What the first pass found besides the schema.
+pub(crate) struct Layout {
+    dialect: Dialect,
+    places: Vec<Place>,
+}
+
 /// An opened CSV file, from its header on.
 pub(crate) struct CsvScan {
     file: String,
     records: Records<File>,
-    /// For each wanted column: its place in the record, its type, and how to deliver it.
-    wanted: Vec<(usize, ColumnKind, ReadAs)>,
+    options: ReadOptions,
+    /// For each wanted column: its place in the record, and how to deliver it.
+    wanted: Vec<(Place, Delivery)>,
 }
 
-/// Where the columns of the schema are in a record.
-pub(crate) type Places = Vec<usize>;
+/// What the first pass has seen in one column.
+#[derive(Clone, Default)]
+struct Seen {
+    /// With a decimal point.
+    evidence: Evidence,
+    /// Texts that are numbers with a decimal comma.
+    commas: u64,
+    /// Of them, those whose comma cannot separate thousands.
+    sure: u64,
+    /// Other texts.
+    others: u64,
+    /// Numbers with a point.
+    points: u64,
+    /// Of them, those whose point may separate thousands.
+    dotted: u64,
+    /// Texts that are numbers with separated thousands.
+    thousands: u64,
+}
 
-/// Reads the whole file once and decides the columns.
+impl Seen {
+    fn add(&mut self, line: u64, cell: &str, options: &ReadOptions) {
+        let value = options.read(cell);
+        match value {
+            Value::Text(text) => {
+                self.thousands += u64::from(has_thousands(text));
+                match comma_number(text) {
+                    Some(number) => {
+                        self.commas += 1;
+                        self.sure += u64::from(number.sure);
+                    }
+                    None => self.others += 1,
+                }
+            }
+            Value::Number(_) if cell.contains('.') => {
+                self.points += 1;
+                self.dotted += u64::from(has_dotted_thousands(trim(cell)));
+            }
+            _ => {}
+        }
+        self.evidence.value(line, value, cell);
+    }
+
+    /// Whether the column's numbers have a decimal comma.
+    fn has_decimal_comma(&self, options: &ReadOptions, delimiter: u8) -> bool {
+        let only_commas = self.commas > 0 && self.others == 0 && self.points == 0;
+        match options.decimal {
+            Some(Decimal::Comma) => only_commas,
+            Some(Decimal::Point) => false,
+            None => only_commas && self.sure > 0 && delimiter != b',',
+        }
+    }
+}
+
+/// Reads the whole file once and decides the columns. `assumed` gets what was assumed.
 pub(crate) fn first_pass(
     file: &str,
     handle: &File,
     tabs: bool,
+    options: &ReadOptions,
+    assumed: &mut Vec<String>,
     progress: &mut dyn FnMut(u64),
-) -> Result<FirstPass<Places>, Error> {
-    let (mut records, header) = open(file, handle, tabs)?;
-    let mut evidence = vec![Evidence::default(); header.len()];
+) -> Result<(Schema, Layout), Error> {
+    let dialect = look(file, handle, Asked { delimiter: options.delimiter, tabs })?;
+    let (mut records, header) = open(file, handle, &dialect)?;
+    let mut seen = vec![Seen::default(); header.len()];
     let mut n_rows = 0_u64;
     while records.read()? {
         let line = records.line();
-        for (cell, seen) in records.cells().zip(&mut evidence) {
-            match read_cell(cell) {
-                Reading::Missing => {}
-                Reading::Number { integer, .. } => seen.number(integer),
-                Reading::Boolean(value) => seen.boolean(line, value),
-                Reading::Text => seen.text(line, cell),
-            }
+        for (cell, seen) in records.cells().zip(&mut seen) {
+            seen.add(line, cell, options);
         }
         n_rows += 1;
         if n_rows.is_multiple_of(BATCH_ROWS as u64) {
@@ -62,34 +130,120 @@ pub(crate) fn first_pass(
             hint: "add rows, or check the query that wrote the file",
         });
     }
-    let (mut schema, mut places) = (Schema { n_rows, ..Schema::default() }, Places::new());
-    for (place, (name, seen)) in header.into_iter().zip(evidence).enumerate() {
+    let (mut schema, mut places) = (Schema { n_rows, ..Schema::default() }, Vec::new());
+    let commas: Vec<bool> =
+        seen.iter().map(|seen| seen.has_decimal_comma(options, dialect.delimiter)).collect();
+    say(file, &dialect, options, &header, &seen, &commas, assumed);
+    let any_comma = commas.contains(&true);
+    for (at, ((name, seen), decimal_comma)) in header.into_iter().zip(seen).zip(commas).enumerate() {
         if name.is_empty() {
             let reason = "has no name in the header (a row index?)";
             schema.skipped.push(SkippedColumn { name, reason });
-        } else {
-            schema.columns.push(seen.into_column(name));
-            places.push(place);
+            continue;
         }
+        let column = if decimal_comma {
+            ColumnInfo { name, kind: ColumnKind::Number, oddity: None }
+        } else if any_comma && options.decimal.is_none() && seen.points > 0 && seen.points == seen.dotted {
+            // `1.234` beside `1,5`: a thousand, or not.
+            ColumnInfo { name, kind: ColumnKind::Text, oddity: None }
+        } else {
+            seen.evidence.into_column(name)
+        };
+        schema.columns.push(column);
+        places.push(Place { at, decimal_comma });
     }
     if schema.columns.is_empty() {
-        return Err(line_error(file, 1, "the header names no column".to_owned(), HINT_HEADER));
+        let line = dialect.lines_skipped + 1;
+        return Err(line_error(file, line, "the header names no column".to_owned(), HINT_HEADER));
     }
-    Ok(FirstPass { schema, places })
+    Ok((schema, Layout { dialect, places }))
 }
 
-fn open(file: &str, handle: &File, tabs: bool) -> Result<(Records<File>, Vec<String>), Error> {
+/// What was assumed about the file, in one sentence, and what could not be told.
+fn say(
+    file: &str,
+    dialect: &Dialect,
+    options: &ReadOptions,
+    header: &[String],
+    seen: &[Seen],
+    commas: &[bool],
+    assumed: &mut Vec<String>,
+) {
+    let named = |at: usize| header.get(at).map_or_else(String::new, |name| format!("`{}`", excerpt(name)));
+    let chosen = |is: &dyn Fn(usize, &Seen) -> bool| {
+        let all = seen.iter().enumerate().filter(|(at, seen)| is(*at, seen) && named(*at) != "``");
+        all.map(|(at, _)| named(at)).collect::<Vec<_>>()
+    };
+    let is_comma = |at: usize| commas.get(at) == Some(&true);
+    let mut parts = dialect.assumed.clone();
+    let with_commas = chosen(&|at, _| is_comma(at));
+    if options.decimal.is_none() && !with_commas.is_empty() {
+        parts.push(format!("with decimal commas in {}", some(&with_commas)));
+    }
+    if !parts.is_empty() {
+        assumed.push(format!(
+            "`{file}` is read as CSV {}; use --delimiter and --decimal to overrule",
+            parts.join(", ")
+        ));
+    }
+    if options.decimal.is_some() {
+        return;
+    }
+    let unsure = chosen(&|at, seen| {
+        !is_comma(at) && seen.commas > 0 && seen.others == 0 && (seen.sure == 0 || dialect.delimiter == b',')
+    });
+    let thousands = chosen(&|at, seen| {
+        let grouped = seen.thousands > 0 && seen.others > 0 && seen.thousands >= seen.others;
+        !is_comma(at) && grouped
+    });
+    let dotted = chosen(&|at, seen| {
+        !is_comma(at) && commas.contains(&true) && seen.points > 0 && seen.points == seen.dotted
+    });
+    for (columns, why) in [
+        (unsure, "commas in its numbers may be decimal signs or separate thousands; if they are decimal signs use --decimal ,"),
+        (thousands, "its numbers have separated thousands; write them without separators"),
+        (dotted, "its points may separate thousands, because other columns have decimal commas; use --decimal . or --decimal ,"),
+    ] {
+        if !columns.is_empty() {
+            assumed.push(format!("`{file}`: {} is read as text: {why}", some(&columns)));
+        }
+    }
+}
+
+/// Up to four names.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match names.get(SHOWN..) {
+        None | Some([]) => names.join(", "),
+        Some(rest) => format!("{} and {} more", names[..SHOWN].join(", "), rest.len()),
+    }
+}
+
+fn look(file: &str, handle: &File, asked: Asked) -> Result<Dialect, Error> {
     let read_error = |cause| Error::Read { file: file.to_owned(), cause };
     let mut handle = handle.try_clone().map_err(read_error)?;
     handle.seek(SeekFrom::Start(0)).map_err(read_error)?;
-    let start = sniff(&mut handle).map_err(read_error)?;
-    handle.seek(SeekFrom::Start(start.n_skip)).map_err(read_error)?;
-    let mut records = Records::new(file, handle, if tabs { b'\t' } else { start.delimiter });
+    sniff(&mut handle, asked).map_err(read_error)?.map_err(|Ambiguous { line, what }| {
+        line_error(file, line, what, "name the delimiter, for example: --delimiter ';' or --delimiter tab")
+    })
+}
+
+fn open(file: &str, handle: &File, dialect: &Dialect) -> Result<(Records<File>, Vec<String>), Error> {
+    let read_error = |cause| Error::Read { file: file.to_owned(), cause };
+    let mut handle = handle.try_clone().map_err(read_error)?;
+    handle.seek(SeekFrom::Start(dialect.n_skip)).map_err(read_error)?;
+    let mut records = Records::new(file, handle, dialect.delimiter, dialect.lines_skipped);
     if !records.read()? {
         let (what, hint) = ("the file is empty", "the first line must name the columns, rows follow");
         return Err(Error::NoData { file: file.to_owned(), what, hint });
     }
-    let header: Vec<String> = records.cells().map(|name| name.trim().to_owned()).collect();
+    let mut header: Vec<String> = records.cells().map(|name| trim(name).to_owned()).collect();
+    if dialect.row_names {
+        header.insert(0, String::new());
+    }
+    if let Some(first) = header.first_mut().filter(|_| dialect.commented_header) {
+        *first = trim(first.trim_start_matches('#')).to_owned();
+    }
     check_header(file, records.line(), &header)?;
     records.set_width(header.len());
     Ok((records, header))
@@ -119,20 +273,17 @@ impl CsvScan {
     pub(crate) fn open(
         file: &str,
         handle: &File,
-        tabs: bool,
-        columns: &[ColumnInfo],
-        places: &Places,
-        wants: &[Want],
+        layout: &Layout,
+        options: &ReadOptions,
+        wants: &[(usize, Delivery)],
     ) -> Result<Self, Error> {
-        let (records, _) = open(file, handle, tabs)?;
+        let (records, _) = open(file, handle, &layout.dialect)?;
         // `Table::scan` has checked the indexes.
         let wanted = wants
             .iter()
-            .filter_map(|want| {
-                Some((*places.get(want.column)?, columns.get(want.column)?.kind, want.read_as))
-            })
+            .filter_map(|(column, delivery)| Some((*layout.places.get(*column)?, *delivery)))
             .collect();
-        Ok(Self { file: file.to_owned(), records, wanted })
+        Ok(Self { file: file.to_owned(), records, options: options.clone(), wanted })
     }
 
     pub(crate) fn n_bytes(&self) -> u64 {
@@ -146,12 +297,18 @@ impl CsvScan {
             && self.records.n_bytes() - start < BATCH_BYTES
             && self.records.read()?
         {
-            for ((place, kind, read_as), column) in self.wanted.iter().zip(&mut batch.columns) {
-                let cell = self.records.cell(*place);
-                push(column, *kind, *read_as, cell).map_err(|value| Error::Changed {
+            for ((place, delivery), column) in self.wanted.iter().zip(&mut batch.columns) {
+                let cell = self.records.cell(place.at);
+                let value = match self.options.read(cell) {
+                    Value::Text(text) if place.decimal_comma => {
+                        comma_number(text).map_or(Value::Text(text), |number| Value::Number(number.value))
+                    }
+                    value => value,
+                };
+                deliver(column, *delivery, value).map_err(|_| Error::Changed {
                     file: self.file.clone(),
                     line: self.records.line(),
-                    value,
+                    value: excerpt(cell),
                 })?;
             }
             batch.n_rows += 1;
@@ -160,21 +317,14 @@ impl CsvScan {
     }
 }
 
-/// Adds a cell to its column; the cell's text if it is not a number although the column is numeric.
-fn push(column: &mut Column, kind: ColumnKind, read_as: ReadAs, cell: &str) -> Result<(), String> {
-    match (column, read_cell(cell)) {
-        (column, Reading::Missing) => column.push_missing(),
-        (Column::Numbers(values), Reading::Number { value, .. }) => values.push(value),
-        (Column::Numbers(_), _) => return Err(excerpt(cell)),
-        (Column::Text(texts), Reading::Boolean(value)) if kind == ColumnKind::Boolean => {
-            texts.push(Some(if value { "true" } else { "false" }));
-        }
-        (Column::Text(texts), Reading::Number { value, .. })
-            if kind.is_numeric() && read_as == ReadAs::Text =>
-        {
-            texts.push(Some(&format_number(value)));
-        }
-        (Column::Text(texts), _) => texts.push(Some(cell)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_listed() {
+        let names: Vec<String> = (0..6).map(|i| format!("`{i}`")).collect();
+        assert_eq!(some(&names), "`0`, `1`, `2`, `3` and 2 more");
+        assert_eq!(some(&names[..1]), "`0`");
     }
-    Ok(())
 }

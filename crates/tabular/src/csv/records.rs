@@ -5,13 +5,10 @@
 //! Beyond the RFC: lines may end in `\n`, a quote inside an unquoted cell is a plain
 //! character, text after a closing quote is kept.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use crate::error::{Error, excerpt};
 use crate::lines::{LINE_BYTES_MAX, LineError, Lines, strip_terminator};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const SNIFF_BYTES: usize = 64 << 10;
 
 pub(super) struct Records<R> {
     file: String,
@@ -24,24 +21,6 @@ pub(super) struct Records<R> {
     line: u64,
 }
 
-/// How a file begins.
-pub(super) struct Start {
-    /// Bytes of the byte order mark, 0 or 3.
-    pub(super) n_skip: u64,
-    /// A comma, unless the first line has none and has semicolons or tabs.
-    pub(super) delimiter: u8,
-}
-
-/// Looks at the beginning of a `.csv` file.
-pub(super) fn sniff(reader: &mut impl Read) -> io::Result<Start> {
-    let mut head = Vec::new();
-    reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut head)?;
-    let n_skip = if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() as u64 } else { 0 };
-    let first = head.split(|&b| b == b'\n').next().unwrap_or_default();
-    let found = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter));
-    Ok(Start { n_skip, delimiter: found.unwrap_or(b',') })
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     CellStart,
@@ -52,10 +31,11 @@ enum State {
 }
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(file: &str, reader: R, delimiter: u8) -> Self {
+    /// From the header on; `lines_skipped` lines stand before it.
+    pub(super) fn new(file: &str, reader: R, delimiter: u8, lines_skipped: u64) -> Self {
         Self {
             file: file.to_owned(),
-            lines: Lines::new(reader),
+            lines: Lines::new(reader).after(lines_skipped),
             delimiter,
             width: 0,
             text: String::new(),
@@ -161,7 +141,7 @@ impl<R: Read> Records<R> {
         let cells = |n: usize| if n == 1 { "1 cell".to_owned() } else { format!("{n} cells") };
         let what = format!("{} where the header has {expected}", cells(found));
         let hint = if found > expected {
-            "quote cells that contain the delimiter; a decimal comma also splits cells"
+            "quote cells that contain the delimiter, or name the delimiter with --delimiter; a decimal comma also splits cells"
         } else {
             "the line may be cut off; missing values still need their delimiters"
         };
@@ -175,16 +155,10 @@ impl<R: Read> Records<R> {
 
     fn utf8_error(&self, bytes: &[u8]) -> Error {
         let line = self.lines.line();
-        let utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
-        let what = if utf16 {
-            "the file is UTF-16, not UTF-8".to_owned()
-        } else {
-            let valid = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
-            let before =
-                String::from_utf8_lossy(bytes.get(valid.saturating_sub(20)..valid).unwrap_or_default());
-            format!("byte {} is not UTF-8, after `{}`", valid + 1, excerpt(&before))
-        };
-        let hint = "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 in.csv > out.csv";
+        let valid = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
+        let before = String::from_utf8_lossy(bytes.get(valid.saturating_sub(20)..valid).unwrap_or_default());
+        let what = format!("byte {} is not UTF-8, after `{}`", valid + 1, excerpt(&before));
+        let hint = "name the file's encoding, for example: --encoding windows-1252";
         Error::Line { file: self.file.clone(), line, what, hint }
     }
 

@@ -20,7 +20,6 @@ pub(super) enum Value<'a> {
     /// `raw` is the number's text.
     Number {
         value: f64,
-        integer: bool,
         raw: &'a str,
     },
     Text(Cow<'a, str>),
@@ -67,7 +66,7 @@ fn scalar(raw: &str) -> Result<Value<'_>, String> {
         }
         _ => {
             let value = raw.parse().map_err(|_| format!("`{raw}` is not a number"))?;
-            Value::Number { value, integer: crate::number::is_integer(raw), raw }
+            Value::Number { value, raw }
         }
     })
 }
@@ -148,12 +147,12 @@ mod tests {
         assert_eq!(
             got,
             [
-                "a=Number { value: 1.0, integer: true, raw: \"1\" }",
+                "a=Number { value: 1.0, raw: \"1\" }",
                 "b.c=Text(\"x\\n\")",
                 "b.d.e=Missing",
                 "f=List",
                 "g=Boolean(true)",
-                "h=Number { value: 2.5, integer: false, raw: \"2.50\" }",
+                "h=Number { value: 2.5, raw: \"2.50\" }",
             ]
         );
     }

@@ -6,13 +6,16 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
+use record::value::{Value as Read, boolean_key};
+
 use crate::batch::{Batch, Column};
 use crate::csv::COLUMNS_MAX;
+use crate::deliver::{Delivery, deliver};
 use crate::error::{Error, excerpt};
 use crate::lines::{LineError, Lines, strip_terminator};
-use crate::number::format_number;
+use crate::options::ReadOptions;
 use crate::schema::{ColumnInfo, Evidence, Schema, SkippedColumn};
-use crate::table::{BATCH_BYTES, BATCH_ROWS, ReadAs, Want};
+use crate::table::{BATCH_BYTES, BATCH_ROWS};
 
 use flatten::{Value, flatten};
 
@@ -106,7 +109,12 @@ impl Columns {
 }
 
 /// Reads the whole file once and decides the columns.
-pub(crate) fn first_pass(file: &str, handle: &File, progress: &mut dyn FnMut(u64)) -> Result<Schema, Error> {
+pub(crate) fn first_pass(
+    file: &str,
+    handle: &File,
+    options: &ReadOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Schema, Error> {
     let mut objects = Objects::open(file, handle)?;
     let mut columns = Columns::default();
     let mut evidence: Vec<Evidence> = Vec::new();
@@ -138,7 +146,7 @@ pub(crate) fn first_pass(file: &str, handle: &File, progress: &mut dyn FnMut(u64
                 *last = n_rows;
             }
             if let Some(seen) = evidence.get_mut(index) {
-                observe(seen, line, &value);
+                observe(seen, line, &value, options);
             }
             Ok(())
         })?;
@@ -153,24 +161,17 @@ pub(crate) fn first_pass(file: &str, handle: &File, progress: &mut dyn FnMut(u64
     finish(file, n_rows, columns.names, evidence)
 }
 
-fn observe(seen: &mut Evidence, line: u64, value: &Value<'_>) {
+fn observe(seen: &mut Evidence, line: u64, value: &Value<'_>, options: &ReadOptions) {
     match value {
         Value::Missing => {}
-        Value::Number { integer, .. } => seen.number(*integer),
-        Value::Boolean(value) => seen.boolean(line, *value),
-        Value::Text(text) if named_number(text).is_some() => seen.named_number(),
-        Value::Text(text) => seen.text(line, text),
+        Value::Number { value, raw } => seen.number(*value, raw),
+        Value::Boolean(value) => seen.value(line, Read::Boolean(*value), boolean_key(*value)),
+        Value::Text(text) => match options.read(text) {
+            Read::Number(number) => seen.spelled(number),
+            Read::Code(_) => seen.spelled(f64::NAN),
+            read => seen.value(line, read, text),
+        },
         Value::List => seen.lists += 1,
-    }
-}
-
-/// JSON has no infinities: these strings stand for them in a column of numbers.
-fn named_number(text: &str) -> Option<f64> {
-    match text {
-        "Infinity" | "inf" => Some(f64::INFINITY),
-        "-Infinity" | "-inf" => Some(f64::NEG_INFINITY),
-        "NaN" | "nan" => Some(f64::NAN),
-        _ => None,
     }
 }
 
@@ -204,8 +205,9 @@ pub(crate) struct JsonScan {
     objects: Objects,
     /// Names of the wanted columns.
     columns: Columns,
-    /// For each wanted column: whether it is numeric, and how to deliver it.
-    wanted: Vec<(bool, ReadAs)>,
+    /// For each wanted column, how to deliver it.
+    wanted: Vec<Delivery>,
+    options: ReadOptions,
 }
 
 impl JsonScan {
@@ -213,17 +215,18 @@ impl JsonScan {
         file: &str,
         handle: &File,
         columns: &[ColumnInfo],
-        wants: &[Want],
+        options: &ReadOptions,
+        wants: &[(usize, Delivery)],
     ) -> Result<Self, Error> {
         let objects = Objects::open(file, handle)?;
         let mut names = Columns::default();
         let mut wanted = Vec::new();
         // `Table::scan` has checked the indexes.
-        for (want, column) in wants.iter().filter_map(|want| Some((want, columns.get(want.column)?))) {
+        for (delivery, column) in wants.iter().filter_map(|(at, delivery)| Some((delivery, columns.get(*at)?))) {
             names.add(&column.name);
-            wanted.push((column.kind.is_numeric(), want.read_as));
+            wanted.push(*delivery);
         }
-        Ok(Self { objects, columns: names, wanted })
+        Ok(Self { objects, columns: names, wanted, options: options.clone() })
     }
 
     pub(crate) fn n_bytes(&self) -> u64 {
@@ -235,12 +238,13 @@ impl JsonScan {
         let start = self.n_bytes();
         while batch.n_rows < BATCH_ROWS && self.n_bytes() - start < BATCH_BYTES {
             let (names, wanted, out) = (&self.columns, &self.wanted, &mut batch.columns);
+            let options = &self.options;
             let mut guess = 0;
             let more = self.objects.next(&mut |name, value| {
                 let Some(index) = names.index(guess, name) else { return Ok(()) };
                 guess = index + 1;
                 match (out.get_mut(index), wanted.get(index)) {
-                    (Some(column), Some(&(numeric, read_as))) => push(column, numeric, read_as, &value),
+                    (Some(column), Some(delivery)) => push(column, *delivery, &value, options),
                     _ => Ok(()),
                 }
             })?;
@@ -258,24 +262,19 @@ impl JsonScan {
     }
 }
 
-fn push(column: &mut Column, numeric: bool, read_as: ReadAs, value: &Value<'_>) -> Result<(), String> {
+fn push(
+    column: &mut Column,
+    delivery: Delivery,
+    value: &Value<'_>,
+    options: &ReadOptions,
+) -> Result<(), String> {
     let changed = || "a value has another type than before: the file changed while it was read".to_owned();
-    match (column, value) {
-        (column, Value::Missing) => column.push_missing(),
-        (Column::Numbers(values), Value::Number { value, .. }) => values.push(*value),
-        (Column::Numbers(values), Value::Text(text)) => values.push(named_number(text).ok_or_else(changed)?),
-        (Column::Numbers(_), _) | (_, Value::List) => return Err(changed()),
-        (Column::Text(texts), Value::Number { value, .. }) if numeric && read_as == ReadAs::Text => {
-            texts.push(Some(&format_number(*value)));
-        }
-        (Column::Text(texts), Value::Number { raw, .. }) => texts.push(Some(raw)),
-        (Column::Text(texts), Value::Boolean(value)) => {
-            texts.push(Some(if *value { "true" } else { "false" }));
-        }
-        (Column::Text(texts), Value::Text(text)) => match named_number(text) {
-            Some(value) if numeric => texts.push((!value.is_nan()).then(|| format_number(value)).as_deref()),
-            _ => texts.push(Some(text)),
-        },
-    }
-    Ok(())
+    let read = match value {
+        Value::Missing => Read::Missing,
+        Value::Number { value, .. } => Read::Number(*value),
+        Value::Boolean(value) => Read::Boolean(*value),
+        Value::Text(text) => options.read(text),
+        Value::List => return Err(changed()),
+    };
+    deliver(column, delivery, read).map_err(|_| changed())
 }

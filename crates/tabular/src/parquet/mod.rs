@@ -19,9 +19,11 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::batch::Batch;
+use crate::deliver::Delivery;
 use crate::error::Error;
+use crate::options::ReadOptions;
 use crate::schema::{ColumnInfo, Schema, SkippedColumn};
-use crate::table::{BATCH_ROWS, Want};
+use crate::table::BATCH_ROWS;
 
 use meaning::Meaning;
 
@@ -87,12 +89,15 @@ impl ParquetFile {
         Ok((schema, Self { file: file.to_owned(), reader: Arc::new(reader), leaves }))
     }
 
-    pub(crate) fn scan(&self, wants: &[Want]) -> ParquetScan {
+    pub(crate) fn scan(&self, options: &ReadOptions, wants: &[(usize, Delivery)]) -> ParquetScan {
         // `Table::scan` has checked the indexes.
-        let wanted = wants.iter().filter_map(|want| self.leaves.get(want.column).cloned()).collect();
+        let wanted =
+            wants.iter().filter_map(|(at, delivery)| Some((self.leaves.get(*at)?.clone(), *delivery)));
+        let wanted = wanted.collect();
         ParquetScan {
             file: self.file.clone(),
             reader: Arc::clone(&self.reader),
+            options: options.clone(),
             wanted,
             next_group: 0,
             n_left: 0,
@@ -136,7 +141,8 @@ fn check_names(file: &str, schema: &Schema) -> Result<(), Error> {
 pub(crate) struct ParquetScan {
     file: String,
     reader: Arc<SerializedFileReader<File>>,
-    wanted: Vec<Leaf>,
+    wanted: Vec<(Leaf, Delivery)>,
+    options: ReadOptions,
     next_group: usize,
     /// Rows of the current row group not yet delivered.
     n_left: usize,
@@ -153,9 +159,11 @@ impl ParquetScan {
             self.open_group()?;
         }
         let n_rows = self.n_left.min(BATCH_ROWS);
-        for ((leaf, reader), column) in self.wanted.iter().zip(&mut self.columns).zip(&mut batch.columns) {
+        let wanted = self.wanted.iter().zip(&mut self.columns).zip(&mut batch.columns);
+        for (((leaf, delivery), reader), column) in wanted {
+            let mut out = values::Out { column, delivery: *delivery, options: &self.options };
             // After a panic nothing of the scan is used again: the error ends it.
-            let read = || values::read(leaf.meaning, leaf.max_def_level, reader, n_rows, column);
+            let read = || values::read(leaf.meaning, leaf.max_def_level, reader, n_rows, &mut out);
             let result = catch_unwind(AssertUnwindSafe(read));
             let result = result.unwrap_or_else(|_| Err("the column's pages are damaged".to_owned()));
             result.map_err(|what| column_error(&self.file, leaf, what))?;
@@ -175,7 +183,7 @@ impl ParquetScan {
         };
         let group = self.reader.get_row_group(self.next_group).map_err(|error| broken(&error))?;
         self.columns.clear();
-        for leaf in &self.wanted {
+        for (leaf, _) in &self.wanted {
             let column = group.get_column_reader(leaf.index);
             self.columns.push(column.map_err(|error| column_error(file, leaf, describe(&error)))?);
         }

@@ -7,9 +7,11 @@ use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{AsBytes, DataType};
+use record::value::{Value as Read, from_single};
 
 use crate::batch::Column;
-use crate::number::format_number;
+use crate::deliver::{Delivery, deliver};
+use crate::options::ReadOptions;
 
 use super::meaning::{Meaning, Unit};
 
@@ -29,7 +31,7 @@ pub(super) fn read(
     max_def_level: i16,
     reader: &mut ColumnReader,
     n_rows: usize,
-    out: &mut Column,
+    out: &mut Out<'_>,
 ) -> Result<(), String> {
     let shape = Shape { max_def_level, n_rows };
     match reader {
@@ -49,7 +51,7 @@ pub(super) fn read(
         ColumnReader::Int96ColumnReader(reader) => {
             shape.each(reader, out, |v| Ok(Value::Text(Cow::Owned(int96(v.data())))))
         }
-        ColumnReader::FloatColumnReader(reader) => shape.numbers(reader, out, |v| f64::from(*v)),
+        ColumnReader::FloatColumnReader(reader) => shape.numbers(reader, out, |v| from_single(*v)),
         ColumnReader::DoubleColumnReader(reader) => shape.numbers(reader, out, |v| *v),
         ColumnReader::ByteArrayColumnReader(reader) => {
             shape.each(reader, out, |v| bytes(meaning, v.as_bytes()))
@@ -82,10 +84,10 @@ impl Shape {
     fn numbers<T: DataType>(
         &self,
         reader: &mut ColumnReaderImpl<T>,
-        out: &mut Column,
+        out: &mut Out<'_>,
         number: impl Fn(&T::T) -> f64,
     ) -> Result<(), String> {
-        let Column::Numbers(numbers) = out else {
+        let Column::Numbers(numbers) = &mut *out.column else {
             return self.each(reader, out, |value| Ok(Value::Number(number(value))));
         };
         let (values, levels) = self.load(reader)?;
@@ -104,7 +106,7 @@ impl Shape {
     fn each<T: DataType>(
         &self,
         reader: &mut ColumnReaderImpl<T>,
-        out: &mut Column,
+        out: &mut Out<'_>,
         convert: impl for<'v> Fn(&'v T::T) -> Result<Value<'v>, String>,
     ) -> Result<(), String> {
         let (values, levels) = self.load(reader)?;
@@ -114,25 +116,31 @@ impl Shape {
             let value = if is_present { present.next() } else { None };
             match value {
                 Some(value) => push(out, convert(value)?)?,
-                None => out.push_missing(),
+                None => out.column.push_missing(),
             }
         }
         Ok(())
     }
 }
 
-fn push(out: &mut Column, value: Value<'_>) -> Result<(), String> {
-    match (out, value) {
-        (out, Value::Missing) => out.push_missing(),
-        (Column::Numbers(numbers), Value::Number(number)) => numbers.push(number),
-        (Column::Text(texts), Value::Number(number)) if number.is_nan() => texts.push(None),
-        (Column::Text(texts), Value::Number(number)) => texts.push(Some(&format_number(number))),
-        (Column::Text(texts), Value::Text(text)) => texts.push(Some(&text)),
-        (Column::Numbers(_), Value::Text(text)) => {
-            return Err(format!("`{}` is not a number", crate::error::excerpt(&text)));
-        }
-    }
-    Ok(())
+/// Where the values of a column go.
+pub(super) struct Out<'a> {
+    pub(super) column: &'a mut Column,
+    pub(super) delivery: Delivery,
+    pub(super) options: &'a ReadOptions,
+}
+
+fn push(out: &mut Out<'_>, value: Value<'_>) -> Result<(), String> {
+    let read = match &value {
+        Value::Missing => Read::Missing,
+        Value::Number(number) if number.is_nan() => Read::Missing,
+        Value::Number(number) => Read::Number(*number),
+        Value::Text(text) => out.options.read(text),
+    };
+    deliver(out.column, out.delivery, read).map_err(|_| match &value {
+        Value::Text(text) => format!("`{}` is not a number", crate::error::excerpt(text)),
+        _ => "a value is not a number".to_owned(),
+    })
 }
 
 fn text(text: &str) -> Value<'_> {
