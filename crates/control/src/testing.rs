@@ -96,6 +96,7 @@ pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
         reference: ReferenceState::Ready { source: "profile", rows: 1_000, features: 1, at_ms: 0 },
         windows: windows.into_iter().map(Arc::new).collect(),
         dropped: Default::default(),
+        unreadable: Default::default(),
         rows: 0,
     };
     Readings { at_ms, models: vec![model] }

@@ -160,6 +160,7 @@ impl Model {
             reference: self.reference(),
             windows,
             dropped: self.state.dropped.clone(),
+            unreadable: self.state.unreadable.clone(),
             rows: self.state.rows,
         }
     }

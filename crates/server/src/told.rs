@@ -265,6 +265,7 @@ mod tests {
             reference: ReferenceState::Learning { rows: 0, wanted: 1 },
             windows: vec![Arc::new(window)],
             dropped: Default::default(),
+            unreadable: Default::default(),
             rows: 0,
         };
         let readings = Readings { at_ms: 0, models: vec![model] };
