@@ -46,7 +46,7 @@ pub(crate) struct State {
     /// Observations not counted since the start, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
     /// Values that could not be read since the start, by feature and reason.
-    pub(crate) unreadable: BTreeMap<(Arc<str>, &'static str), u64>,
+    pub(crate) unreadable: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Grows with every change of a reference.
     pub(crate) references: u64,
 }
@@ -88,13 +88,14 @@ impl State {
     /// Counts what of an exchange could not be read.
     pub(crate) fn count_unreadable(&mut self, decoded: &Decoded) {
         for (feature, reason) in decoded.unreadable() {
-            let reason = reason.as_str();
-            let known = self.unreadable.keys().map(|(name, _)| name).find(|name| ***name == *feature).cloned();
-            let name = known.unwrap_or_else(|| {
-                let room = self.unreadable.len() < UNREADABLE_FEATURES;
-                Arc::from(if room { feature } else { OTHER_FEATURES })
-            });
-            *self.unreadable.entry((name, reason)).or_default() += 1;
+            let is_room = self.unreadable.len() < UNREADABLE_FEATURES;
+            let name = if is_room || self.unreadable.contains_key(feature) { feature } else { OTHER_FEATURES };
+            if !self.unreadable.contains_key(name) {
+                self.unreadable.insert(name.into(), BTreeMap::new());
+            }
+            if let Some(counts) = self.unreadable.get_mut(name) {
+                *counts.entry(reason.as_str()).or_default() += 1;
+            }
         }
     }
 

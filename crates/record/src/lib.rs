@@ -14,6 +14,7 @@ mod lane;
 mod privacy;
 mod record;
 
+pub use decode::stream_has_ended;
 pub use decode::{
     DecodeError, DecodeErrorKind, DecodeLimits, Decoder, DecoderSpec, Extract, Outcome, Path, PathError,
     Protocol, UnknownProtocol,

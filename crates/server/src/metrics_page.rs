@@ -289,8 +289,10 @@ fn unreadable(page: &mut Exposition, readings: &Readings) {
          the rest of their row is measured.",
     );
     for model in &readings.models {
-        for ((feature, reason), count) in &model.unreadable {
-            page.sample(&[("model", &model.model), ("feature", feature), ("reason", reason)], *count as f64);
+        for (feature, counts) in &model.unreadable {
+            for (reason, count) in counts {
+                page.sample(&[("model", &model.model), ("feature", feature), ("reason", reason)], *count as f64);
+            }
         }
     }
 }
