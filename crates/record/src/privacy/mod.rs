@@ -168,10 +168,15 @@ impl Privacy {
 
     /// A field's text as it may be shown: hashed when it is free text; borrowed when nothing in it is personal.
     pub fn text<'t>(&self, field: &str, text: &'t str) -> Cow<'t, str> {
-        if !self.is_named(field) && self.prose(field, text).is_some() {
+        if self.is_text(field, text) {
             return Cow::Owned(self.hash(field, text));
         }
         self.value(field, text)
+    }
+
+    /// Whether a field's value is free text, which is not kept.
+    pub fn is_text(&self, field: &str, text: &str) -> bool {
+        !self.is_named(field) && self.prose(field, text).is_some()
     }
 
     /// Why a value is free text that may not be kept.

@@ -184,19 +184,26 @@ fn has_words(text: &str) -> bool {
 
 /// What a name says about its values. Numbers in it are places in lists.
 pub(crate) fn key(name: &str) -> Key {
-    let mut is_inside = false;
+    let mut inside = Key::Plain;
     let mut leaf = "";
     for part in name.split('.') {
         if part.as_bytes().first().is_none_or(u8::is_ascii_digit) {
             continue;
         }
-        is_inside = is_inside || is_container(leaf);
+        match container(leaf) {
+            Key::Text => inside = Key::Text,
+            Key::Often if inside == Key::Plain => inside = Key::Often,
+            _ => {}
+        }
         leaf = part;
     }
-    if is_inside && !is_structure(leaf) {
-        return Key::Text;
+    match inside {
+        Key::Text if !is_structure(leaf) => Key::Text,
+        // Orders have `parts` and banks `documents`, too.
+        Key::Often if leaf.eq_ignore_ascii_case("content") => Key::Text,
+        Key::Often if by_leaf(leaf) == Key::Plain && !is_structure(leaf) => Key::Often,
+        _ => by_leaf(leaf),
     }
-    by_leaf(leaf)
 }
 
 /// A name without the places in lists.
@@ -220,16 +227,21 @@ fn among(leaf: &str, names: &[&str]) -> bool {
     names.iter().any(|name| leaf.eq_ignore_ascii_case(name))
 }
 
-/// Keys under which everything but the structure is text.
-fn is_container(part: &str) -> bool {
-    match part.len() {
-        5 => among(part, &["parts", "turns"]),
-        6 => among(part, &["dialog", "prompt"]),
-        7 => among(part, &["history", "prompts"]),
-        8 => among(part, &["messages", "contents", "passages", "dialogue"]),
-        9 => among(part, &["documents"]),
-        12 => among(part, &["chat_history", "conversation"]),
-        _ => false,
+/// Keys under which everything but the structure is text, and those under which it often is.
+fn container(part: &str) -> Key {
+    let (sure, often): (&[&str], &[&str]) = match part.len() {
+        5 => (&["turns"], &["parts", "delta"]),
+        6 => (&["dialog"], &["prompt"]),
+        7 => (&[], &["history", "prompts", "message"]),
+        8 => (&["messages", "contents", "dialogue"], &["passages"]),
+        9 => (&[], &["documents"]),
+        12 => (&["chat_history", "conversation"], &[]),
+        _ => return Key::Plain,
+    };
+    match (among(part, sure), among(part, often)) {
+        (true, _) => Key::Text,
+        (_, true) => Key::Often,
+        _ => Key::Plain,
     }
 }
 
@@ -243,6 +255,8 @@ fn is_structure(leaf: &str) -> bool {
         8 => among(leaf, &["language", "mimetype"]),
         9 => among(leaf, &["mime_type"]),
         10 => among(leaf, &["media_type"]),
+        11 => among(leaf, &["stop_reason"]),
+        13 => among(leaf, &["finish_reason"]),
         _ => false,
     }
 }

@@ -31,7 +31,7 @@ fn prose_is_known_by_what_it_is() {
 fn keys_of_chats_make_texts_of_short_values() {
     for (name, text) in [
         ("messages.0.content", "Hi"), ("contents.0.parts.0.text", "Hi"), ("prompt", "Hi"), ("inputs", "Bob"), ("text", "Bob"),
-        ("query", "Bob"), ("documents.3", "Bob"), ("documents.3.text", "Bob"), ("prediction.generated_text", "blue"),
+        ("query", "Bob"), ("documents.3", "Bob"), ("documents.3.text", "Bob"), ("prediction.message.content", "Hi"), ("message.note", "too late"), ("prediction.generated_text", "blue"),
         ("prediction.0.generated_text", "blue"), ("prediction.choices.0.message.content", "very blue"),
         ("description", "two words"), ("Text", "Bob"), ("inputs.question", "who"), ("messages.1.tool_calls.0.arguments", "{}"),
     ] {
@@ -40,7 +40,8 @@ fn keys_of_chats_make_texts_of_short_values() {
     for (name, text) in [
         ("messages.0.role", "user"), ("country", "Bob"), ("response", "approved"), ("inputs.country", "DE"),
         ("prediction", "setosa"), ("prediction", "Egyptian cat"), ("text", "12.5"), ("f0", "New York"), ("", "x"),
-        ("prediction.class", "very good"), ("description", "None"), ("", ""),
+        ("prediction.class", "very good"), ("documents.0.type", "id card"), ("documents.0.country", "DE"),
+        ("message.country", "DE"), ("history.0.merchant", "Aldi"), ("prediction.choices.0.finish_reason", "stop"), ("description", "None"), ("", ""),
     ] {
         assert_eq!(judge(name, text), None, "{name} {text}");
     }

@@ -2,6 +2,7 @@
 
 mod binary;
 mod compressed;
+mod frames;
 mod grpc;
 mod hostile;
 mod json;
@@ -11,6 +12,7 @@ mod llm;
 mod messages;
 mod openai;
 mod pages;
+mod prose;
 mod properties;
 mod sagemaker;
 mod vertex;
