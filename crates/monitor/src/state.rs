@@ -89,7 +89,8 @@ impl State {
     pub(crate) fn count_unreadable(&mut self, decoded: &Decoded) {
         for (feature, reason) in decoded.unreadable() {
             let is_room = self.unreadable.len() < UNREADABLE_FEATURES;
-            let name = if is_room || self.unreadable.contains_key(feature) { feature } else { OTHER_FEATURES };
+            let name =
+                if is_room || self.unreadable.contains_key(feature) { feature } else { OTHER_FEATURES };
             if !self.unreadable.contains_key(name) {
                 self.unreadable.insert(name.into(), BTreeMap::new());
             }

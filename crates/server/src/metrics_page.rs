@@ -291,7 +291,10 @@ fn unreadable(page: &mut Exposition, readings: &Readings) {
     for model in &readings.models {
         for (feature, counts) in &model.unreadable {
             for (reason, count) in counts {
-                page.sample(&[("model", &model.model), ("feature", feature), ("reason", reason)], *count as f64);
+                page.sample(
+                    &[("model", &model.model), ("feature", feature), ("reason", reason)],
+                    *count as f64,
+                );
             }
         }
     }

@@ -33,7 +33,11 @@ pub(super) fn hide(mut profile: Profile, rules: &Privacy, notes: &mut Vec<String
 ///
 /// # Errors
 /// When no column is left.
-pub(super) fn without_texts(mut profile: Profile, rules: &Privacy, notes: &mut Vec<String>) -> Result<Profile> {
+pub(super) fn without_texts(
+    mut profile: Profile,
+    rules: &Privacy,
+    notes: &mut Vec<String>,
+) -> Result<Profile> {
     profile.features.retain(|feature| {
         let Bins::Categorical(bins) = &feature.bins else { return true };
         let (mut texts, mut all) = (0_u64, 0_u64);

@@ -68,13 +68,7 @@ pub(crate) fn read(body: &[u8], sink: &mut Sink<'_>, spec: &DecoderSpec, name: &
     sink.end(true)
 }
 
-fn column_name(
-    side: Side,
-    spec: &DecoderSpec,
-    header: Option<&[String]>,
-    column: usize,
-    name: &mut String,
-) {
+fn column_name(side: Side, spec: &DecoderSpec, header: Option<&[String]>, column: usize, name: &mut String) {
     name.clear();
     let own = header.and_then(|header| header.get(column));
     if side == Side::Predictions {

@@ -199,7 +199,8 @@ fn shape_of(mut reader: Reader<'_>) -> Result<Option<usize>> {
             return Ok(None);
         }
         let Scalar::Number(number) = reader.scalar()? else { return Ok(None) };
-        let is_whole = number.value >= 0.0 && number.value <= f64::from(u32::MAX) && number.value.fract() == 0.0;
+        let is_whole =
+            number.value >= 0.0 && number.value <= f64::from(u32::MAX) && number.value.fract() == 0.0;
         return Ok(is_whole.then_some(number.value as usize));
     }
     Ok(None)
@@ -244,7 +245,13 @@ fn row(
     Ok(())
 }
 
-fn value(reader: &mut Reader<'_>, sink: &mut Sink<'_>, spec: &DecoderSpec, row: u32, name: &mut String) -> Result<()> {
+fn value(
+    reader: &mut Reader<'_>,
+    sink: &mut Sink<'_>,
+    spec: &DecoderSpec,
+    row: u32,
+    name: &mut String,
+) -> Result<()> {
     Flattener::new(spec, name, usize::MAX).value(reader, sink, row)
 }
 
@@ -276,7 +283,12 @@ fn name_column(
 }
 
 /// A list a column; what is no list of the number of rows is no column.
-fn columns(reader: &mut Reader<'_>, sink: &mut Sink<'_>, spec: &DecoderSpec, name: &mut String) -> Result<()> {
+fn columns(
+    reader: &mut Reader<'_>,
+    sink: &mut Sink<'_>,
+    spec: &DecoderSpec,
+    name: &mut String,
+) -> Result<()> {
     // Which keys are columns hangs on the other body as well, which no layout remembers.
     sink.notes.spoil();
     if sink.side() == Side::Features {

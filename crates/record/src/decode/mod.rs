@@ -44,8 +44,8 @@ use sink::{Side, Sink};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use path::{Extract, Path, PathError};
 pub use protocol::{Protocol, UnknownProtocol};
-pub use sse::has_ended as stream_has_ended;
 pub(crate) use reader::{Kind, Number, ReadError, Reader as JsonReader, Scalar};
+pub use sse::has_ended as stream_has_ended;
 
 use crate::{Decoded, Exchange};
 

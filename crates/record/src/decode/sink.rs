@@ -6,8 +6,8 @@ use super::names::NameTable;
 use super::reader::Number;
 use super::reader::{Kind, Reader, Scalar, Text};
 use super::{DecodeError, DecodeErrorKind, DecodeLimits, DecoderSpec};
-use crate::privacy::is_text_key;
 use crate::decoded::{Mark, Rows};
+use crate::privacy::is_text_key;
 use crate::{CellValue, Decoded, TextRange, Unreadable};
 
 type Result<T> = std::result::Result<T, DecodeError>;

@@ -151,8 +151,10 @@ fn class(text: &str) -> Option<(f64, &str)> {
     let is_number = score.bytes().any(|byte| byte.is_ascii_digit());
     let score = score.parse().ok().filter(|_| is_number && is_index)?;
     // A time of the day has nearly the same form.
-    let has_point = text.bytes().take_while(|byte| *byte != b':').any(|byte| matches!(byte, b'.' | b'e' | b'E'));
-    (has_point || label.contains(char::is_alphabetic)).then_some((score, if label.is_empty() { index } else { label }))
+    let has_point =
+        text.bytes().take_while(|byte| *byte != b':').any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    (has_point || label.contains(char::is_alphabetic))
+        .then_some((score, if label.is_empty() { index } else { label }))
 }
 
 /// Writes classes as two columns for each of theirs.

@@ -25,8 +25,8 @@ const BYTES_MIN: usize = 9;
 const BARE_WORDS: u32 = 4;
 /// Words of everyday speech and hardly of categories, which make a text of three words or more.
 const SPEECH: [&str; 26] = [
-    "my", "you", "your", "is", "are", "was", "what", "how", "why", "please", "i'm", "it's", "don't", "can't", "we", "this",
-    "ich", "mein", "meine", "bitte", "je", "mon", "est", "por", "mi", "como",
+    "my", "you", "your", "is", "are", "was", "what", "how", "why", "please", "i'm", "it's", "don't", "can't",
+    "we", "this", "ich", "mein", "meine", "bitte", "je", "mon", "est", "por", "mi", "como",
 ];
 
 /// How sure a name makes it that its values are texts.
@@ -112,11 +112,12 @@ impl Shape {
             let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
             shape.speaks |= SPEECH.iter().any(|known| bare.eq_ignore_ascii_case(known));
         }
-        shape.ending = match text.trim_end_matches(['"', '\'', ')', '\u{201d}', '\u{300d}']).chars().next_back() {
-            Some('?' | '!' | '\u{ff1f}' | '\u{ff01}' | '\u{2026}' | '\u{61f}') => Ending::Loud,
-            Some('.' | '\u{3002}' | '\u{964}') => Ending::Stop,
-            _ => Ending::Open,
-        };
+        shape.ending =
+            match text.trim_end_matches(['"', '\'', ')', '\u{201d}', '\u{300d}']).chars().next_back() {
+                Some('?' | '!' | '\u{ff1f}' | '\u{ff01}' | '\u{2026}' | '\u{61f}') => Ending::Loud,
+                Some('.' | '\u{3002}' | '\u{964}') => Ending::Stop,
+                _ => Ending::Open,
+            };
         shape
     }
 
@@ -176,7 +177,8 @@ fn is_number(text: &str) -> bool {
 fn has_words(text: &str) -> bool {
     let text = text.trim();
     if text.is_ascii() {
-        return text.bytes().any(|byte| byte.is_ascii_whitespace()) && text.bytes().any(|byte| byte.is_ascii_alphabetic());
+        return text.bytes().any(|byte| byte.is_ascii_whitespace())
+            && text.bytes().any(|byte| byte.is_ascii_alphabetic());
     }
     let shape = Shape::of(text);
     shape.words >= 2 || shape.unspaced > UNSPACED_FEW
@@ -264,13 +266,21 @@ fn is_structure(leaf: &str) -> bool {
 /// By the last part of a name, by its length first: this is asked for every text.
 fn by_leaf(leaf: &str) -> Key {
     let (sure, often): (&[&str], &[&str]) = match leaf.len() {
-        2 | 3 if leaf.starts_with('f') && leaf.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => return Key::Bare,
+        2 | 3 if leaf.starts_with('f') && leaf.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => {
+            return Key::Bare;
+        }
         4 => (&["text"], &["body", "note", "user", "memo"]),
         5 => (&["query", "texts", "input"], &["reply", "notes", "title", "topic"]),
         6 => (&["prompt", "inputs"], &["answer", "output", "review", "system", "header", "speech"]),
-        7 => (&["prompts", "queries"], &["content", "comment", "message", "summary", "context", "caption", "passage"]),
+        7 => (
+            &["prompts", "queries"],
+            &["content", "comment", "message", "summary", "context", "caption", "passage"],
+        ),
         8 => (&["question", "thinking", "sentence"], &["response", "document", "feedback", "abstract"]),
-        9 => (&["questions", "documents", "inputtext", "sentences", "utterance", "reasoning"], &["assistant", "biography"]),
+        9 => (
+            &["questions", "documents", "inputtext", "sentences", "utterance", "reasoning"],
+            &["assistant", "biography"],
+        ),
         10 if leaf == "prediction" => return Key::Bare,
         10 => (&["completion", "outputtext", "text_input", "input_text", "transcript"], &["generation"]),
         11 => (&["completions", "instruction", "text_output", "output_text"], &["description"]),
@@ -291,7 +301,18 @@ fn by_leaf(leaf: &str) -> Key {
 
 /// Scripts that are told apart, by the ranges of their letters.
 const SCRIPTS: [&str; 12] = [
-    "latin", "cyrillic", "greek", "arabic", "hebrew", "devanagari", "thai", "hangul", "japanese", "han", "other", "none",
+    "latin",
+    "cyrillic",
+    "greek",
+    "arabic",
+    "hebrew",
+    "devanagari",
+    "thai",
+    "hangul",
+    "japanese",
+    "han",
+    "other",
+    "none",
 ];
 const HAN: usize = 9;
 const JAPANESE: usize = 8;

@@ -5,11 +5,30 @@ use super::*;
 #[test]
 fn categories_stay_categories() {
     for text in [
-        "New York", "Self-emp-not-inc", "some college", "Married-civ-spouse", "Outlying-US(Guam-USVI-etc)", "1st-4th",
-        "St. Louis Park", "Acme Holding Inc.", "Trinadad&Tobago", "A", "DE", "true", "2026-01-31 12:00:00 +0000 UTC",
-        "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "arn:aws:s3:::bucket/key/2026/11/30/part-00000.snappy.parquet", "Yahoo!",
-        "meta-llama/Llama-3.1-8B-Instruct", "1:0.5 2:0.7 3:1.5 4:1 5:2 6:9", "United Kingdom of GB", "all other industries",
-        "\u{6771}\u{4eac}\u{90fd}", "Bosnia and Herzegovina", "Health & Beauty", "not in universe",
+        "New York",
+        "Self-emp-not-inc",
+        "some college",
+        "Married-civ-spouse",
+        "Outlying-US(Guam-USVI-etc)",
+        "1st-4th",
+        "St. Louis Park",
+        "Acme Holding Inc.",
+        "Trinadad&Tobago",
+        "A",
+        "DE",
+        "true",
+        "2026-01-31 12:00:00 +0000 UTC",
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "arn:aws:s3:::bucket/key/2026/11/30/part-00000.snappy.parquet",
+        "Yahoo!",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "1:0.5 2:0.7 3:1.5 4:1 5:2 6:9",
+        "United Kingdom of GB",
+        "all other industries",
+        "\u{6771}\u{4eac}\u{90fd}",
+        "Bosnia and Herzegovina",
+        "Health & Beauty",
+        "not in universe",
     ] {
         assert_eq!(judge("field", text), None, "{text}");
     }
@@ -18,8 +37,15 @@ fn categories_stay_categories() {
 #[test]
 fn prose_is_known_by_what_it_is() {
     for text in [
-        "My SECRETWORD is what?", "But why me?", "I would like to cancel", "My name is Bob", "the quick brown fox jumps",
-        "Please call back", "internationalisation of unquestionably long", "first line\nsecond", "Ich bin krank gewesen heute",
+        "My SECRETWORD is what?",
+        "But why me?",
+        "I would like to cancel",
+        "My name is Bob",
+        "the quick brown fox jumps",
+        "Please call back",
+        "internationalisation of unquestionably long",
+        "first line\nsecond",
+        "Ich bin krank gewesen heute",
         "\u{6211}\u{7684}\u{540d}\u{5b57}\u{662f}\u{5c0f}\u{660e}\u{ff0c}\u{4f60}\u{5462}\u{ff1f}",
         &"x".repeat(200),
     ] {
@@ -30,18 +56,44 @@ fn prose_is_known_by_what_it_is() {
 #[test]
 fn keys_of_chats_make_texts_of_short_values() {
     for (name, text) in [
-        ("messages.0.content", "Hi"), ("contents.0.parts.0.text", "Hi"), ("prompt", "Hi"), ("inputs", "Bob"), ("text", "Bob"),
-        ("query", "Bob"), ("documents.3", "Bob"), ("documents.3.text", "Bob"), ("prediction.message.content", "Hi"), ("message.note", "too late"), ("prediction.generated_text", "blue"),
-        ("prediction.0.generated_text", "blue"), ("prediction.choices.0.message.content", "very blue"),
-        ("description", "two words"), ("Text", "Bob"), ("inputs.question", "who"), ("messages.1.tool_calls.0.arguments", "{}"),
+        ("messages.0.content", "Hi"),
+        ("contents.0.parts.0.text", "Hi"),
+        ("prompt", "Hi"),
+        ("inputs", "Bob"),
+        ("text", "Bob"),
+        ("query", "Bob"),
+        ("documents.3", "Bob"),
+        ("documents.3.text", "Bob"),
+        ("prediction.message.content", "Hi"),
+        ("message.note", "too late"),
+        ("prediction.generated_text", "blue"),
+        ("prediction.0.generated_text", "blue"),
+        ("prediction.choices.0.message.content", "very blue"),
+        ("description", "two words"),
+        ("Text", "Bob"),
+        ("inputs.question", "who"),
+        ("messages.1.tool_calls.0.arguments", "{}"),
     ] {
         assert_eq!(judge(name, text), Some(Prose::ByKey), "{name}");
     }
     for (name, text) in [
-        ("messages.0.role", "user"), ("country", "Bob"), ("response", "approved"), ("inputs.country", "DE"),
-        ("prediction", "setosa"), ("prediction", "Egyptian cat"), ("text", "12.5"), ("f0", "New York"), ("", "x"),
-        ("prediction.class", "very good"), ("documents.0.type", "id card"), ("documents.0.country", "DE"),
-        ("message.country", "DE"), ("history.0.merchant", "Aldi"), ("prediction.choices.0.finish_reason", "stop"), ("description", "None"), ("", ""),
+        ("messages.0.role", "user"),
+        ("country", "Bob"),
+        ("response", "approved"),
+        ("inputs.country", "DE"),
+        ("prediction", "setosa"),
+        ("prediction", "Egyptian cat"),
+        ("text", "12.5"),
+        ("f0", "New York"),
+        ("", "x"),
+        ("prediction.class", "very good"),
+        ("documents.0.type", "id card"),
+        ("documents.0.country", "DE"),
+        ("message.country", "DE"),
+        ("history.0.merchant", "Aldi"),
+        ("prediction.choices.0.finish_reason", "stop"),
+        ("description", "None"),
+        ("", ""),
     ] {
         assert_eq!(judge(name, text), None, "{name} {text}");
     }
@@ -66,9 +118,13 @@ fn texts_are_measured() {
 #[test]
 fn places_in_lists_are_no_part_of_a_name() {
     let mut out = String::new();
-    for (name, expected) in
-        [("messages.0.content", "messages.content"), ("a.b", "a.b"), ("0", "0"), ("a.12", "a"), ("a.1b", "a.1b")]
-    {
+    for (name, expected) in [
+        ("messages.0.content", "messages.content"),
+        ("a.b", "a.b"),
+        ("0", "0"),
+        ("a.12", "a"),
+        ("a.1b", "a.1b"),
+    ] {
         without_places(name, &mut out);
         assert_eq!(out, expected);
     }

@@ -53,9 +53,18 @@ fn a_table_written_alike_is_read_by_its_own_names() {
 fn seldon_answers_like_it_is_asked() {
     let asked = r#"{"data":{"names":["a","b"],"tensor":{"shape":[2,2],"values":[1,2,3,4]}}}"#;
     for (answer, expected) in [
-        (r#"{"data":{"names":["p"],"ndarray":[[0.25],[0.75]]},"meta":{}}"#, "0 prediction 0.25, 1 prediction 0.75"),
-        (r#"{"data":{"names":["p"],"tensor":{"shape":[2,1],"values":[0.25,0.75]}}}"#, "0 prediction 0.25, 1 prediction 0.75"),
-        (r#"{"data":{"tensor":{"values":[0.25,0.75],"shape":[2,1]}}}"#, "0 prediction 0.25, 1 prediction 0.75"),
+        (
+            r#"{"data":{"names":["p"],"ndarray":[[0.25],[0.75]]},"meta":{}}"#,
+            "0 prediction 0.25, 1 prediction 0.75",
+        ),
+        (
+            r#"{"data":{"names":["p"],"tensor":{"shape":[2,1],"values":[0.25,0.75]}}}"#,
+            "0 prediction 0.25, 1 prediction 0.75",
+        ),
+        (
+            r#"{"data":{"tensor":{"values":[0.25,0.75],"shape":[2,1]}}}"#,
+            "0 prediction 0.25, 1 prediction 0.75",
+        ),
         (
             r#"{"data":{"names":["t:0","t:1"],"ndarray":[[0.1,0.9],[0.2,0.8]]}}"#,
             "0 prediction.t:0 0.1, 0 prediction.t:1 0.9, 1 prediction.t:0 0.2, 1 prediction.t:1 0.8",
@@ -66,7 +75,10 @@ fn seldon_answers_like_it_is_asked() {
         assert_eq!(features, "0 a 1, 0 b 2, 1 a 3, 1 b 4");
         assert_eq!((&*predictions, problem), (expected, None), "{answer}");
     }
-    check(request(spec(Protocol::Auto), r#"{"data":{"tensor":{"shape":[2,2],"values":[1,2,3]}}}"#), "error shape");
+    check(
+        request(spec(Protocol::Auto), r#"{"data":{"tensor":{"shape":[2,2],"values":[1,2,3]}}}"#),
+        "error shape",
+    );
     check(request(spec(Protocol::Auto), r#"{"data":{"names":["a","b"],"ndarray":[1,2]}}"#), "0 a 1, 0 b 2");
     check(request(spec(Protocol::Auto), r#"{"data":{"ndarray":[]}}"#), "error empty");
 }
@@ -131,15 +143,22 @@ fn a_header_line_is_no_inference() {
 #[test]
 fn classes_of_triton_are_a_class_and_a_score() {
     let answer = |shape: &str, data: &str| {
-        let body = format!(r#"{{"outputs":[{{"name":"o","datatype":"BYTES","shape":{shape},"data":{data}}}]}}"#);
+        let body =
+            format!(r#"{{"outputs":[{{"name":"o","datatype":"BYTES","shape":{shape},"data":{data}}}]}}"#);
         response(spec(Protocol::KserveV2), &body)
     };
     for (shape, data, expected) in [
         ("[1,1]", r#"["12.5:1:DOG"]"#, "0 prediction `DOG`, 0 prediction.score 12.5"),
-        ("[2,1]", r#"["0.9:1:DOG","1e-3:0:CAT"]"#,
-            "0 prediction `DOG`, 0 prediction.score 0.9, 1 prediction `CAT`, 1 prediction.score 0.001"),
-        ("[1,2]", r#"["12.5:1","2.5:0"]"#,
-            "0 prediction.0 `1`, 0 prediction.0.score 12.5, 0 prediction.1 `0`, 0 prediction.1.score 2.5"),
+        (
+            "[2,1]",
+            r#"["0.9:1:DOG","1e-3:0:CAT"]"#,
+            "0 prediction `DOG`, 0 prediction.score 0.9, 1 prediction `CAT`, 1 prediction.score 0.001",
+        ),
+        (
+            "[1,2]",
+            r#"["12.5:1","2.5:0"]"#,
+            "0 prediction.0 `1`, 0 prediction.0.score 12.5, 0 prediction.1 `0`, 0 prediction.1.score 2.5",
+        ),
         ("[1]", r#"["5:7:dog: big"]"#, "0 prediction `dog: big`, 0 prediction.score 5"),
         ("[1]", r#"["12:30:45"]"#, "0 prediction `12:30:45`"),
         ("[2]", r#"["0.9:1:DOG","none"]"#, "0 prediction `0.9:1:DOG`, 1 prediction `none`"),

@@ -194,10 +194,7 @@ fn contents_and_raw_never_mix_and_must_fit() {
         (asks(vec![with(tensor("a", "INT64", &[1]), |c| c.bytes_contents = vec![vec![]])]), "error shape"),
         (asks(vec![with(tensor("a", "FP8", &[1]), |c| c.int_contents = vec![1])]), "error binary_tensor"),
         (asks(vec![with(tensor("a", "", &[1]), |c| c.int_contents = vec![1])]), "error binary_tensor"),
-        (
-            asks(vec![with(tensor("a", "BYTES", &[1]), |c| c.bytes_contents = vec![vec![0xff]])]),
-            "0 a -",
-        ),
+        (asks(vec![with(tensor("a", "BYTES", &[1]), |c| c.bytes_contents = vec![vec![0xff]])]), "0 a -"),
         (asks(vec![filled(&[1; 16], 1)]), "0 a 7"),
     ] {
         check(read(&request), expected);

@@ -23,7 +23,10 @@ fn numbers_that_are_none_are_missing_and_counted() {
         for (body, name) in [
             (format!(r#"{{"a":{word},"b":1}}"#), "a"),
             (format!(r#"{{"instances":[[{word},1]]}}"#), "f0"),
-            (format!(r#"{{"inputs":[{{"name":"t","shape":[1,2],"datatype":"FP32","data":[{word},1]}}]}}"#), "t.0"),
+            (
+                format!(r#"{{"inputs":[{{"name":"t","shape":[1,2],"datatype":"FP32","data":[{word},1]}}]}}"#),
+                "t.0",
+            ),
         ] {
             // The second time by its layout.
             for _ in 0..2 {

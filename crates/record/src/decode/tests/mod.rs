@@ -12,8 +12,8 @@ mod llm;
 mod messages;
 mod openai;
 mod pages;
-mod prose;
 mod properties;
+mod prose;
 mod sagemaker;
 mod vertex;
 

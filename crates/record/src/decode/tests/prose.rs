@@ -16,11 +16,17 @@ const ASKED: [(&str, &str); 19] = [
     ("/invocations", r#"{"inputs":"SECRET","parameters":{"top_k":1}}"#),
     ("/invocations", r#"{"inputs":["SECRET","My SECRET"]}"#),
     ("/invocations", r#"{"inputs":{"question":"SECRET","context":"My SECRET"}}"#),
-    ("/model/x/converse", r#"{"messages":[{"role":"user","content":[{"text":"SECRET"}]}],"system":[{"text":"SECRET"}]}"#),
+    (
+        "/model/x/converse",
+        r#"{"messages":[{"role":"user","content":[{"text":"SECRET"}]}],"system":[{"text":"SECRET"}]}"#,
+    ),
     ("/model/x/invoke", r#"{"prompt":"SECRET","max_gen_len":9}"#),
     ("/model/x/invoke", r#"{"inputText":"SECRET","textGenerationConfig":{"topP":1}}"#),
     ("/v1beta/models/g:generateContent", r#"{"contents":[{"role":"user","parts":[{"text":"SECRET"}]}]}"#),
-    ("/v1beta/models/g:generateContent", r#"{"contents":[{"parts":[{"text":"SECRET"}]}],"systemInstruction":{"parts":[{"text":"SECRET"}]}}"#),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"contents":[{"parts":[{"text":"SECRET"}]}],"systemInstruction":{"parts":[{"text":"SECRET"}]}}"#,
+    ),
     ("/api/chat", r#"{"model":"l","messages":[{"role":"user","content":"SECRET"}],"stream":false}"#),
     ("/api/generate", r#"{"model":"l","prompt":"SECRET","system":"be SECRET"}"#),
     ("/rerank", r#"{"query":"SECRET","documents":["SECRET","a SECRET"],"top_n":2}"#),
@@ -82,10 +88,7 @@ fn what_is_kept_of_a_text_are_its_measures() {
     // Known by its value only: its hash stays where it was, so that equal texts stay equal.
     let found = features(r#"{"why":"I was never asked at all"}"#);
     let hash = Privacy::default().text("why", "I was never asked at all").into_owned();
-    assert_eq!(
-        found,
-        format!("0 why `{hash}`, 0 why.length 24, 0 why.script `latin`, 0 why.words 6")
-    );
+    assert_eq!(found, format!("0 why `{hash}`, 0 why.length 24, 0 why.script `latin`, 0 why.words 6"));
     // A category that becomes a text, in a body that is written alike.
     assert_eq!(features(r#"{"z":"New York"}"#), "0 z `New York`");
     assert!(features(r#"{"z":"New York is where I live"}"#).contains("0 z.words 6"));

@@ -159,8 +159,11 @@ fn answers() {
         (CSV, r#"{"predictions":[0.5,0.25]}"#, "0 prediction 0.5, 1 prediction 0.25"),
         // A line more than the request has rows.
         (CSV, "score\n0.5\n0.25\n", "0 prediction 0.5, 1 prediction 0.25"),
-        (CSV, "label,p\na,0.5\nb,0.25\n",
-            "0 prediction.label `a`, 0 prediction.p 0.5, 1 prediction.label `b`, 1 prediction.p 0.25"),
+        (
+            CSV,
+            "label,p\na,0.5\nb,0.25\n",
+            "0 prediction.label `a`, 0 prediction.p 0.5, 1 prediction.label `b`, 1 prediction.p 0.25",
+        ),
     ] {
         assert_eq!(predictions(content_type, body), expected, "{content_type} {body}");
     }
