@@ -99,6 +99,7 @@ pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
         windows: windows.into_iter().map(Arc::new).collect(),
         quality: Vec::new(),
         dropped: Default::default(),
+        unreadable: Default::default(),
         rows: 0,
         active: None,
     };

@@ -79,7 +79,7 @@ pub(crate) struct BaselineArgs {
     /// Hash personal data as this configuration's `privacy` says
     ///
     /// Names and categories are written as live traffic will show them, and columns of numbers that are hashed are left out.
-    /// Without it the profile holds what the data holds, and a note says where that looks like personal data.
+    /// Without it the profile holds what the data holds, but for free text, and a note says where that looks like personal data.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Leave out these columns (comma separated, repeatable)
@@ -154,8 +154,14 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
     let mut notes = Vec::new();
     let mut profile = build(args, &mut notes)?;
     match rules {
-        Some(rules) => profile = personal::hide(profile, &rules, &mut notes)?,
-        None => personal::look(&profile, &mut notes),
+        Some(rules) => {
+            profile = personal::without_texts(profile, &rules, &mut notes)?;
+            profile = personal::hide(profile, &rules, &mut notes)?;
+        }
+        None => {
+            profile = personal::without_texts(profile, &record::Privacy::texts_only(), &mut notes)?;
+            personal::look(&profile, &mut notes);
+        }
     }
     notes.iter().for_each(|note| print_note(note));
     let text = profile.to_json_pretty();

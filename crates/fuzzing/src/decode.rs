@@ -84,7 +84,7 @@ fn shown(decoded: &Decoded) -> String {
     let (features, predictions): (Vec<_>, Vec<_>) =
         (decoded.features().collect(), decoded.predictions().collect());
     let rows = (decoded.feature_rows(), decoded.prediction_rows());
-    format!("{rows:?} {features:?} {predictions:?} {} {}", decoded.non_finite(), decoded.precision_loss())
+    format!("{rows:?} {features:?} {predictions:?} {} {}", decoded.n_unreadable(), decoded.precision_loss())
 }
 
 fn spec(protocol: Protocol, choice: u8) -> DecoderSpec {

@@ -35,6 +35,12 @@ pub(crate) enum BodyError {
 /// long as the tap or a copy holds it; measured, the copy costs no more CPU and a third less memory.
 const COPIED_BYTES: usize = 4096;
 
+/// The content type of streams of events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// Bytes of a stream that was cut in which its last event is looked for.
+const STREAM_BYTES: usize = 8 << 20;
+
 /// A field's value to keep; what nearly all bodies are is not copied.
 fn kept(value: &[u8]) -> Bytes {
     const JSON: &[u8] = b"application/json";
@@ -96,6 +102,19 @@ impl Captured {
     /// Whether every byte has been kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.ended && !self.over
+    }
+
+    /// Whether it is a stream of events that has had its last one.
+    fn is_ended_stream(&self) -> bool {
+        let is_stream = self.body.content_type.as_deref().is_some_and(|kind| {
+            kind.get(..EVENT_STREAM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM))
+        });
+        if !is_stream || self.over {
+            return false;
+        }
+        // Inflated as far as it goes, where it is compressed.
+        let plain = self.body.plain(STREAM_BYTES);
+        plain.is_ok_and(|body| record::stream_has_ended(&body))
     }
 
     /// The pieces.
@@ -278,10 +297,26 @@ impl ModelBody {
         }
     }
 
+    /// The client or the upstream went away. A stream of events whose last one has passed is whole all the same: clients hang up
+    /// then.
+    fn cut(&mut self) {
+        let Some((end, _)) = self.end.take() else { return };
+        if self.flight.response.borrow().is_ended_stream() {
+            self.flight.response.borrow_mut().ended = true;
+            end.complete(std::time::Instant::now());
+        }
+    }
+
     fn finish_if_ended(&mut self) {
         if self.inner.is_end_stream() {
             self.finish();
         }
+    }
+}
+
+impl Drop for ModelBody {
+    fn drop(&mut self) {
+        self.cut();
     }
 }
 
@@ -312,7 +347,7 @@ impl Body for AnswerBody {
             }
             Some(Err(_)) => {
                 body.flight.broke.set(true);
-                body.end = None;
+                body.cut();
             }
             None => body.finish(),
         }

@@ -162,6 +162,7 @@ impl Model {
             windows,
             quality: Vec::new(),
             dropped: self.state.dropped.clone(),
+            unreadable: self.state.unreadable.clone(),
             rows: self.state.rows,
         }
     }

@@ -64,8 +64,9 @@ impl Model {
         if signature(&spec) != self.signature {
             let (active, settings) = (self.active.take(), self.settings + 1);
             let (rows, dropped) = (self.state.rows, std::mem::take(&mut self.state.dropped));
+            let unreadable = std::mem::take(&mut self.state.unreadable);
             *self = Self { active, settings, ..Self::new(spec) };
-            (self.state.rows, self.state.dropped) = (rows, dropped);
+            (self.state.rows, self.state.dropped, self.state.unreadable) = (rows, dropped, unreadable);
             return;
         }
         self.rules = Rules::new(&spec);
@@ -174,6 +175,7 @@ impl Model {
     /// Counts decoded rows; without effect but for the drop counters when they cannot be counted.
     pub(crate) fn observe(&mut self, head: &Head<'_>, decoded: &Decoded, batch: &mut Batch, now: i64) {
         let (state, rules) = (&mut self.state, &self.rules);
+        state.count_unreadable(decoded);
         let (features, predictions) = (decoded.feature_rows(), decoded.prediction_rows());
         let watching = head.lane == Lane::Prod && state.watch.draw(features.max(predictions));
         if !batch.begin(state, head.lane, features, predictions, watching) {

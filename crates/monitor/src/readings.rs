@@ -33,9 +33,18 @@ pub struct ModelReadings {
     pub quality: Vec<QualityReading>,
     /// Observations not counted since the start, by reason (`syntax`, `shape`, `feature_limit`, ...).
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Values that could not be read since the start, by feature and reason (`not_finite`, `not_utf8`, `text_too_long`). They count
+    /// as missing. After 256 features the others are counted together, as `other`.
+    pub unreadable: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Rows counted since the start.
     pub rows: u64,
 }
+
+/// Features of a model whose unreadable values are counted by name.
+pub(crate) const UNREADABLE_FEATURES: usize = 256;
+
+/// The name of all others.
+pub(crate) const OTHER_FEATURES: &str = "other";
 
 /// Where a model's reference stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]

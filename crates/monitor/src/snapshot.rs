@@ -166,6 +166,7 @@ fn agrees(model: &Model, stored: &State) -> bool {
 fn put_back(model: &mut Model, stored: &str, mut state: State) {
     state.rows = model.state.rows;
     state.dropped = std::mem::take(&mut model.state.dropped);
+    state.unreadable = std::mem::take(&mut model.state.unreadable);
     state.references = model.state.references + 1;
     state.watch.planned_for(state.references);
     model.state = state;

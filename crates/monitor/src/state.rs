@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use record::Lane;
+use record::{Decoded, Lane};
 
 use crate::batch::Batch;
 use crate::detector::{DetectorCounts, Live, Watch};
 use crate::features::{FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
+use crate::readings::{OTHER_FEATURES, UNREADABLE_FEATURES};
 use crate::rules::Rules;
 use crate::spec::{ModelSpec, ReferenceSpec};
 use crate::tenants::{ALL, Tenants};
@@ -44,6 +45,8 @@ pub(crate) struct State {
     pub(crate) rows: u64,
     /// Observations not counted since the start, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
+    /// Values that could not be read since the start, by feature and reason.
+    pub(crate) unreadable: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Grows with every change of a reference.
     pub(crate) references: u64,
 }
@@ -64,6 +67,7 @@ impl State {
             seen: [0; 2],
             rows: 0,
             dropped: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             references: 0,
         }
     }
@@ -77,6 +81,21 @@ impl State {
                 Some(_) if anew => set.detector = None,
                 Some(live) => live.configure(&self.watch),
                 None => {}
+            }
+        }
+    }
+
+    /// Counts what of an exchange could not be read.
+    pub(crate) fn count_unreadable(&mut self, decoded: &Decoded) {
+        for (feature, reason) in decoded.unreadable() {
+            let is_room = self.unreadable.len() < UNREADABLE_FEATURES;
+            let name =
+                if is_room || self.unreadable.contains_key(feature) { feature } else { OTHER_FEATURES };
+            if !self.unreadable.contains_key(name) {
+                self.unreadable.insert(name.into(), BTreeMap::new());
+            }
+            if let Some(counts) = self.unreadable.get_mut(name) {
+                *counts.entry(reason.as_str()).or_default() += 1;
             }
         }
     }

@@ -1,12 +1,40 @@
 //! The decoded rows of one exchange, in buffers that are reused from exchange to exchange.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
+
+use crate::privacy::{Measures, Prose, without_places};
+
+/// What the names of a text's measures end with.
+const MEASURES: [&str; 5] = [".length", ".words", ".script", ".count", ".hash"];
 
 /// A piece of text inside a [`Decoded`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextRange {
     start: u32,
     end: u32,
+}
+
+/// Why a value could not be read. It is missing then; the rest of its row is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unreadable {
+    /// `NaN`, an infinity, or a number over the range of an `f64` (`1e400`).
+    NotFinite,
+    /// Text whose bytes are not UTF-8.
+    NotUtf8,
+    /// Text over the limit of an exchange.
+    TextTooLong,
+}
+
+impl Unreadable {
+    /// The value of the `reason` label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFinite => "not_finite",
+            Self::NotUtf8 => "not_utf8",
+            Self::TextTooLong => "text_too_long",
+        }
+    }
 }
 
 /// The value of a cell, its text held by the [`Decoded`].
@@ -16,8 +44,10 @@ pub enum CellValue {
     Number(f64),
     /// A category: a string, or a boolean as `true` or `false`.
     Text(TextRange),
-    /// Null, or a number that is not finite.
+    /// Null.
     Missing,
+    /// A value that could not be read: [`Cell::Missing`] for whoever looks, and counted.
+    Unreadable(Unreadable),
 }
 
 /// A value seen through [`Decoded::features`] or [`Decoded::predictions`].
@@ -95,7 +125,7 @@ impl Rows {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     text: usize,
-    non_finite: u32,
+    unreadable: u32,
     precision_loss: u32,
 }
 
@@ -107,7 +137,8 @@ pub struct Decoded {
     predictions: Vec<RawCell>,
     feature_rows: u32,
     prediction_rows: u32,
-    non_finite: u32,
+    /// Cells that may be [`CellValue::Unreadable`], those that were overwritten included.
+    unreadable: u32,
     precision_loss: u32,
 }
 
@@ -124,13 +155,31 @@ impl Decoded {
         self.predictions.clear();
         self.feature_rows = 0;
         self.prediction_rows = 0;
-        self.non_finite = 0;
+        self.unreadable = 0;
         self.precision_loss = 0;
     }
 
-    /// Numbers that were over the range of an `f64` (`1e400`) and became [`Cell::Missing`].
-    pub fn non_finite(&self) -> u32 {
-        self.non_finite
+    /// Values that could not be read and became [`Cell::Missing`]: the feature or prediction of each, and why.
+    pub fn unreadable(&self) -> impl Iterator<Item = (&str, Unreadable)> {
+        self.unreadable_cells().map(|(_, name, reason)| (name, reason))
+    }
+
+    /// The same with the row of each.
+    pub(crate) fn unreadable_cells(&self) -> impl Iterator<Item = (u32, &str, Unreadable)> {
+        // Nearly every exchange has none, and its cells need not be looked at.
+        let (features, predictions): (&[RawCell], &[RawCell]) = match self.unreadable {
+            0 => (&[], &[]),
+            _ => (&self.features, &self.predictions),
+        };
+        features.iter().chain(predictions).filter_map(|cell| match cell.value {
+            CellValue::Unreadable(reason) => Some((cell.row, self.text(cell.name), reason)),
+            _ => None,
+        })
+    }
+
+    /// How many they are.
+    pub fn n_unreadable(&self) -> usize {
+        self.unreadable().count()
     }
 
     /// Integers above 2^53 in magnitude: as an `f64`, different ones may have become the same number.
@@ -222,13 +271,13 @@ impl Decoded {
 
     /// How much there is now.
     pub(crate) fn mark(&self) -> Mark {
-        Mark { text: self.text.len(), non_finite: self.non_finite, precision_loss: self.precision_loss }
+        Mark { text: self.text.len(), unreadable: self.unreadable, precision_loss: self.precision_loss }
     }
 
     /// Empties one side and forgets all text and counts since the mark.
     pub(crate) fn roll_back(&mut self, mark: Mark, features: bool) {
         self.text.truncate(mark.text);
-        (self.non_finite, self.precision_loss) = (mark.non_finite, mark.precision_loss);
+        (self.unreadable, self.precision_loss) = (mark.unreadable, mark.precision_loss);
         if features {
             self.clear_features();
         } else {
@@ -304,6 +353,101 @@ impl Decoded {
         self.features.iter().any(is_it) || self.predictions.iter().any(is_it)
     }
 
+    /// Whether some cell holds such a text, by its name and value.
+    pub(crate) fn any_text(&self, mut is_it: impl FnMut(&str, &str) -> bool) -> bool {
+        self.features.iter().chain(&self.predictions).any(|cell| match cell.value {
+            CellValue::Text(range) => is_it(self.text(cell.name), self.text(range)),
+            _ => false,
+        })
+    }
+
+    /// Takes texts out and puts their measures there. `judge` says of a name and a value whether it is a text, and gives the
+    /// hash that may stay: in the text's place when it is known by its value, else under `NAME.hash`.
+    pub(crate) fn measure_texts(
+        &mut self,
+        mut judge: impl FnMut(&str, &str) -> Option<(Prose, Option<String>)>,
+    ) {
+        for features in [true, false] {
+            let cells = std::mem::take(if features { &mut self.features } else { &mut self.predictions });
+            let kept = self.measured(cells, &mut judge);
+            *(if features { &mut self.features } else { &mut self.predictions }) = kept;
+        }
+    }
+
+    fn measured(
+        &mut self,
+        cells: Vec<RawCell>,
+        judge: &mut impl FnMut(&str, &str) -> Option<(Prose, Option<String>)>,
+    ) -> Vec<RawCell> {
+        let mut kept = Vec::with_capacity(cells.len());
+        // By row, and by name without places in lists.
+        let mut sums: BTreeMap<(u32, String), (Measures, Option<String>, bool)> = BTreeMap::new();
+        let mut base = String::new();
+        for cell in cells {
+            let CellValue::Text(range) = cell.value else {
+                kept.push(cell);
+                continue;
+            };
+            let (name, text) = (self.text(cell.name), self.text(range));
+            let Some((prose, hash)) = judge(name, text) else {
+                kept.push(cell);
+                continue;
+            };
+            without_places(name, &mut base);
+            let is_listed = base != name;
+            let (measures, keyed, listed) = sums.entry((cell.row, base.clone())).or_default();
+            measures.add(text);
+            *listed |= is_listed;
+            match (prose, hash) {
+                (Prose::ByValue, Some(hash)) => {
+                    let value = CellValue::Text(self.intern(&hash));
+                    kept.push(RawCell { value, ..cell });
+                }
+                // Of several texts the first one's.
+                (Prose::ByKey, Some(hash)) => {
+                    keyed.get_or_insert(hash);
+                }
+                (_, None) => {}
+            }
+        }
+        self.put_measures(sums, &mut kept);
+        kept
+    }
+
+    fn put_measures(
+        &mut self,
+        sums: BTreeMap<(u32, String), (Measures, Option<String>, bool)>,
+        kept: &mut Vec<RawCell>,
+    ) {
+        // A field that is called like a measure keeps its value.
+        let taken: HashSet<String> = kept
+            .iter()
+            .map(|cell| self.text(cell.name))
+            .filter(|name| MEASURES.iter().any(|measure| name.ends_with(measure)))
+            .map(str::to_owned)
+            .collect();
+        let mut names: HashMap<String, TextRange> = HashMap::new();
+        for ((row, base), (measures, keyed, is_listed)) in sums {
+            let script = CellValue::Text(self.intern(measures.script()));
+            let hash = keyed.map(|hash| CellValue::Text(self.intern(&hash)));
+            let count = is_listed.then_some(CellValue::Number(f64::from(measures.count)));
+            let values = [
+                Some(CellValue::Number(measures.chars as f64)),
+                Some(CellValue::Number(measures.words as f64)),
+                Some(script),
+                count,
+                hash,
+            ];
+            for (measure, value) in MEASURES.iter().zip(values) {
+                let name = format!("{base}{measure}");
+                if let Some(value) = value.filter(|_| !taken.contains(&name)) {
+                    let name = *names.entry(name).or_insert_with_key(|name| self.intern(name));
+                    kept.push(RawCell { row, name, value });
+                }
+            }
+        }
+    }
+
     /// Gives cells another name, or a text instead of their value. What stood there before stays in the buffer until it is
     /// used again, where nobody can see it.
     pub(crate) fn rewrite(
@@ -322,7 +466,7 @@ impl Decoded {
             let value = match cell.value {
                 CellValue::Number(number) => Cell::Number(number),
                 CellValue::Text(range) => Cell::Text(part(range)),
-                CellValue::Missing => Cell::Missing,
+                CellValue::Missing | CellValue::Unreadable(_) => Cell::Missing,
             };
             let (name, value) = rewrite(part(cell.name), value);
             if let Some(name) = name {
@@ -335,8 +479,11 @@ impl Decoded {
         self.text = text;
     }
 
-    pub(crate) fn count_non_finite(&mut self) {
-        self.non_finite = self.non_finite.saturating_add(1);
+    /// A value that could not be read.
+    #[cold]
+    pub(crate) fn not_read(&mut self, reason: Unreadable) -> CellValue {
+        self.unreadable = self.unreadable.saturating_add(1);
+        CellValue::Unreadable(reason)
     }
 
     pub(crate) fn count_precision_loss(&mut self) {
@@ -347,7 +494,7 @@ impl Decoded {
         let value = match cell.value {
             CellValue::Number(number) => Cell::Number(number),
             CellValue::Text(range) => Cell::Text(self.text(range)),
-            CellValue::Missing => Cell::Missing,
+            CellValue::Missing | CellValue::Unreadable(_) => Cell::Missing,
         };
         DecodedCell { row: cell.row, name: self.text(cell.name), value }
     }

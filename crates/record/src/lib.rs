@@ -15,11 +15,12 @@ mod privacy;
 mod record;
 pub mod value;
 
+pub use decode::stream_has_ended;
 pub use decode::{
     DecodeError, DecodeErrorKind, DecodeLimits, Decoder, DecoderSpec, Extract, Outcome, Path, PathError,
     Protocol, UnknownProtocol,
 };
-pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange};
+pub use decoded::{Cell, CellValue, Decoded, DecodedCell, TextRange, Unreadable};
 pub use exchange::{Body, Exchange, Pairing};
 pub use inference::{Follower, Inference, LoggedHeader};
 pub use lane::Lane;

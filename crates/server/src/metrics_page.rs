@@ -92,6 +92,7 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     models(&mut page, &input.models);
     alerts(&mut page, &input.alerts);
     dropped(&mut page, &input.dropped);
+    unreadable(&mut page, input.readings);
     metrics_logs::render(&mut page, &input.sinks);
     metrics_sources::render(&mut page, &input.sources);
     crate::metrics_actions::notifiers(&mut page, &input.notifiers);
@@ -301,6 +302,25 @@ fn alerts(page: &mut Exposition, alerts: &[AlertMetrics]) {
     for alert in alerts {
         let labels = [("alert", &*alert.alert), ("model", &*alert.model), ("severity", alert.severity)];
         page.sample(&labels, f64::from(alert.state));
+    }
+}
+
+fn unreadable(page: &mut Exposition, readings: &Readings) {
+    page.family(
+        "driftline_values_unreadable_total",
+        Kind::Counter,
+        "Values that could not be read and count as missing, by feature and reason (not_finite, not_utf8, text_too_long); \
+         the rest of their row is measured.",
+    );
+    for model in &readings.models {
+        for (feature, counts) in &model.unreadable {
+            for (reason, count) in counts {
+                page.sample(
+                    &[("model", &model.model), ("feature", feature), ("reason", reason)],
+                    *count as f64,
+                );
+            }
+        }
     }
 }
 

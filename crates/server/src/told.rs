@@ -267,6 +267,7 @@ mod tests {
             windows: vec![Arc::new(window)],
             quality: Vec::new(),
             dropped: Default::default(),
+            unreadable: Default::default(),
             rows: 0,
             active: None,
         };

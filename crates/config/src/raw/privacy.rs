@@ -16,6 +16,10 @@ pub(crate) struct Privacy {
     /// What is looked for everywhere else. An empty list looks for nothing.
     #[schemars(length(max = 4))]
     pub(crate) detectors: Vec<Detector>,
+    /// Fields that hold categories, whatever they read like: names as in metrics. Everywhere else free text (several words, a
+    /// sentence, what stands under keys such as `prompt` or `messages`) is measured and never kept.
+    #[schemars(length(max = 1000))]
+    pub(crate) categories: Vec<String>,
     /// Key of HMAC-SHA-256, at least 32 bytes. Recommended: a plain hash of an address is undone with a list of addresses.
     pub(crate) key: Option<SecretText>,
     /// File that holds the key; the line end is taken off. Instead of `key`.
@@ -25,7 +29,7 @@ pub(crate) struct Privacy {
 impl Default for Privacy {
     fn default() -> Self {
         let detectors = vec![Detector::Email, Detector::Card, Detector::Phone, Detector::Ip];
-        Self { fields: Vec::new(), detectors, key: None, key_file: None }
+        Self { fields: Vec::new(), detectors, categories: Vec::new(), key: None, key_file: None }
     }
 }
 

@@ -47,5 +47,7 @@ pub(crate) fn resolve(raw: &Privacy, at: &Cursor<'_>, context: &mut Context<'_, 
             ip: has(Detector::Ip),
         },
         key,
+        texts: true,
+        categories: raw.categories.clone(),
     }))
 }

@@ -27,14 +27,17 @@ const ACTOR: &str = "alertmanager";
 /// Alerts of one notification that are looked at.
 const ALERTS_MAX: usize = 1_000;
 
+/// Versions of the payload: Alertmanager's, and that of Grafana's webhook, which has the same alerts in it.
+const VERSIONS: [&str; 2] = ["4", "1"];
+
 /// Characters of a fingerprint; Alertmanager's have 16.
 const FINGERPRINT_MAX: usize = 64;
 
-/// The body of a notification, version "4". Fields that are not known are left out.
+/// The body of a notification of Alertmanager (version "4") or of Grafana's webhook (version "1"). Fields that are not known are left out.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertmanagerWebhook {
-    /// "4".
+    /// "4" or "1".
     pub version: String,
     /// The group the alerts belong to.
     #[serde(default)]
@@ -118,14 +121,15 @@ impl Controller {
     /// roll back.
     ///
     /// # Errors
-    /// Another version than "4"; the store, and a repeat will be judged then.
+    /// Another version than "4" and "1"; the store, and a repeat will be judged then.
     pub fn alertmanager(
         &mut self,
         webhook: &AlertmanagerWebhook,
         now_ms: i64,
     ) -> Result<WebhookOutcome, ControlError> {
-        if webhook.version != "4" {
-            let reason = format!("`version` is `{}`, expected `4`", audit::clip(&webhook.version));
+        if !VERSIONS.contains(&&*webhook.version) {
+            let shown = audit::clip(&webhook.version);
+            let reason = format!("`version` is `{shown}`: expected `4` (Alertmanager) or `1` (Grafana)");
             return Err(ControlError::Webhook { reason });
         }
         self.tick(now_ms);

@@ -54,7 +54,7 @@ pub(super) fn open(
                 *texts |= !column.kind.is_numeric() && column.kind != ColumnKind::Empty;
             }
             if let Some(oddity) = &column.oddity {
-                let (value, line) = (privacy.name(&oddity.value), oddity.line);
+                let (value, line) = (privacy.text(&column.name, &oddity.value), oddity.line);
                 let column = privacy.name(&column.name);
                 notes.push(format!(
                     "`{name}`: column `{column}` is text because of values like `{value}` in line {line}; if that means a missing value, use --na"

@@ -28,6 +28,40 @@ pub(super) fn hide(mut profile: Profile, rules: &Privacy, notes: &mut Vec<String
     Ok(Profile { name: rules.name(&hidden.name).into_owned(), ..hidden })
 }
 
+/// The profile without free text. A column that holds nothing else is left out, as live traffic has its measures in its
+/// place; single texts among categories are hashed as they are there.
+///
+/// # Errors
+/// When no column is left.
+pub(super) fn without_texts(
+    mut profile: Profile,
+    rules: &Privacy,
+    notes: &mut Vec<String>,
+) -> Result<Profile> {
+    profile.features.retain(|feature| {
+        let Bins::Categorical(bins) = &feature.bins else { return true };
+        let (mut texts, mut all) = (0_u64, 0_u64);
+        for (category, count) in bins.categories().iter().zip(&feature.counts) {
+            all = all.saturating_add(*count);
+            texts = texts.saturating_add(if rules.is_text(&feature.name, category) { *count } else { 0 });
+        }
+        let is_text = texts > 0 && texts >= all.div_ceil(2);
+        if is_text {
+            let name = rules.name(&feature.name);
+            notes.push(format!(
+                "column `{name}` is left out: it holds free text, which Driftline never keeps. Live traffic measures it \
+                 as `{name}.length`, `{name}.words` and `{name}.script`. If its values are categories, list it under \
+                 `privacy.categories` and pass that configuration with `--config`"
+            ));
+        }
+        !is_text
+    });
+    if profile.features.is_empty() {
+        bail!("no column is left: all of them hold free text");
+    }
+    Ok(profile.hidden(rules))
+}
+
 /// Says which columns look like personal data.
 pub(super) fn look(profile: &Profile, notes: &mut Vec<String>) {
     let rules = Privacy::default();

@@ -140,6 +140,30 @@ fn a_profile_is_written_as_live_traffic_will_look() {
 }
 
 #[test]
+fn no_text_gets_into_a_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = "amount,comment,prompt,city,state\n".to_owned();
+    for row in 0..60 {
+        let city = if row == 7 { "the SECRET place where nobody ever goes" } else { "New York" };
+        data.push_str(&format!("{row},I was SECRET about order {row},SECRET,{city},NY\n"));
+    }
+    let data = file(&folder, "f.csv", &data);
+    let output = folder.path().join("b.json");
+    write_profile(&[&data], &output, &[]);
+    let text = std::fs::read_to_string(&output).unwrap();
+    assert!(!text.contains("SECRET"), "{text}");
+    let made = Profile::from_json(text.as_bytes()).unwrap();
+    let names: Vec<&str> = made.features.iter().map(|feature| feature.name.as_str()).collect();
+    assert_eq!(names, ["amount", "city", "state"]);
+    assert!(text.contains("New York") && text.contains("sha256-"), "{text}");
+    // Who says that they are categories keeps them.
+    let rules = "models: { m: { baseline: b.json } }\nprivacy: { categories: [comment] }\n";
+    let rules = file(&folder, "driftline.yaml", rules);
+    let made = profile(&[&data], &["--config", rules.to_str().unwrap()]);
+    assert!(made.features.iter().any(|feature| feature.name == "comment"));
+}
+
+#[test]
 fn personal_data_in_a_profile_is_told_and_bad_rules_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = file(&folder, "f.csv", PERSONAL);

@@ -5,6 +5,7 @@
 //! none (at least once), and a busy monitor slows sources down instead of losing what they bring.
 
 mod capture;
+mod container;
 mod counters;
 mod format;
 mod forward;

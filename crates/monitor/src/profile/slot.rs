@@ -40,11 +40,12 @@ pub fn detector_slot_of(bins: &DetectorBins, cell: Cell<'_>, scratch: &mut Strin
     }
 }
 
-/// The number that a value is in a numeric feature; infinities included, NaN not.
+/// The number that a value is in a numeric feature. What is not finite is missing, however it came in.
 pub(crate) fn number(cell: Cell<'_>) -> Option<f64> {
-    match cell {
-        Cell::Number(x) => Some(x).filter(|x| !x.is_nan()),
+    let number = match cell {
+        Cell::Number(x) => Some(x),
         Cell::Text(text) => value::number(text),
         Cell::Missing => None,
-    }
+    };
+    number.filter(|x| x.is_finite())
 }

@@ -2,9 +2,10 @@
 //!
 //! The path speaks first, then the content type, then the body. A path that promises a protocol is held to it.
 
+use super::frames::{self, Frame};
 use super::reader::{Kind, Reader};
-use super::sink::Side;
-use super::{DecodeError, DecodeErrorKind, Protocol};
+use super::sink::{Side, Sink};
+use super::{DecodeError, DecodeErrorKind, DecoderSpec, Protocol};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -24,6 +25,8 @@ pub(crate) enum Form {
     Csv,
     Openai,
     Grpc,
+    /// A table.
+    Frame(Frame),
 }
 
 /// What a content type says, as far as bodies are read.
@@ -75,11 +78,14 @@ pub(crate) fn form(protocol: Protocol, content_type: Option<&[u8]>, body: &[u8])
             let message = "expected the content type `application/grpc`";
             return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
         }
+        // Frameworks put their default there (`text/html`), clients the one of another call: the body is right.
+        (Protocol::Auto | Protocol::Sagemaker, Media::Csv) if is_surely_json(body) => Form::Detect,
+        (Protocol::Sagemaker, Media::Json | Media::Other) if is_surely_csv(body) => Form::Csv,
         (Protocol::Auto | Protocol::Sagemaker | Protocol::Vertex, Media::Csv) => Form::Csv,
         (Protocol::Auto | Protocol::Sagemaker | Protocol::Vertex, Media::JsonLines) => Form::JsonLines,
         (Protocol::Vertex, _) => Form::KserveV1,
         (Protocol::Sagemaker, Media::Any) if !begins_like_json(body) => Form::Csv,
-        (Protocol::Sagemaker, Media::Other) => {
+        (Protocol::Sagemaker, Media::Other) if !begins_like_json(body) => {
             let message = "expected the content type of CSV, JSON or JSON lines";
             return Err(DecodeError::new(DecodeErrorKind::Unrecognised, message));
         }
@@ -92,7 +98,7 @@ fn by_path(path: &[u8]) -> Option<Protocol> {
     if path.ends_with(MODEL_INFER) {
         return Some(Protocol::KserveV2Grpc);
     }
-    let path = std::str::from_utf8(path).ok()?;
+    let path = std::str::from_utf8(path).ok()?.trim_end_matches('/');
     let versioned = path.contains("/v1/") || path.contains("/v1beta1/");
     if path.ends_with("/infer") && path.contains("/v2/models/") {
         return Some(Protocol::KserveV2);
@@ -151,31 +157,91 @@ fn begins_like_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['))
 }
 
-/// By the body's top-level keys: tensors under `inputs` or `outputs` are v2, `instances` or `predictions` v1, all else
-/// plain JSON.
-pub(crate) fn by_body(mut reader: Reader<'_>, side: Side) -> Result<Form> {
+/// A first line with an object, or a list of anything but names.
+fn is_surely_json(body: &[u8]) -> bool {
+    match body.trim_ascii_start() {
+        [b'{', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'"' | b'}')),
+        [b'[', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b']')),
+        _ => false,
+    }
+}
+
+/// Numbers with commas or lines between them and nothing around, which no JSON is.
+fn is_surely_csv(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    let is_begun = body.first().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+'));
+    is_begun && body.iter().any(|byte| matches!(byte, b',' | b'\n'))
+}
+
+/// By the body's top-level keys: tensors under `inputs` or `outputs` are v2, `instances` or `predictions` v1, messages a chat;
+/// then come tables, and all else is plain JSON. `answers` says whether the answer has so many rows.
+pub(crate) fn by_body(
+    reader: Reader<'_>,
+    sink: &mut Sink<'_>,
+    spec: &DecoderSpec,
+    answers: &dyn Fn(u32) -> bool,
+) -> Result<Form> {
+    let (side, start) = (sink.side(), reader);
+    if let Some(form) = by_protocol_key(reader, side)? {
+        return Ok(form);
+    }
+    let mut reader = start;
+    if reader.kind()? != Kind::Object {
+        return Ok(Form::Json);
+    }
+    let rows = (side == Side::Predictions).then(|| sink.request_rows());
+    if let Some(frame) = frames::find(start, side, rows)? {
+        return Ok(Form::Frame(frame));
+    }
+    if side == Side::Features
+        && let Some(lists) = frames::list_columns(start, spec)?
+    {
+        // Two lists of one row (embeddings), or two columns: a body that looks the same may be the other one.
+        sink.notes.spoil();
+        if lists.known || answers(lists.rows) {
+            return Ok(Form::Frame(Frame::Columns));
+        }
+    }
+    Ok(Form::Json)
+}
+
+/// The protocol whose own keys an object has.
+fn by_protocol_key(mut reader: Reader<'_>, side: Side) -> Result<Option<Form>> {
     let (by_row, tensors) = match side {
         Side::Features => ("instances", "inputs"),
         Side::Predictions => ("predictions", "outputs"),
     };
     if reader.kind()? != Kind::Object {
-        return Ok(Form::Json);
+        return Ok(None);
     }
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {
         if *key == *by_row && reader.kind()? == Kind::Array {
-            return Ok(Form::KserveV1);
+            return Ok(Some(Form::KserveV1));
         }
         if *key == *tensors && holds_tensors(reader)? {
-            return Ok(Form::KserveV2);
+            return Ok(Some(Form::KserveV2));
+        }
+        if side == Side::Features && matches!(&*key, "messages" | "contents") && holds_messages(reader)? {
+            return Ok(Some(Form::Openai));
         }
         reader.skip_value()?;
     }
-    Ok(Form::Json)
+    Ok(None)
+}
+
+/// True when an array comes next whose first element is a message of a chat.
+fn holds_messages(reader: Reader<'_>) -> Result<bool> {
+    begins_with_object(reader, &["role", "content", "parts"])
 }
 
 /// True when an array comes next whose first element is an object with `data` or `shape`.
-fn holds_tensors(mut reader: Reader<'_>) -> Result<bool> {
+fn holds_tensors(reader: Reader<'_>) -> Result<bool> {
+    begins_with_object(reader, &["data", "shape"])
+}
+
+/// True when an array comes next whose first element is an object with one of these keys.
+fn begins_with_object(mut reader: Reader<'_>, keys: &[&str]) -> Result<bool> {
     if reader.kind()? != Kind::Array {
         return Ok(false);
     }
@@ -185,7 +251,7 @@ fn holds_tensors(mut reader: Reader<'_>) -> Result<bool> {
     }
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {
-        if matches!(&*key, "data" | "shape") {
+        if keys.contains(&&*key) {
             return Ok(true);
         }
         reader.skip_value()?;
@@ -215,6 +281,8 @@ mod tests {
             ("/endpoints/fraud/invocations", Sagemaker),
             ("/v1/chat/completions", Openai),
             ("/api/v1/completions", Openai),
+            ("/v1/chat/completions/", Openai),
+            ("/invocations/", Sagemaker),
             ("/v1/embeddings", Openai),
             ("/openai/deployments/d/embeddings", Openai),
             ("/embeddings", Auto),

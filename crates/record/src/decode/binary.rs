@@ -156,7 +156,7 @@ fn texts(bytes: &[u8], count: usize, sink: &mut Sink<'_>, cells: &mut Vec<CellVa
         let (element, after) = after
             .split_at_checked(length)
             .ok_or_else(|| shape("an element of a BYTES tensor is longer than the tensor"))?;
-        cells.push(text(element, sink)?);
+        cells.push(sink.bytes_value(element));
         rest = after;
     }
     if rest.is_empty() {
@@ -164,14 +164,6 @@ fn texts(bytes: &[u8], count: usize, sink: &mut Sink<'_>, cells: &mut Vec<CellVa
     } else {
         Err(shape(format!("{} bytes follow the last element of a BYTES tensor", rest.len())))
     }
-}
-
-/// An element of a BYTES tensor.
-pub(crate) fn text(element: &[u8], sink: &mut Sink<'_>) -> Result<CellValue> {
-    let text = std::str::from_utf8(element).map_err(|_| {
-        DecodeError::new(DecodeErrorKind::BinaryTensor, "an element of a BYTES tensor is not UTF-8")
-    })?;
-    Ok(CellValue::Text(sink.keep_str(text)?))
 }
 
 fn shape(message: impl Into<String>) -> DecodeError {

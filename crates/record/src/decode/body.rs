@@ -1,5 +1,8 @@
 //! The bytes of a body: captured whole, inflated when they are compressed.
 //!
+//! gzip, zstd, brotli and deflate are read. gzip and zstd are known by their first bytes as well, which no JSON, CSV or
+//! tensor begins with: loggers and proxies pass compressed bodies on without their header.
+//!
 //! A few compressed bytes can stand for gigabytes, so inflating stops at a limit and the buffer never grows above it.
 
 use std::io::Read;
@@ -16,12 +19,24 @@ type Result<T> = std::result::Result<T, DecodeError>;
 const FIRST_BYTES: usize = 16 << 10;
 const KEPT_BYTES: usize = 1 << 20;
 
+/// What compressed bodies begin with.
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Largest window of a zstd frame, as a power of two: 8 MiB, which RFC 9659 allows for the content encoding.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Bytes that brotli reads at a time.
+const BROTLI_BUFFER: usize = 4 << 10;
+
 /// The encodings that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     Identity,
     Gzip,
     Deflate,
+    Zstd,
+    Brotli,
 }
 
 /// Buffers that live from body to body.
@@ -49,8 +64,16 @@ pub(crate) fn whole<'a>(body: &'a Body, scratch: &'a mut Scratch, limit: usize) 
     let encoding = encoding(body.content_encoding.as_deref().unwrap_or_default())?;
     let Scratch { joined, inflated } = scratch;
     let bytes = body.contiguous(joined);
+    let encoding = match encoding {
+        Encoding::Identity => by_magic(bytes).unwrap_or(Encoding::Identity),
+        named => named,
+    };
     match encoding {
         Encoding::Identity => return Ok(bytes),
+        Encoding::Zstd => inflate(zstd(bytes)?, inflated, limit)?,
+        Encoding::Brotli => {
+            inflate(brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER), inflated, limit)?;
+        }
         Encoding::Gzip => inflate(MultiGzDecoder::new(bytes), inflated, limit)?,
         // The name means zlib; some senders leave its two bytes of head out.
         Encoding::Deflate if has_zlib_head(bytes) => inflate(ZlibDecoder::new(bytes), inflated, limit)?,
@@ -87,7 +110,9 @@ impl Body {
     /// A body that was not captured whole, is compressed in a way that is not read, broken, or too long.
     pub fn plain(&self, limit: usize) -> Result<Bytes> {
         let has_encoding = self.content_encoding.as_deref().is_some_and(|encoding| !encoding.is_empty());
-        if let ([one], false, false) = (self.chunks.as_slice(), self.truncated, has_encoding) {
+        if let ([one], false, false) = (self.chunks.as_slice(), self.truncated, has_encoding)
+            && by_magic(one).is_none()
+        {
             return Ok(one.clone());
         }
         let mut scratch = Scratch::default();
@@ -104,10 +129,34 @@ fn encoding(name: &[u8]) -> Result<Encoding> {
         Ok(Encoding::Gzip)
     } else if is("deflate") {
         Ok(Encoding::Deflate)
+    } else if is("zstd") {
+        Ok(Encoding::Zstd)
+    } else if is("br") {
+        Ok(Encoding::Brotli)
     } else {
-        let message = "the body is compressed: only `gzip` and `deflate` are read";
+        let message = "the body has a content encoding other than `gzip`, `deflate`, `zstd` and `br`";
         Err(DecodeError::new(DecodeErrorKind::ContentEncoding, message))
     }
+}
+
+/// The encoding that the first bytes tell.
+fn by_magic(bytes: &[u8]) -> Option<Encoding> {
+    // One comparison for every body that is not compressed.
+    match bytes.first()? {
+        0x1f if bytes.starts_with(GZIP_MAGIC) => Some(Encoding::Gzip),
+        0x28 if bytes.starts_with(ZSTD_MAGIC) => Some(Encoding::Zstd),
+        _ => None,
+    }
+}
+
+fn zstd(bytes: &[u8]) -> Result<impl Read> {
+    let broken = |_| {
+        let message = "the zstd decoder could not be set up";
+        DecodeError::new(DecodeErrorKind::ContentEncoding, message)
+    };
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(broken)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
+    Ok(decoder)
 }
 
 /// RFC 1950: method 8, and the first two bytes are a multiple of 31.
@@ -163,6 +212,20 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// Not compressed at all, in the form of RFC 7932, section 9.2: a head, then meta-blocks of stored bytes.
+    fn brotli(bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![0x0c];
+        for chunk in bytes.chunks(1 << 16) {
+            let length = chunk.len() - 1;
+            // ISLAST 0, MNIBBLES 0 (four of them), MLEN - 1 in 16 bits, ISUNCOMPRESSED 1, filled up to a byte.
+            let head = (length as u32) << 3 | 1 << 19;
+            out.extend_from_slice(&head.to_le_bytes()[..3]);
+            out.extend_from_slice(chunk);
+        }
+        out.push(0x03);
+        out
+    }
+
     fn read(encoding: &str, bytes: Vec<u8>, limit: usize) -> std::result::Result<Vec<u8>, &'static str> {
         let mut scratch = Scratch::default();
         let body = Body { content_encoding: Some(encoding.to_owned().into()), ..Body::complete(bytes) };
@@ -190,6 +253,12 @@ mod tests {
             ("deflate", raw),
             ("identity", text.clone()),
             ("", text.clone()),
+            ("zstd", zstd::encode_all(&text[..], 3).unwrap()),
+            ("br", brotli(&text)),
+            // Without a header, or with one that says nothing.
+            ("", gzip(&text)),
+            ("identity", gzip(&text)),
+            ("", zstd::encode_all(&text[..], 3).unwrap()),
         ] {
             assert_eq!(read(encoding, bytes, LIMIT).as_deref(), Ok(&text[..]), "{encoding}");
         }
@@ -201,7 +270,12 @@ mod tests {
         let mut flipped = whole.clone();
         flipped[20] ^= 0xff;
         for (encoding, bytes) in [
-            ("br", b"x".to_vec()),
+            ("br", b"\xff\xff\xff".to_vec()),
+            ("br", brotli(&b"abc".repeat(1_000))[..9].to_vec()),
+            ("compress", b"x".to_vec()),
+            ("zstd", b"{}".to_vec()),
+            ("", ZSTD_MAGIC.to_vec()),
+            ("", GZIP_MAGIC.to_vec()),
             ("gzip, gzip", gzip(&whole)),
             ("gzip", b"{}".to_vec()),
             ("gzip", Vec::new()),
@@ -217,7 +291,10 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let bomb = gzip(&vec![b' '; 8 << 20]);
         assert!(bomb.len() < 16 << 10);
-        assert_eq!(read("gzip", bomb, LIMIT), Err("inflated_too_long"));
+        assert_eq!(read("gzip", bomb.clone(), LIMIT), Err("inflated_too_long"));
+        assert_eq!(read("", bomb, LIMIT), Err("inflated_too_long"));
+        let bomb = zstd::encode_all(&vec![b' '; 8 << 20][..], 3).unwrap();
+        assert_eq!(read("zstd", bomb, LIMIT), Err("inflated_too_long"));
         for (limit, fits) in [(99, false), (100, true), (0, false)] {
             assert_eq!(read("gzip", gzip(&[7; 100]), limit).is_ok(), fits, "{limit}");
         }
@@ -227,7 +304,7 @@ mod tests {
         #[test]
         fn any_bytes_survive_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert_eq!(read("gzip", gzip(&bytes), LIMIT), Ok(bytes.clone()));
-            for encoding in ["gzip", "deflate"] {
+            for encoding in ["gzip", "deflate", "zstd", "br"] {
                 if let Ok(inflated) = read(encoding, bytes.clone(), 64) {
                     prop_assert!(inflated.len() <= 64);
                 }

@@ -1,6 +1,8 @@
-//! CSV without a header row: one row a line.
+//! CSV: one row a line, after a header line where there is one.
 //!
-//! Columns take the profile's column names, position by position, or `f0`, `f1`, …; in an answer they are
+//! A first line is a header when it holds the profile's column names, in any order; and, with a line after it, when it holds
+//! different names only and the next line has a number. In an answer, when there is a line more than the request has rows.
+//! Its names are the columns' then. Without a header, columns take the profile's column names, position by position, or `f0`, `f1`, …; in an answer they are
 //! `prediction.0`, `prediction.1`, …, and a single one is `prediction`. An answer of one line with as many fields as the
 //! request has rows (two or more) holds one prediction a row.
 //!
@@ -19,6 +21,9 @@ use crate::value::{Value, read_any, trim};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
+/// Longest name that is taken from a header line, bytes.
+const HEADER_NAME_BYTES: usize = 128;
+
 /// The largest integer up to which every integer is an `f64`: 2^53.
 const EXACT_INTEGER: u64 = 1 << 53;
 
@@ -30,6 +35,11 @@ pub(crate) fn read(body: &[u8], sink: &mut Sink<'_>, spec: &DecoderSpec, name: &
     })?;
     let mut fields = Fields { text: text.strip_prefix('\u{feff}').unwrap_or(text), at: 0 };
     let batch = is_batch(fields, sink)?;
+    let header = if batch { None } else { header(fields, sink, spec)? };
+    if header.is_some() {
+        fields.skip_blank_lines();
+        while !fields.next_field()?.1 {}
+    }
     let mut width = None;
     let mut row = 0;
     while fields.skip_blank_lines() {
@@ -41,7 +51,7 @@ pub(crate) fn read(body: &[u8], sink: &mut Sink<'_>, spec: &DecoderSpec, name: &
             if batch {
                 sink.cell(u32::try_from(column).unwrap_or(u32::MAX), Side::Predictions.base(), value)?;
             } else {
-                column_name(sink.side(), spec, column, name);
+                column_name(sink.side(), spec, header.as_deref(), column, name);
                 sink.cell(row, name, value)?;
             }
             column += 1;
@@ -58,16 +68,78 @@ pub(crate) fn read(body: &[u8], sink: &mut Sink<'_>, spec: &DecoderSpec, name: &
     sink.end(true)
 }
 
-fn column_name(side: Side, spec: &DecoderSpec, column: usize, name: &mut String) {
+fn column_name(side: Side, spec: &DecoderSpec, header: Option<&[String]>, column: usize, name: &mut String) {
     name.clear();
-    match (side, spec.column_names.get(column)) {
-        (Side::Predictions, _) => {
-            name.push_str(Side::Predictions.base());
-            push_index(name, ".", column);
-        }
+    let own = header.and_then(|header| header.get(column));
+    if side == Side::Predictions {
+        name.push_str(Side::Predictions.base());
+    }
+    match (side, own.or_else(|| spec.column_names.get(column))) {
+        (Side::Predictions, _) => match own {
+            Some(own) => name.extend([".", own]),
+            None => push_index(name, ".", column),
+        },
         (Side::Features, Some(known)) => name.push_str(known),
         (Side::Features, None) => push_index(name, "f", column),
     }
+}
+
+/// The names of a header line, when the first line is one.
+fn header(mut fields: Fields<'_>, sink: &Sink<'_>, spec: &DecoderSpec) -> Result<Option<Vec<String>>> {
+    let mut names: Vec<String> = Vec::new();
+    if !fields.skip_blank_lines() {
+        return Ok(None);
+    }
+    loop {
+        let (field, last) = fields.next_field()?;
+        // Nearly every body without a header is known by its first number.
+        if !is_name(&field) || names.iter().any(|known| known == field.trim_ascii()) {
+            return Ok(None);
+        }
+        names.push(field.trim_ascii().to_owned());
+        if last {
+            break;
+        }
+    }
+    let is_header = match sink.side() {
+        Side::Features => {
+            let is_known = |name: &String| spec.column_names.contains(name);
+            names.iter().all(is_known) || next_line_has_a_number(fields)?
+        }
+        Side::Predictions => lines(fields)? == sink.request_rows(),
+    };
+    Ok(is_header.then_some(names))
+}
+
+/// Whether a field may be a column's name: it begins with a letter or `_`, and is no number and no sign of a missing one.
+fn is_name(field: &str) -> bool {
+    let field = field.trim_ascii();
+    let begins = field.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+    begins && field.len() <= HEADER_NAME_BYTES && field.parse::<f64>().is_err()
+}
+
+fn next_line_has_a_number(mut fields: Fields<'_>) -> Result<bool> {
+    if !fields.skip_blank_lines() {
+        return Ok(false);
+    }
+    loop {
+        let (field, last) = fields.next_field()?;
+        if field.trim_ascii().parse::<f64>().is_ok() {
+            return Ok(true);
+        }
+        if last {
+            return Ok(false);
+        }
+    }
+}
+
+fn lines(mut fields: Fields<'_>) -> Result<u32> {
+    let mut lines = 0_u32;
+    while fields.skip_blank_lines() {
+        while !fields.next_field()?.1 {}
+        lines = lines.saturating_add(1);
+    }
+    Ok(lines)
 }
 
 /// True for an answer whose only line has one field for each of the request's rows.
@@ -96,7 +168,7 @@ fn value(field: &str, sink: &mut Sink<'_>) -> Result<CellValue> {
             sink.value(Scalar::Number(Number { value, inexact_integer }))
         }
         Value::Boolean(value) => sink.boolean(value),
-        Value::Code(text) | Value::Text(text) => Ok(CellValue::Text(sink.keep_str(text)?)),
+        Value::Code(text) | Value::Text(text) => Ok(sink.str_value(text)),
     }
 }
 

@@ -167,7 +167,7 @@ fn values(value: Value<'_>, datatype: Datatype, sink: &mut Sink<'_>, scratch: &m
     match (datatype, value) {
         (Datatype::Bytes, value) => {
             sink.check_cells(scratch.cells.len() + 1)?;
-            let cell = binary::text(value.bytes()?, sink)?;
+            let cell = sink.bytes_value(value.bytes()?);
             scratch.cells.push(cell);
             Ok(())
         }

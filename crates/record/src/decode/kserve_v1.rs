@@ -57,7 +57,11 @@ fn rows(reader: &mut Reader<'_>, sink: &mut Sink<'_>, flattener: &mut Flattener<
 }
 
 /// `{"a":[1,2],"b":[[3],[4]]}`: a list a column, its elements by row. A scalar is a column of one row.
-fn columns(reader: &mut Reader<'_>, sink: &mut Sink<'_>, flattener: &mut Flattener<'_>) -> Result<()> {
+pub(crate) fn columns(
+    reader: &mut Reader<'_>,
+    sink: &mut Sink<'_>,
+    flattener: &mut Flattener<'_>,
+) -> Result<()> {
     let mut agreed = None;
     let mut first = reader.object()?;
     while let Some(key) = reader.next_key(&mut first)? {

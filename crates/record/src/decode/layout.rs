@@ -11,8 +11,8 @@
 use super::auto::Form;
 use super::reader::Reader;
 use super::sink::{Side, Sink};
-use crate::CellValue;
 use crate::decoded::Rows;
+use crate::{CellValue, Unreadable};
 
 /// Layouts kept for one side of one model: so many clients may write in different ways.
 const KEPT: usize = 4;
@@ -69,6 +69,11 @@ impl Notes {
     /// Whether anybody reads them.
     pub(crate) fn on(&self) -> bool {
         self.on
+    }
+
+    /// The body was read in a way that its own bytes do not settle: no layout is made of it.
+    pub(crate) fn spoil(&mut self) {
+        self.spoilt = true;
     }
 
     /// What was noted does not count any more: fine as long as no value is lost with it.
@@ -251,6 +256,8 @@ impl Layout {
             if slot.becomes != Use::Skipped {
                 let value = match sink.value(scalar).ok()? {
                     CellValue::Number(number) if is_bool => sink.boolean(number != 0.0).ok()?,
+                    // Names take their part of the text in another order here.
+                    CellValue::Unreadable(Unreadable::TextTooLong) => return None,
                     value => value,
                 };
                 sink.set(cell as usize, value);

@@ -4,7 +4,8 @@
 //! again: after warm-up it allocates nothing. What it meets was written by strangers: nesting, rows, cells and text
 //! have limits, and every refusal is a [`DecodeError`] with a stable reason.
 //!
-//! In every protocol: a number over the range of an `f64` is missing and counted, integers above 2^53 are counted,
+//! In every protocol one value that cannot be read (a number that is none or over the range of an `f64`, text that is no
+//! UTF-8 or too long) is missing and counted, and the rest of its row is measured. Integers above 2^53 are counted,
 //! booleans are the categories `true` and `false`, null is missing, and of a key given twice the last value counts,
 //! once. In JSON text stays text (`"12.5"` is no number); CSV has no types, so there what reads as a number is one.
 
@@ -14,6 +15,7 @@ mod body;
 mod csv;
 mod error;
 mod flatten;
+mod frames;
 mod json;
 mod json_lines;
 mod kserve_grpc;
@@ -44,6 +46,7 @@ pub use error::{DecodeError, DecodeErrorKind};
 pub use path::{Extract, Path, PathError};
 pub use protocol::{Protocol, UnknownProtocol};
 pub(crate) use reader::{Kind, Number, ReadError, Reader as JsonReader, Scalar};
+pub use sse::has_ended as stream_has_ended;
 
 use crate::{Decoded, Exchange};
 
@@ -101,6 +104,14 @@ pub struct Outcome {
     pub response_error: Option<DecodeError>,
 }
 
+/// What a request's body says about its answer's.
+#[derive(Clone, Copy, Debug)]
+struct RequestRead {
+    protocol: Protocol,
+    /// The body alone says so, and not the path or the configuration.
+    is_guessed: bool,
+}
+
 /// Decodes exchanges, keeping its buffers from one to the next. One a thread.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -150,11 +161,16 @@ impl Decoder {
         auto::check_call(self.spec.protocol, &exchange.path, content_type)?;
         let mut scratch = std::mem::take(&mut self.body);
         let limit = self.spec.limits.max_inflated_bytes;
-        let protocol = body::whole(&exchange.request, &mut scratch, limit)
-            .and_then(|body| self.read_request(&exchange.path, content_type, body, into));
+        let max_depth = self.spec.limits.max_depth;
+        let answers = |rows| {
+            let body = exchange.response.plain(limit);
+            body.is_ok_and(|body| frames::answers_rows(&body, max_depth, rows))
+        };
+        let read = body::whole(&exchange.request, &mut scratch, limit)
+            .and_then(|body| self.read_request(&exchange.path, content_type, body, &answers, into));
         self.timing = openai::Timing::of(exchange);
-        let outcome = protocol.map(|protocol| Outcome {
-            response_error: self.read_answer(exchange, protocol, &mut scratch, into).err(),
+        let outcome = read.map(|read| Outcome {
+            response_error: self.read_answer(exchange, read, &mut scratch, into).err(),
         });
         self.timing = openai::Timing::default();
         scratch.release();
@@ -176,7 +192,7 @@ impl Decoder {
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
         into.clear();
-        let read = self.read_request(path, None, body, into).map(|_| ());
+        let read = self.read_request(path, None, body, &|_| false, into).map(|_| ());
         self.spec.privacy.apply(into);
         read
     }
@@ -200,7 +216,7 @@ impl Decoder {
     fn read_answer(
         &mut self,
         exchange: &Exchange,
-        protocol: Protocol,
+        request: RequestRead,
         scratch: &mut body::Scratch,
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
@@ -211,28 +227,42 @@ impl Decoder {
             ));
         }
         let body = body::whole(&exchange.response, scratch, self.spec.limits.max_inflated_bytes)?;
-        self.read_response(protocol, exchange.response.content_type.as_deref(), body, into)
+        let content_type = exchange.response.content_type.as_deref();
+        let read = self.read_response(request.protocol, content_type, body, into);
+        match read {
+            // A chat by its request only: other services than OpenAI's answer in forms of their own.
+            Err(error) if request.is_guessed && error.kind != DecodeErrorKind::UpstreamError => {
+                let other = self.read_response(Protocol::Auto, content_type, body, into);
+                other.map_err(|_| error)
+            }
+            read => read,
+        }
     }
 
-    /// Reads a request and says which protocol its answer is in.
+    /// Reads a request and says which protocol its answer is in. `answers` says whether the answer has so many rows.
     fn read_request(
         &mut self,
         path: &[u8],
         content_type: Option<&[u8]>,
         body: &[u8],
+        answers: &dyn Fn(u32) -> bool,
         into: &mut Decoded,
-    ) -> Result<Protocol, DecodeError> {
+    ) -> Result<RequestRead, DecodeError> {
         let protocol = auto::settled(self.spec.protocol, path);
-        let read = self.read(Side::Features, protocol, content_type, body, into);
+        let read = self.read(Side::Features, protocol, content_type, body, answers, into);
         if read.is_err() {
             into.clear();
         }
         // A request in plain JSON or CSV says nothing about its answer's form; one of a protocol does.
-        Ok(match (protocol, read?) {
+        let form = read?;
+        let is_guessed = form == Form::Openai && protocol != Protocol::Openai;
+        let protocol = match (protocol, form) {
             (Protocol::Auto, Form::KserveV1) => Protocol::KserveV1,
             (Protocol::Auto, Form::KserveV2) => Protocol::KserveV2,
+            (_, Form::Openai) => Protocol::Openai,
             (protocol, _) => protocol,
-        })
+        };
+        Ok(RequestRead { protocol, is_guessed })
     }
 
     fn read_response(
@@ -242,20 +272,42 @@ impl Decoder {
         body: &[u8],
         into: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        let read = self.read(Side::Predictions, protocol, content_type, body, into);
+        let read = self.read(Side::Predictions, protocol, content_type, body, &|_| false, into);
         if read.is_err() {
             into.clear_predictions();
         }
         read.map(|_| ())
     }
 
-    /// Reads one side's body and says which form it had.
+    /// Reads one side's body and says which form it had. Where bytes are no UTF-8 only the values that hold them are lost.
     fn read(
         &mut self,
         side: Side,
         protocol: Protocol,
         content_type: Option<&[u8]>,
         body: &[u8],
+        answers: &dyn Fn(u32) -> bool,
+        into: &mut Decoded,
+    ) -> Result<Form, DecodeError> {
+        let form = auto::form(protocol, content_type, body)?;
+        match self.read_as(form, side, body, (answers, false), into) {
+            Err(error) if error.kind == DecodeErrorKind::Syntax && form != Form::Grpc => {
+                let repaired = String::from_utf8_lossy(body);
+                if matches!(repaired, std::borrow::Cow::Borrowed(_)) {
+                    return Err(error);
+                }
+                self.read_as(form, side, repaired.as_bytes(), (answers, true), into).map_err(|_| error)
+            }
+            read => read,
+        }
+    }
+
+    fn read_as(
+        &mut self,
+        form: Form,
+        side: Side,
+        body: &[u8],
+        (answers, is_repaired): (&dyn Fn(u32) -> bool, bool),
         into: &mut Decoded,
     ) -> Result<Form, DecodeError> {
         let (selector, names, layouts) = match side {
@@ -263,7 +315,7 @@ impl Decoder {
             Side::Predictions => (&self.predictions, &mut self.prediction_names, &mut self.answer_layouts),
         };
         let mut sink = Sink::new(side, into, names, &self.spec);
-        let form = auto::form(protocol, content_type, body)?;
+        sink.is_repaired = is_repaired;
         let by_path = !selector.is_empty();
         match form {
             Form::Csv | Form::Grpc if by_path => {
@@ -292,7 +344,7 @@ impl Decoder {
         }
         reader.begin()?;
         let form = match form {
-            Form::Detect => auto::by_body(reader, side)?,
+            Form::Detect => auto::by_body(reader, &mut sink, &self.spec, answers)?,
             known => known,
         };
         if by_path {
@@ -304,6 +356,8 @@ impl Decoder {
             Form::KserveV1 => kserve_v1::read(reader, &mut sink, spec, name),
             Form::KserveV2 => kserve_v2::read(reader, body, &mut sink, spec, &mut self.tensors, name),
             Form::JsonLines => json_lines::read(reader, &mut sink, spec, name),
+            Form::Frame(frame) => frames::read(reader, frame, &mut sink, spec, name),
+            Form::Openai => openai::read(body, spec.limits.max_depth, self.timing, &mut sink),
             _ => json::read(reader, &mut sink, spec, name),
         };
         if covered {

@@ -2,8 +2,9 @@
 //!
 //! Why not `serde_json`: it refuses a whole body for one `1e400`, quotes the body's content in its messages, and its
 //! depth limit is fixed. This reader calls nothing back, allocates nothing (a key with escapes excepted), keeps the
-//! depth itself and is `Copy`, so that looking ahead is a copy. The grammar is RFC 8259's; a test holds it against
-//! `serde_json` on arbitrary input.
+//! depth itself and is `Copy`, so that looking ahead is a copy. The grammar is RFC 8259's, and beside it numbers that are
+//! none, as many programs write them: `NaN`, `Infinity`, `-Infinity`, `inf`. A test holds it against `serde_json` on
+//! arbitrary input.
 //!
 //! Walking an array: `let mut first = reader.array()?; while reader.next_element(&mut first)? { … one value … }`; an
 //! object the same with [`Reader::object`] and [`Reader::next_key`]. A value is taken with `scalar`, `array`, `object`
@@ -47,6 +48,9 @@ const POWERS: [f64; 23] = [
 
 /// The largest integer up to which every integer is an `f64`: 2^53.
 const EXACT_INTEGER: u64 = 1 << 53;
+
+/// Numbers that are none: TensorFlow Serving, Python's `json` and JavaScript write the first two, C++ the others.
+const WORDS: [(&str, f64); 3] = [("infinity", f64::INFINITY), ("inf", f64::INFINITY), ("nan", f64::NAN)];
 
 /// What the next value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +157,7 @@ impl<'a> Reader<'a> {
         self.skip_space();
         match self.peek() {
             None if !self.cut => Err(self.error(DecodeErrorKind::Empty, "the body is empty")),
-            Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => self.kind(),
+            Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I') => self.kind(),
             _ => Err(self.error(DecodeErrorKind::NotJson, "the body does not begin like JSON")),
         }
     }
@@ -183,9 +187,26 @@ impl<'a> Reader<'a> {
             Some(b'"') => Ok(Kind::String),
             Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
             Some(b't' | b'f') => Ok(Kind::Bool),
-            Some(b'n') => Ok(Kind::Null),
+            Some(b'n') if self.text.as_bytes().get(self.at + 1) == Some(&b'u') => Ok(Kind::Null),
+            _ if self.word_follows() => Ok(Kind::Number),
             _ => Err(self.expected("a value")),
         }
+    }
+
+    /// Whether one of [`WORDS`] stands here.
+    #[cold]
+    fn word_follows(&self) -> bool {
+        self.word().is_some()
+    }
+
+    /// The word of [`WORDS`] that stands here: its length and what it means.
+    #[cold]
+    fn word(&self) -> Option<(usize, f64)> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        WORDS.iter().find_map(|(word, value)| {
+            let head = rest.get(..word.len())?;
+            head.eq_ignore_ascii_case(word.as_bytes()).then_some((word.len(), *value))
+        })
     }
 
     /// Opens an object; the answer is the `first` of [`Reader::next_key`].
@@ -406,10 +427,10 @@ impl<'a> Reader<'a> {
         let negative = self.peek() == Some(b'-');
         self.at += usize::from(negative);
         let mut digits = Digits::default();
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits(&mut digits)?;
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(&mut digits)?,
+            _ => return self.no_number(negative),
         }
         let integer_digits = digits.count;
         let mut plain = true;
@@ -436,6 +457,14 @@ impl<'a> Reader<'a> {
         };
         let magnitude = if digits.count <= 19 { digits.value } else { u64::MAX };
         Ok(Number { value, inexact_integer: NonZero::new(magnitude).filter(|_| plain && !small) })
+    }
+
+    /// Takes a number that is none.
+    #[cold]
+    fn no_number(&mut self, negative: bool) -> Result<Number> {
+        let Some((length, value)) = self.word() else { return Err(self.expected("a digit")) };
+        self.at += length;
+        Ok(Number { value: if negative { -value } else { value }, inexact_integer: None })
     }
 
     /// Takes one digit or more.

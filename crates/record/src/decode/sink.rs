@@ -7,9 +7,13 @@ use super::reader::Number;
 use super::reader::{Kind, Reader, Scalar, Text};
 use super::{DecodeError, DecodeErrorKind, DecodeLimits, DecoderSpec};
 use crate::decoded::{Mark, Rows};
-use crate::{CellValue, Decoded, TextRange};
+use crate::privacy::is_text_key;
+use crate::{CellValue, Decoded, TextRange, Unreadable};
 
 type Result<T> = std::result::Result<T, DecodeError>;
+
+/// This part of an exchange's text is for names.
+const NAMES_SHARE: usize = 8;
 
 /// Which cells are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(crate) struct Sink<'d> {
     /// Whether payment cards are looked for, see [`Number::long_card`].
     cards: bool,
     side: Side,
+    /// The body was not UTF-8: what is read has U+FFFD where bytes were none.
+    pub(crate) is_repaired: bool,
     /// Where values were read, if anybody wants to know.
     pub(crate) notes: Notes,
 }
@@ -50,7 +56,7 @@ impl<'d> Sink<'d> {
     ) -> Self {
         let cards = spec.privacy.spec().detectors.card;
         let notes = Notes::default();
-        let mut sink = Self { into, names, limits: &spec.limits, cards, side, notes };
+        let mut sink = Self { into, names, limits: &spec.limits, cards, side, is_repaired: false, notes };
         sink.restart();
         sink
     }
@@ -111,16 +117,42 @@ impl<'d> Sink<'d> {
                 if number.value.is_finite() {
                     return Ok(CellValue::Number(number.value));
                 }
-                self.into.count_non_finite();
-                match number.value.is_nan() {
-                    true => Ok(CellValue::Missing),
-                    // As text, as in CSV and JSON: numeric features count it in an edge bin, and a number stays finite.
-                    false => Ok(CellValue::Text(self.intern(infinity(number.value))?)),
-                }
+                Ok(self.into.not_read(Unreadable::NotFinite))
             }
-            Scalar::Text(text) => Ok(CellValue::Text(self.keep(text)?)),
+            Scalar::Text(text) => Ok(self.text_value(text)),
             Scalar::Bool(value) => self.boolean(value),
             Scalar::Null => Ok(CellValue::Missing),
+        }
+    }
+
+    /// A string as a cell's value: one that is too long, or whose bytes were no UTF-8, costs itself and nothing else.
+    fn text_value(&mut self, text: Text<'_>) -> CellValue {
+        if self.check_value(text.raw_len()).is_err() {
+            return self.into.not_read(Unreadable::TextTooLong);
+        }
+        if self.is_repaired && text.resolved().contains(char::REPLACEMENT_CHARACTER) {
+            return self.into.not_read(Unreadable::NotUtf8);
+        }
+        CellValue::Text(self.into.intern_with(|held| text.push_to(held)))
+    }
+
+    /// The same for text that has no escapes.
+    pub(crate) fn str_value(&mut self, text: &str) -> CellValue {
+        if self.check_value(text.len()).is_err() {
+            return self.into.not_read(Unreadable::TextTooLong);
+        }
+        if self.is_repaired && text.contains(char::REPLACEMENT_CHARACTER) {
+            return self.into.not_read(Unreadable::NotUtf8);
+        }
+        CellValue::Text(self.into.intern(text))
+    }
+
+    /// An element of a tensor of bytes as a cell's value.
+    pub(crate) fn bytes_value(&mut self, bytes: &[u8]) -> CellValue {
+        match std::str::from_utf8(bytes) {
+            Err(_) => self.into.not_read(Unreadable::NotUtf8),
+            Ok(text) if self.check_value(text.len()).is_err() => self.into.not_read(Unreadable::TextTooLong),
+            Ok(text) => CellValue::Text(self.into.intern(text)),
         }
     }
 
@@ -284,7 +316,11 @@ impl<'d> Sink<'d> {
         if cells == 0 {
             return Err(DecodeError::new(DecodeErrorKind::Empty, format!("the body holds no {side}")));
         }
-        if one_name && self.side == Side::Predictions && self.names.distinct() == 1 {
+        if one_name
+            && self.side == Side::Predictions
+            && self.names.distinct() == 1
+            && !self.into.prediction(0).is_some_and(|cell| is_text_key(cell.name))
+        {
             let name = self.intern(Side::Predictions.base())?;
             self.into.rename_predictions(name);
         }
@@ -296,14 +332,14 @@ impl<'d> Sink<'d> {
         Ok(self.into.intern(text))
     }
 
+    /// A part of the limit is kept free for names: a value that is too long costs itself alone.
+    fn check_value(&self, bytes: usize) -> Result<()> {
+        self.check_text(bytes.saturating_add(self.limits.max_text_bytes / NAMES_SHARE))
+    }
+
     fn check_text(&self, bytes: usize) -> Result<()> {
         check_text(self.into, self.limits, bytes)
     }
-}
-
-/// The key of an infinity.
-pub(crate) const fn infinity(value: f64) -> &'static str {
-    if value > 0.0 { "inf" } else { "-inf" }
 }
 
 fn check_text(into: &Decoded, limits: &DecodeLimits, more: usize) -> Result<()> {

@@ -3,6 +3,10 @@
 //! Lines end with `\n`, `\r\n` or `\r`; a blank line ends an event; several `data` lines of one are joined with `\n`;
 //! comments and other fields are skipped. The last event counts even when the blank line after it is missing.
 
+/// Types of the events after which none comes.
+const LAST_EVENTS: [&str; 5] =
+    ["message_stop", "response.completed", "response.incomplete", "response.failed", "response.cancelled"];
+
 /// Calls `each` with every event's data until it says true (enough) or fails.
 pub(crate) fn for_each<E>(body: &[u8], mut each: impl FnMut(&[u8]) -> Result<bool, E>) -> Result<(), E> {
     let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
@@ -38,6 +42,34 @@ pub(crate) fn for_each<E>(body: &[u8], mut each: impl FnMut(&[u8]) -> Result<boo
             return Ok(());
         }
     }
+}
+
+/// Whether a stream has had its last event: `[DONE]` (chat and completions), `message_stop` (Anthropic) or one of those that
+/// end a response. Clients may hang up then, and nothing of the answer is missing.
+pub fn has_ended(body: &[u8]) -> bool {
+    let mut last = Vec::new();
+    let Ok(()) = for_each(body, |data| {
+        last.clear();
+        last.extend_from_slice(data);
+        Ok::<_, std::convert::Infallible>(false)
+    });
+    let data = last.trim_ascii();
+    if data == b"[DONE]" {
+        return true;
+    }
+    // An event that is still on its way has no blank line behind it.
+    let is_whole = [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"].iter().any(|end| body.ends_with(end));
+    is_whole && event_type(data).is_some_and(|kind| LAST_EVENTS.contains(&&*kind))
+}
+
+/// `type` of an event's object.
+fn event_type(data: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    serde_json::from_slice(data).ok().map(|event: Event| event.kind)
 }
 
 /// True for a body that begins like a stream of events.
@@ -81,6 +113,24 @@ mod tests {
         });
         ended.unwrap();
         found
+    }
+
+    #[test]
+    fn the_last_event_ends_a_stream() {
+        for (body, ended) in [
+            ("data: {}\n\ndata: [DONE]\n\n", true),
+            ("data: {}\n\ndata: [DONE]", true),
+            ("data: {}\r\n\r\ndata: [DONE]\r\n\r\n", true),
+            ("event: message_stop\ndata: {\"type\": \"message_stop\"}\n\n", true),
+            ("event: message_stop\ndata: {\"type\": \"message_stop\"}\n", false),
+            ("data: {\"response\":{\"type\":\"x\"},\"type\":\"response.completed\"}\n\n", true),
+            ("data: {\"type\":\"content_block_delta\"}\n\n", false),
+            ("data: {\"delta\":\"[DONE]\"}\n\n", false),
+            ("data: [DON", false),
+            ("", false),
+        ] {
+            assert_eq!(has_ended(body.as_bytes()), ended, "{body:?}");
+        }
     }
 
     #[test]

@@ -7,9 +7,13 @@
 //! major order of the dimensions that are left. If only one tensor of a request has several values a row and the
 //! profile knows k column names, they are used. A single output is `prediction` (`prediction.0` …), several are
 //! `prediction.NAME`. Two tensors of one name are an error.
+//!
+//! Triton's classification extension answers with texts, `score:index` or `score:index:label`. They are read as the class (the
+//! label, else the index) under the output's name and its score under `NAME.score`.
 
 use super::binary::Datatype;
 use super::flatten::push_index;
+use super::reader::{Number, Scalar};
 use super::sink::{Side, Sink};
 use super::{DecodeError, DecoderSpec};
 use crate::{CellValue, TextRange};
@@ -100,6 +104,10 @@ pub(crate) fn emit(
     for tensor in &scratch.tensors {
         let width = tensor.count / rows;
         let cells = scratch.cells.get(tensor.start..tensor.start + tensor.count).unwrap_or_default();
+        if sink.side() == Side::Predictions && are_classes(sink, cells) {
+            emit_classes(sink, tensor, (width, scratch.tensors.len() == 1), cells, name)?;
+            continue;
+        }
         let named =
             sink.side() == Side::Features && wide == 1 && width > 1 && spec.column_names.len() == width;
         for column in 0..width {
@@ -120,6 +128,61 @@ pub(crate) fn emit(
                 }
                 sink.push(row as u32, range, *value)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whether all values are classes of Triton's.
+fn are_classes(sink: &Sink<'_>, cells: &[CellValue]) -> bool {
+    let is_class = |cell: &CellValue| match cell {
+        CellValue::Text(text) => class(sink.text(*text)).is_some(),
+        _ => false,
+    };
+    // The first tells nearly always.
+    !cells.is_empty() && cells.iter().all(is_class)
+}
+
+/// The score and the class of `score:index` or `score:index:label`.
+fn class(text: &str) -> Option<(f64, &str)> {
+    let (score, rest) = text.split_once(':')?;
+    let (index, label) = rest.split_once(':').unwrap_or((rest, ""));
+    let is_index = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = score.bytes().any(|byte| byte.is_ascii_digit());
+    let score = score.parse().ok().filter(|_| is_number && is_index)?;
+    // A time of the day has nearly the same form.
+    let has_point =
+        text.bytes().take_while(|byte| *byte != b':').any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    (has_point || label.contains(char::is_alphabetic))
+        .then_some((score, if label.is_empty() { index } else { label }))
+}
+
+/// Writes classes as two columns for each of theirs.
+fn emit_classes(
+    sink: &mut Sink<'_>,
+    tensor: &Tensor,
+    (width, is_single): (usize, bool),
+    cells: &[CellValue],
+    name: &mut String,
+) -> Result<()> {
+    // Two cells of one value: no layout can hold them.
+    sink.notes.spoil();
+    for column in 0..width {
+        compose(sink, tensor, is_single, name);
+        if width > 1 {
+            push_index(name, ".", column);
+        }
+        let classes = sink.column(name)?;
+        name.push_str(".score");
+        let scores = sink.column(name)?;
+        for (row, cell) in cells.iter().skip(column).step_by(width).enumerate() {
+            let CellValue::Text(text) = cell else { continue };
+            let Some((score, class)) = class(sink.text(*text)) else { continue };
+            let class = class.to_owned();
+            let class = sink.str_value(&class);
+            let score = sink.value(Scalar::Number(Number { value: score, inexact_integer: None }))?;
+            sink.push(row as u32, classes, class)?;
+            sink.push(row as u32, scores, score)?;
         }
     }
     Ok(())

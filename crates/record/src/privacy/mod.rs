@@ -9,11 +9,16 @@
 //! the keyed form keeps what it hides. It is made of the field's name as well, so that equal values of two fields cannot be
 //! told to be equal.
 //!
+//! Free text (`prose`) is never kept: a field that holds it becomes the measures `FIELD.length` (characters), `FIELD.words` and
+//! `FIELD.script`, of all texts of a row where it is a list. Where it is known by what it is, its hash stays in its place;
+//! where its key says so it may be as short as a word, and only a keyed hash is kept, as `FIELD.hash`.
+//!
 //! Values are brought into one form first: trimmed, in lower case, and numbers of cards and phones without separators.
 
 mod detect;
 mod digits;
 mod phone;
+mod prose;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,6 +29,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 pub(crate) use digits::is_card;
+pub(crate) use prose::{Measures, Prose, without_places};
 
 use crate::Decoded;
 use crate::decoded::Cell;
@@ -99,12 +105,16 @@ pub struct PrivacySpec {
     pub detectors: Detectors,
     /// Key of the keyed form; plain SHA-256 without one.
     pub key: Option<PrivacyKey>,
+    /// Whether free text is measured instead of kept.
+    pub texts: bool,
+    /// Names of fields whose values are categories, whatever they read like.
+    pub categories: Vec<String>,
 }
 
 impl Default for PrivacySpec {
-    /// Every detector, no field, no key.
+    /// Every detector, no field, no key; free text is measured.
     fn default() -> Self {
-        Self { fields: Vec::new(), detectors: Detectors::ALL, key: None }
+        Self { fields: Vec::new(), detectors: Detectors::ALL, key: None, texts: true, categories: Vec::new() }
     }
 }
 
@@ -138,6 +148,11 @@ impl Privacy {
 
     /// Rules that leave everything as it is.
     pub fn off() -> Self {
+        Self::new(PrivacySpec { detectors: Detectors::NONE, texts: false, ..PrivacySpec::default() })
+    }
+
+    /// Rules that keep no free text and leave everything else as it is.
+    pub fn texts_only() -> Self {
         Self::new(PrivacySpec { detectors: Detectors::NONE, ..PrivacySpec::default() })
     }
 
@@ -151,8 +166,27 @@ impl Privacy {
         self.exact.contains(field) || self.prefixes.iter().any(|prefix| field.starts_with(&**prefix))
     }
 
-    /// A field's text as it may be shown; borrowed when nothing in it is personal.
+    /// A field's text as it may be shown: hashed when it is free text; borrowed when nothing in it is personal.
     pub fn text<'t>(&self, field: &str, text: &'t str) -> Cow<'t, str> {
+        if self.is_text(field, text) {
+            return Cow::Owned(self.hash(field, text));
+        }
+        self.value(field, text)
+    }
+
+    /// Whether a field's value is free text, which is not kept.
+    pub fn is_text(&self, field: &str, text: &str) -> bool {
+        !self.is_named(field) && self.prose(field, text).is_some()
+    }
+
+    /// Why a value is free text that may not be kept.
+    fn prose(&self, field: &str, text: &str) -> Option<prose::Prose> {
+        let found = if self.spec.texts { prose::judge(field, text) } else { None };
+        found.filter(|_| !self.spec.categories.iter().any(|known| known == field))
+    }
+
+    /// The value of something that is no free text.
+    fn value<'t>(&self, field: &str, text: &'t str) -> Cow<'t, str> {
         if self.is_named(field) {
             return if is_hashed(text) { Cow::Borrowed(text) } else { Cow::Owned(self.hash(field, text)) };
         }
@@ -171,7 +205,7 @@ impl Privacy {
             return None;
         }
         let text = String::from_utf8_lossy(id);
-        match self.text(field, &text) {
+        match self.value(field, &text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(hashed) => Some(hashed),
         }
@@ -187,14 +221,25 @@ impl Privacy {
         if is_credential(&text) {
             return Some(self.hash(&field, &text));
         }
-        Some(self.text(&field, &text).into_owned())
+        Some(self.value(&field, &text).into_owned())
     }
 
     /// Rewrites what was decoded.
     pub fn apply(&self, decoded: &mut Decoded) {
+        let named = !self.spec.fields.is_empty();
+        let is_prose = |name: &str, text: &str| match self.prose(name, text) {
+            Some(_) if named && self.is_named(name) => None,
+            found => found,
+        };
+        if self.spec.texts && decoded.any_text(|name, text| is_prose(name, text).is_some()) {
+            decoded.measure_texts(|name, text| {
+                let found = is_prose(name, text)?;
+                let is_hash_kept = found == prose::Prose::ByValue || self.spec.key.is_some();
+                Some((found, is_hash_kept.then(|| self.hash(name, text))))
+            });
+        }
         let detectors = self.spec.detectors;
         let look = detectors != Detectors::NONE && detect::suspect(decoded.all_text());
-        let named = !self.spec.fields.is_empty();
         let may_be_card = detectors.card && decoded.has_number_from(CARD_MIN);
         if !(look || named || may_be_card) {
             return;
@@ -222,7 +267,8 @@ impl Privacy {
 
     /// Tells rules apart, without saying anything of the key.
     pub fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {:?}", self.spec.fields, self.spec.detectors, self.key_id)
+        let Self { spec, key_id, .. } = self;
+        format!("{:?} {:?} {key_id:?} {} {:?}", spec.fields, spec.detectors, spec.texts, spec.categories)
     }
 
     /// The text with what the detectors find in it replaced; `None` when they find nothing. In what is given they find
@@ -273,6 +319,11 @@ impl Privacy {
             _ => format!("sha256-{}", hex(&Sha256::digest(value.as_bytes()), DIGITS)),
         }
     }
+}
+
+/// Whether a name says that its values are texts, however short. Such a name is worth keeping.
+pub(crate) fn is_text_key(name: &str) -> bool {
+    prose::key(name) == prose::Key::Text
 }
 
 /// Whether a text is a hash already: records that come back in are not hashed twice.

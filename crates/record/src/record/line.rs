@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Cell, Decoded, DecodedCell, Inference};
+use crate::{Cell, Decoded, DecodedCell, Inference, Unreadable};
 
 use super::PREDICTION;
 
@@ -39,6 +39,10 @@ impl LineWriter {
         let n_rows = decoded.feature_rows().max(1);
         self.features.group(decoded.features().map(|cell| cell.row), n_rows);
         self.predictions.group(decoded.predictions().map(|cell| cell.row), n_rows);
+        // Nearly always empty.
+        let mut unreadable: Vec<_> = decoded.unreadable_cells().collect();
+        unreadable.sort_by_key(|(row, ..)| *row);
+        let mut unreadable = unreadable.as_slice();
         for row in 0..n_rows {
             self.line.clear();
             self.line.extend_from_slice(&self.head);
@@ -48,6 +52,10 @@ impl LineWriter {
                 self.line.extend_from_slice(b",\"prediction\":");
                 object(&mut self.line, predictions.map(short_name));
             }
+            let of_row = unreadable.iter().take_while(|(cell_row, ..)| *cell_row == row).count();
+            let (these, rest) = unreadable.split_at(of_row);
+            unreadable = rest;
+            not_read(&mut self.line, these);
             self.line.extend_from_slice(&self.tail);
             each(&self.line);
         }
@@ -161,6 +169,22 @@ fn object<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = DecodedCell<'a>>) {
         }
     }
     out.push(b'}');
+}
+
+/// `"unreadable":{"amount":"not_finite"}`: why values of a row are null that were sent.
+fn not_read(out: &mut Vec<u8>, values: &[(u32, &str, Unreadable)]) {
+    for (index, (_, name, reason)) in values.iter().enumerate() {
+        if index == 0 {
+            key(out, "unreadable");
+        }
+        out.push(if index == 0 { b'{' } else { b',' });
+        string(out, name);
+        out.push(b':');
+        string(out, reason.as_str());
+    }
+    if !values.is_empty() {
+        out.push(b'}');
+    }
 }
 
 /// Predictions are written without the `prediction.` that their names in metrics begin with.

@@ -15,8 +15,7 @@ use serde::{Serialize, Serializer};
 pub use line::LineWriter;
 pub use parse::{RecordDefaults, RecordError, RecordLimits};
 
-use crate::decode::infinity;
-use crate::{Cell, CellValue, Decoded, Exchange, Lane};
+use crate::{Cell, CellValue, Decoded, Exchange, Lane, Unreadable};
 
 /// The prediction's name when there is only one, and what the names of several begin with.
 const PREDICTION: &str = "prediction";
@@ -168,13 +167,7 @@ impl From<Cell<'_>> for FeatureValue {
 fn keep(value: &FeatureValue, into: &mut Decoded, cards: bool) -> CellValue {
     match value {
         FeatureValue::Number(number) if number.is_finite() => CellValue::Number(*number),
-        FeatureValue::Number(number) => {
-            into.count_non_finite();
-            match number.is_nan() {
-                true => CellValue::Missing,
-                false => CellValue::Text(into.intern(infinity(*number))),
-            }
-        }
+        FeatureValue::Number(_) => into.not_read(Unreadable::NotFinite),
         FeatureValue::Card(number) if cards => CellValue::Text(into.intern_card(*number)),
         FeatureValue::Card(number) => CellValue::Number(*number as f64),
         FeatureValue::Text(text) => CellValue::Text(into.intern(text)),

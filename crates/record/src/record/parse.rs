@@ -294,10 +294,9 @@ impl<'a> Parser<'a, '_> {
         }
         match self.take(Reader::scalar)? {
             Scalar::Number(number) if number.value.is_finite() => Ok(number_or_card(number)),
-            Scalar::Number(number) if !number.value.is_nan() => {
-                Ok(FeatureValue::Text(infinity(number.value).to_owned()))
-            }
-            Scalar::Number(_) | Scalar::Null => Ok(FeatureValue::Null),
+            // Counted as not readable where the record is counted.
+            Scalar::Number(number) => Ok(FeatureValue::Number(number.value)),
+            Scalar::Null => Ok(FeatureValue::Null),
             Scalar::Bool(value) => Ok(FeatureValue::Bool(value)),
             Scalar::Text(text) if text.raw_len() > self.limits.max_text_bytes => {
                 let (name, max) = (quoted(name), self.limits.max_text_bytes);

@@ -83,7 +83,7 @@ fn a_wrong_record_says_where_and_what() {
         (r#"{"features":{"a":[1]}}"#.to_owned(), 1, 18, "feature `a` is an array"),
         (r#"{"features":{"a":{}}}"#.to_owned(), 1, 18, "feature `a` is an object"),
         (r#"{"features":{"":1}}"#.to_owned(), 1, 17, "a feature without a name"),
-        (r#"{"features":{"a":NaN}}"#.to_owned(), 1, 18, "expected a value"),
+        (r#"{"features":{"a":NaX}}"#.to_owned(), 1, 18, "expected a value"),
         (r#"{"prediction":[1]}"#.to_owned(), 1, 15, "prediction `prediction` is an array"),
         (r#"{"ts":"yesterday"}"#.to_owned(), 1, 7, "`ts` is no RFC 3339 time"),
         (r#"{"ts":1769860800}"#.to_owned(), 1, 7, "`ts` is a number: expected a string"),

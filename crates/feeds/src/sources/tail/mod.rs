@@ -5,6 +5,8 @@
 //! when the lines before it were counted. Files are read to their end one after the other, the oldest first, so that
 //! a backlog comes in the order in which it was written.
 //!
+//! Lines of container logs (CRI, Docker) are opened.
+//!
 //! A rotated file is held open and read to its end. A copy made by `copytruncate` is known by its content: what of it was
 //! not read in the original yet is read there.
 
@@ -22,10 +24,11 @@ use std::time::Duration;
 
 use self::find::FileId;
 use self::watch::{Begin, Saved, Watch};
+use super::container::{Container, Unwrapped};
 use super::format::Format;
 use super::lines::{Complaint, LINE_BYTES, Lines, too_long};
 use super::positions::{PositionFile, blocking};
-use super::split::{Piece, Splitter};
+use super::split::{Piece, Place, Splitter};
 use super::{SourceContext, SourceError, SourceState};
 
 /// Bytes read at a time.
@@ -185,6 +188,7 @@ impl<'a> Tail<'a> {
             }
         };
         let mut splitter = Splitter::at(from, LINE_BYTES);
+        let mut container = Container::default();
         let mut at = from.offset;
         while at < size && !self.context.is_stopping() {
             let chunk = blocking(self.context, read_at(&file, at, size)).await?;
@@ -198,20 +202,24 @@ impl<'a> Tail<'a> {
             };
             at += chunk.len() as u64;
             let mut rest = &chunk[..];
-            while let Some(piece) = splitter.next(&mut rest) {
-                self.take(&piece);
+            loop {
+                let before = splitter.place();
+                let Some(piece) = splitter.next(&mut rest) else { break };
+                self.take(&piece, &mut container, before);
                 if self.lines.is_full() {
-                    self.reached(id, &splitter);
+                    self.reached(id, &splitter, &container);
                     self.commit().await?;
                 }
             }
-            self.reached(id, &splitter);
+            self.reached(id, &splitter, &container);
         }
         if is_final && at >= size {
+            let before = splitter.place();
             if let Some(piece) = splitter.finish() {
-                self.take(&piece);
+                self.take(&piece, &mut container, before);
             }
-            self.reached(id, &splitter);
+            // Pieces of a line that has no end any more are behind us.
+            self.reached(id, &splitter, &Container::default());
         }
         if let Some(watched) = self.lock().get_mut(id)
             && at >= size
@@ -221,16 +229,21 @@ impl<'a> Tail<'a> {
         Ok(())
     }
 
-    fn take(&mut self, piece: &Piece<'_>) {
+    fn take(&mut self, piece: &Piece<'_>, container: &mut Container, before: Place) {
         match piece {
-            Piece::Line(line) => self.lines.take(line),
+            Piece::Line(line) => match container.take(line, before) {
+                Unwrapped::Line(line) => self.lines.take(&line),
+                Unwrapped::More => {}
+                Unwrapped::TooLong => self.lines.refuse(&too_long()),
+            },
             Piece::TooLong => self.lines.refuse(&too_long()),
         }
     }
 
-    fn reached(&self, id: FileId, splitter: &Splitter) {
+    /// What was taken ends before the first piece of a line that is not whole yet.
+    fn reached(&self, id: FileId, splitter: &Splitter, container: &Container) {
         if let Some(file) = self.lock().get_mut(id) {
-            file.taken = splitter.place();
+            file.taken = container.waits_from().unwrap_or_else(|| splitter.place());
         }
     }
 

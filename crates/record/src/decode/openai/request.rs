@@ -48,13 +48,16 @@ pub(super) fn read(body: &[u8], max_depth: usize, sink: &mut Sink<'_>) -> Result
                 request.messages = Some(messages(reader)?);
                 request.streams = true;
             }
+            "contents" => request.messages = Some(messages(reader)?),
             "prompt" => {
                 request.inputs = Some(inputs(reader)?);
                 request.streams = true;
             }
             "input" => request.inputs = Some(inputs(reader)?),
             "model" => request.model = name(reader, sink)?,
-            "system" | "instructions" => request.system_chars = content_chars(reader)?,
+            "system" | "instructions" | "systemInstruction" | "system_instruction" => {
+                request.system_chars = content_chars(reader)?
+            }
             "tools" => request.tools = elements(reader, |_, reader| Ok(reader.skip_value()?))?,
             "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
                 // Both may stand there, one of them null.
@@ -125,7 +128,8 @@ fn messages(reader: &mut Reader<'_>) -> Result<Given> {
 fn message_chars(reader: &mut Reader<'_>) -> Result<u64> {
     let mut chars = 0;
     members(reader, |key, reader| {
-        if key == "content" {
+        // Gemini's messages have `parts`.
+        if matches!(key, "content" | "parts") {
             chars = content_chars(reader)?;
             return Ok(());
         }

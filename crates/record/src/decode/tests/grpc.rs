@@ -194,10 +194,7 @@ fn contents_and_raw_never_mix_and_must_fit() {
         (asks(vec![with(tensor("a", "INT64", &[1]), |c| c.bytes_contents = vec![vec![]])]), "error shape"),
         (asks(vec![with(tensor("a", "FP8", &[1]), |c| c.int_contents = vec![1])]), "error binary_tensor"),
         (asks(vec![with(tensor("a", "", &[1]), |c| c.int_contents = vec![1])]), "error binary_tensor"),
-        (
-            asks(vec![with(tensor("a", "BYTES", &[1]), |c| c.bytes_contents = vec![vec![0xff]])]),
-            "error binary_tensor",
-        ),
+        (asks(vec![with(tensor("a", "BYTES", &[1]), |c| c.bytes_contents = vec![vec![0xff]])]), "0 a -"),
         (asks(vec![filled(&[1; 16], 1)]), "0 a 7"),
     ] {
         check(read(&request), expected);
@@ -271,10 +268,6 @@ fn huge_counts_hit_the_limits_and_take_no_room() {
         (raw(vec![tensor("a", "BYTES", &[i64::MAX])], &[&[0; 64]]), "error shape"),
         (raw(vec![tensor("a", "BYTES", &[200_000])], &[&vec![0; 800_000]]), "error too_many_cells"),
         (raw(vec![tensor("a", "UINT8", &[20_000])], &[&vec![1; 20_000]]), "error too_many_rows"),
-        (
-            asks(vec![with(tensor("a", "BYTES", &[2]), |c| c.bytes_contents = vec![vec![b'x'; 1 << 20]; 2])]),
-            "error text_too_long",
-        ),
         (asks(one_value_tensors), "error too_many_cells"),
         (
             asks(vec![with(tensor(&long_name, "INT32", &[1]), |c| c.int_contents = vec![1])]),

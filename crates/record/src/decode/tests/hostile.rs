@@ -16,8 +16,35 @@ const JSON: [Protocol; 7] = [
 ];
 
 #[test]
+fn numbers_that_are_none_are_missing_and_counted() {
+    for word in ["NaN", "Infinity", "-Infinity", "nan", "-NaN", "inf", "-inf", "INF", "1e400"] {
+        let mut decoder = plain();
+        let mut into = Decoded::new();
+        for (body, name) in [
+            (format!(r#"{{"a":{word},"b":1}}"#), "a"),
+            (format!(r#"{{"instances":[[{word},1]]}}"#), "f0"),
+            (
+                format!(r#"{{"inputs":[{{"name":"t","shape":[1,2],"datatype":"FP32","data":[{word},1]}}]}}"#),
+                "t.0",
+            ),
+        ] {
+            // The second time by its layout.
+            for _ in 0..2 {
+                decoder.decode_request(b"/", body.as_bytes(), &mut into).unwrap();
+                assert_eq!(shown(into.features())[0], format!("0 {name} -"), "{body}");
+                let why: Vec<_> = into.unreadable().collect();
+                assert_eq!(why, [(name, crate::Unreadable::NotFinite)], "{body}");
+            }
+        }
+        let answer = format!(r#"{{"predictions":[{word}]}}"#);
+        check(response(spec(Protocol::KserveV1), &answer), "0 prediction -");
+    }
+    check(request(spec(Protocol::Auto), r#"[NaN,1]"#), "0 f0 -, 0 f1 1");
+}
+
+#[test]
 fn numbers_that_are_not_json() {
-    for word in ["NaN", "Infinity", "-Infinity", "nan", "+1", "01", ".5", "1.", "1e", "0x1", "-", "1_0"] {
+    for word in ["NaX", "Infinite", "in", "-", "--1", "+1", "01", ".5", "1.", "1e", "0x1", "-", "1_0"] {
         check(request(spec(Protocol::Json), &format!(r#"{{"a":{word}}}"#)), "error syntax");
         check(request(spec(Protocol::KserveV1), &format!(r#"{{"instances":[[{word}]]}}"#)), "error syntax");
         check(response(spec(Protocol::KserveV1), &format!(r#"{{"predictions":[{word}]}}"#)), "error syntax");
@@ -32,9 +59,9 @@ fn numbers_over_the_range_are_missing_and_counted() {
     let body = format!(r#"{{"a":1e400,"b":-1e400,"c":{digits},"d":1e308,"e":1e-400}}"#);
     decoder.decode_request(b"/", body.as_bytes(), &mut into).unwrap();
     assert_eq!(shown(into.features()), ["0 a -", "0 b -", "0 c -", &format!("0 d {}", 1e308), "0 e 0"]);
-    assert_eq!(into.non_finite(), 3);
+    assert_eq!(into.n_unreadable(), 3);
     decoder.decode_request(b"/", b"1", &mut into).unwrap();
-    assert_eq!(into.non_finite(), 0);
+    assert_eq!(into.n_unreadable(), 0);
 }
 
 #[test]
@@ -159,10 +186,11 @@ fn limits_hold_in_every_protocol() {
         (rows(3, "[1,2,3]"), "error too_many_cells"),
         (rows(1, r#"{"abcdefghi":1}"#), "error text_too_long"),
         (rows(1, r#"{"abcd":{"efgh":1}}"#), "error text_too_long"),
-        (rows(1, &format!(r#""{long}""#)), "error text_too_long"),
+        (rows(1, &format!(r#""{long}""#)), "0 f0 -"),
         (r#"{"a":[1,2,3,4,5,6,7]}"#.to_owned(), "error too_many_cells"),
         (r#"[{"a":1},{"a":1},{"a":1},{"a":1}]"#.to_owned(), "error too_many_rows"),
-        (format!(r#"{{"a":"{long}"}}"#), "error text_too_long"),
+        (format!(r#"{{"a":"{long}"}}"#), "0 a -"),
+        (format!(r#"{{"a":"{long}","b":1}}"#), "0 a -, 0 b 1"),
     ] {
         check(request(DecoderSpec { limits: limits.clone(), ..spec(Protocol::Auto) }, &body), expected);
     }
@@ -212,9 +240,15 @@ fn messages_hold_nothing_of_the_body() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_are_an_error_at_their_place() {
+fn bytes_that_are_not_utf_8_cost_the_value_that_holds_them() {
     let mut into = Decoded::new();
-    for body in [&b"{\"a\":\"\xff\"}"[..], b"{\"a\":1}\xff", b"{\"a\":1,\xff"] {
+    for _ in 0..2 {
+        let body = b"{\"a\":\"x\xffy\",\"b\":\"z\",\"c\":1}";
+        plain().decode_request(b"/", body, &mut into).unwrap();
+        assert_eq!(shown(into.features()), ["0 a -", "0 b `z`", "0 c 1"]);
+        assert_eq!(into.unreadable().collect::<Vec<_>>(), [("a", crate::Unreadable::NotUtf8)]);
+    }
+    for body in [&b"{\"a\":1}\xff"[..], b"{\"a\":1,\xff"] {
         let error = plain().decode_request(b"/", body, &mut into).unwrap_err();
         assert_eq!(error.kind, DecodeErrorKind::Syntax);
         assert!(error.message.contains("UTF-8"), "{error}");

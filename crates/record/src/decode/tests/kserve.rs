@@ -138,7 +138,7 @@ fn v2_answers() {
             r#"{"name":"s","shape":[1,2],"datatype":"FP32","data":[1,2]},{"name":"l","shape":[1],"datatype":"BYTES","data":["x"]}"#,
             "0 prediction.l `x`, 0 prediction.s.0 1, 0 prediction.s.1 2",
         ),
-        (r#"{"name":"s","shape":[1],"datatype":"FP32","data":[NaN]}"#, "error syntax"),
+        (r#"{"name":"s","shape":[1],"datatype":"FP32","data":[NaN]}"#, "0 prediction -"),
     ] {
         check(v2_answer(outputs), expected);
     }

@@ -16,7 +16,7 @@ fn outcome(decoder: &mut Decoder, path: &str, body: &[u8]) -> String {
         into.predictions().collect::<Vec<_>>(),
         into.feature_rows(),
         into.prediction_rows(),
-        into.non_finite(),
+        into.n_unreadable(),
         into.precision_loss(),
     )
 }

@@ -2,6 +2,7 @@
 
 mod binary;
 mod compressed;
+mod frames;
 mod grpc;
 mod hostile;
 mod json;
@@ -12,6 +13,7 @@ mod messages;
 mod openai;
 mod pages;
 mod properties;
+mod prose;
 mod sagemaker;
 mod vertex;
 
@@ -232,7 +234,7 @@ fn an_answer_that_cannot_be_read_leaves_the_features() {
         (404, r#"{"score":1}"#, "status"),
         (200, "", "empty"),
         (200, "<html>", "not_json"),
-        (200, r#"{"score":NaN}"#, "syntax"),
+        (200, r#"{"score":NaX}"#, "syntax"),
         (200, r#"{"a":1,"score":"#, "syntax"),
         (200, "{}", "empty"),
     ] {

@@ -76,7 +76,7 @@ fn all(into: &Decoded) -> String {
         into.predictions().collect::<Vec<_>>(),
         into.feature_rows(),
         into.prediction_rows(),
-        into.non_finite(),
+        into.n_unreadable(),
         into.precision_loss(),
     )
 }
