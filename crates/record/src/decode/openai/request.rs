@@ -56,7 +56,7 @@ pub(super) fn read(body: &[u8], max_depth: usize, sink: &mut Sink<'_>) -> Result
             "input" => request.inputs = Some(inputs(reader)?),
             "model" => request.model = name(reader, sink)?,
             "system" | "instructions" | "systemInstruction" | "system_instruction" => {
-                request.system_chars = content_chars(reader)?
+                request.system_chars = content_chars(reader)?;
             }
             "tools" => request.tools = elements(reader, |_, reader| Ok(reader.skip_value()?))?,
             "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
