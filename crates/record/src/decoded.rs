@@ -16,7 +16,7 @@ pub enum CellValue {
     Number(f64),
     /// A category: a string, or a boolean as `true` or `false`.
     Text(TextRange),
-    /// Null, or a number that is not finite.
+    /// Null or NaN.
     Missing,
 }
 
@@ -128,7 +128,8 @@ impl Decoded {
         self.precision_loss = 0;
     }
 
-    /// Numbers that were over the range of an `f64` (`1e400`) and became [`Cell::Missing`].
+    /// Numbers that were not finite: NaN became [`Cell::Missing`], an infinity or a number over the range of an `f64` (`1e400`) the
+    /// text `inf` or `-inf`.
     pub fn non_finite(&self) -> u32 {
         self.non_finite
     }

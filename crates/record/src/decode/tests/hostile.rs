@@ -25,13 +25,16 @@ fn numbers_that_are_not_json() {
 }
 
 #[test]
-fn numbers_over_the_range_are_missing_and_counted() {
+fn numbers_over_the_range_are_infinite_and_counted() {
     let digits = "9".repeat(400);
     let mut decoder = plain();
     let mut into = Decoded::new();
     let body = format!(r#"{{"a":1e400,"b":-1e400,"c":{digits},"d":1e308,"e":1e-400}}"#);
     decoder.decode_request(b"/", body.as_bytes(), &mut into).unwrap();
-    assert_eq!(shown(into.features()), ["0 a -", "0 b -", "0 c -", &format!("0 d {}", 1e308), "0 e 0"]);
+    assert_eq!(
+        shown(into.features()),
+        ["0 a `inf`", "0 b `-inf`", "0 c `inf`", &format!("0 d {}", 1e308), "0 e 0"]
+    );
     assert_eq!(into.non_finite(), 3);
     decoder.decode_request(b"/", b"1", &mut into).unwrap();
     assert_eq!(into.non_finite(), 0);
