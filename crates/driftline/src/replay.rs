@@ -176,7 +176,9 @@ fn tell_oddities(args: &ReplayArgs, tally: &Tally, infinities: u64) {
         ));
     }
     if infinities > 0 {
-        note(format!("{infinities} infinite numbers were sent as the texts \"Infinity\" and \"-Infinity\": JSON has no infinity"));
+        note(format!(
+            "{infinities} infinite numbers were sent as the texts \"Infinity\" and \"-Infinity\": JSON has no infinity"
+        ));
     }
 }
 

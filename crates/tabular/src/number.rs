@@ -51,7 +51,8 @@ pub(crate) fn has_thousands(text: &str) -> bool {
         Some((whole, fraction)) => is_digits(fraction) && is_grouped(whole, separator),
         None => is_grouped(digits, separator),
     };
-    let pairs = [(',', '.'), ('.', ','), (' ', ','), (' ', '.'), ('\u{a0}', ','), ('\u{202f}', ','), ('\'', '.')];
+    let pairs =
+        [(',', '.'), ('.', ','), (' ', ','), (' ', '.'), ('\u{a0}', ','), ('\u{202f}', ','), ('\'', '.')];
     pairs.into_iter().any(|(separator, decimal)| separated(separator, decimal))
 }
 
@@ -109,6 +110,8 @@ mod tests {
         for text in ["1,23", "1234", "1,2345", "a,123", ",123", "1.5", ""] {
             assert!(!has_thousands(text), "{text}");
         }
-        assert!(has_dotted_thousands("1.234") && !has_dotted_thousands("0.234") && !has_dotted_thousands("1.23"));
+        assert!(
+            has_dotted_thousands("1.234") && !has_dotted_thousands("0.234") && !has_dotted_thousands("1.23")
+        );
     }
 }

@@ -50,7 +50,9 @@ pub fn parse_delimiter(text: &str) -> Result<u8, String> {
         "semicolon" => Ok(b';'),
         "pipe" => Ok(b'|'),
         _ => match text.as_bytes() {
-            [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n.+-".contains(byte) => Ok(*byte),
+            [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n.+-".contains(byte) => {
+                Ok(*byte)
+            }
             _ => Err("use one character such as `;`, or tab, space, comma, semicolon, pipe".to_owned()),
         },
     }
@@ -96,7 +98,8 @@ mod tests {
 
     #[test]
     fn tokens_of_the_user_replace_the_usual_ones() {
-        let options = ReadOptions { missing: Some(vec!["-999".to_owned(), "?".to_owned()]), ..ReadOptions::default() };
+        let options =
+            ReadOptions { missing: Some(vec!["-999".to_owned(), "?".to_owned()]), ..ReadOptions::default() };
         assert_eq!(options.read(" ? "), Value::Missing);
         assert_eq!(options.read("-999"), Value::Missing);
         assert_eq!(options.read(""), Value::Missing);

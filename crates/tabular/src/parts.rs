@@ -17,14 +17,20 @@ pub(crate) fn of(path: &Path) -> Result<Option<Vec<PathBuf>>, Error> {
     let found: Vec<PathBuf> = if path.is_dir() {
         let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         entries
-            .map_err(|cause| Error::Open { file: name.clone(), cause, hint: "check who may read the folder" })?
+            .map_err(|cause| Error::Open {
+                file: name.clone(),
+                cause,
+                hint: "check who may read the folder",
+            })?
             .into_iter()
             .map(|entry| entry.path())
             .collect()
     } else if name.contains(['*', '?', '[']) && !path.exists() {
         let pattern = glob::glob(&name);
         pattern
-            .map_err(|problem| error(format!("not a pattern: {problem}"), "use * and ? for parts of a file's name"))?
+            .map_err(|problem| {
+                error(format!("not a pattern: {problem}"), "use * and ? for parts of a file's name")
+            })?
             .filter_map(Result::ok)
             .collect()
     } else {
@@ -41,9 +47,10 @@ pub(crate) fn of(path: &Path) -> Result<Option<Vec<PathBuf>>, Error> {
             "no file is there".to_owned(),
             "name a folder or a pattern of data files; files in folders below need a pattern such as data/*/*.parquet",
         )),
-        n if n > FILES_MAX => {
-            Err(error(format!("{n} files, at most {FILES_MAX} are read as one table"), "join them into fewer"))
-        }
+        n if n > FILES_MAX => Err(error(
+            format!("{n} files, at most {FILES_MAX} are read as one table"),
+            "join them into fewer",
+        )),
         _ => Ok(Some(files)),
     }
 }
@@ -59,7 +66,8 @@ pub(crate) fn merge(parts: &[(&str, &Schema)], notes: &mut Vec<String>) -> Resul
     let Some(((first_name, first), rest)) = parts.split_first() else { return Ok(Schema::default()) };
     let mut merged = Schema { n_rows: 0, ..(*first).clone() };
     for (name, schema) in rest {
-        let listed = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let listed =
+            |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let absent = |from: &Schema, of: &Schema| {
             let names = of.columns.iter().filter(|column| from.position(&column.name).is_none());
             listed(names.map(|column| column.name.as_str()).take(8).collect())
@@ -77,7 +85,9 @@ pub(crate) fn merge(parts: &[(&str, &Schema)], notes: &mut Vec<String>) -> Resul
             return Err(Error::Parts { file: (*name).to_owned(), what, hint });
         }
         for column in &mut merged.columns {
-            let Some(other) = schema.position(&column.name).and_then(|at| schema.columns.get(at)) else { continue };
+            let Some(other) = schema.position(&column.name).and_then(|at| schema.columns.get(at)) else {
+                continue;
+            };
             join(column, other, (first_name, name), notes);
         }
         for skipped in &schema.skipped {

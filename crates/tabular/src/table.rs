@@ -226,8 +226,9 @@ impl Table {
                 files.iter().map(|file| Part::open(file, options)).collect::<Result<Vec<_>, _>>()?
             }
         };
-        if let Some((first, other)) =
-            parts.first().and_then(|first| Some((first, parts.iter().find(|part| part.format != first.format)?)))
+        if let Some((first, other)) = parts
+            .first()
+            .and_then(|first| Some((first, parts.iter().find(|part| part.format != first.format)?)))
         {
             return Err(Error::Parts {
                 file: other.name.clone(),
@@ -323,11 +324,8 @@ impl Table {
             let n = self.parts.len();
             notes.insert(0, format!("`{}`: {n} files are read as one table", self.name));
         }
-        let schemas: Vec<(&str, &Schema)> = self
-            .parts
-            .iter()
-            .filter_map(|part| Some((part.name.as_str(), &part.read.as_ref()?.0)))
-            .collect();
+        let schemas: Vec<(&str, &Schema)> =
+            self.parts.iter().filter_map(|part| Some((part.name.as_str(), &part.read.as_ref()?.0))).collect();
         self.schema = Some(parts::merge(&schemas, &mut notes)?);
         self.notes = notes;
         Ok(())
@@ -345,7 +343,8 @@ impl Table {
             let (file, index) = (self.name.clone(), want.column);
             return Err(Error::NoColumn { file, columns: n_columns, index });
         }
-        let kind = |want: &Want| schema.columns.get(want.column).map_or(ColumnKind::Text, |column| column.kind);
+        let kind =
+            |want: &Want| schema.columns.get(want.column).map_or(ColumnKind::Text, |column| column.kind);
         let deliveries: Vec<(usize, Delivery)> =
             wants.iter().map(|want| (want.column, Delivery::new(kind(want), want.read_as))).collect();
         let columns = deliveries.iter().map(|(_, delivery)| match delivery {
@@ -493,9 +492,7 @@ fn recognise(name: &str, head: Head) -> Result<Format, Error> {
         (Head::Unread(what), _) => {
             Err(error(what.to_owned(), "unpack it first; gzip and zstd are unpacked while reading"))
         }
-        (Head::Packed(_), _) => {
-            Err(error("the file is packed twice".to_owned(), "unpack it once"))
-        }
+        (Head::Packed(_), _) => Err(error("the file is packed twice".to_owned(), "unpack it once")),
         (_, Some(Format::Parquet)) => {
             let what = "the name says Parquet, but the file does not begin with `PAR1`";
             Err(error(what.to_owned(), "check that the file is complete, or name it by its true format"))

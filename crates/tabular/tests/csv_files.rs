@@ -99,7 +99,10 @@ fn what_is_refused_says_where_and_what_to_do() {
             b"a,b\n\"Z\xfcrich\",1\n",
             "`f.csv` line 2: byte 2 is not UTF-8, after `Z`\nhint: name the file's encoding, for example: --encoding windows-1252",
         ),
-        (b"\xff\xfea\0", "`f.csv`: only a header, no rows\nhint: add rows, or check the query that wrote the file"),
+        (
+            b"\xff\xfea\0",
+            "`f.csv`: only a header, no rows\nhint: add rows, or check the query that wrote the file",
+        ),
         (
             b"\xff\xfea\0\0\xd8\n\0",
             "`f.csv` line 1: a character is not UTF-16LE\nhint: name the file's encoding, for example: --encoding windows-1252",

@@ -25,12 +25,15 @@ fn text(s: &str) -> Value {
 
 #[test]
 fn excel_with_decimal_commas() {
-    let (header, rows, notes) = recognised("sep=;\r\nDatum;\"Betrag, EUR\";Art\r\n01.01.2026;1,5;A\r\n02.01.2026;-2;B\r\n");
+    let (header, rows, notes) =
+        recognised("sep=;\r\nDatum;\"Betrag, EUR\";Art\r\n01.01.2026;1,5;A\r\n02.01.2026;-2;B\r\n");
     assert_eq!(header, ["Datum:Text", "Betrag, EUR:Number", "Art:Text"]);
     assert_eq!(rows[0], [text("01.01.2026"), Number(1.5), text("A")]);
     assert_eq!(
         notes,
-        ["`f.csv` is read as CSV separated by `;`, as its line `sep=` says, with decimal commas in `Betrag, EUR`; use --delimiter and --decimal to overrule"]
+        [
+            "`f.csv` is read as CSV separated by `;`, as its line `sep=` says, with decimal commas in `Betrag, EUR`; use --delimiter and --decimal to overrule"
+        ]
     );
 }
 
@@ -38,7 +41,10 @@ fn excel_with_decimal_commas() {
 fn commas_that_may_be_thousands_are_not_guessed() {
     let (header, _, notes) = recognised("a;b\n1,234;x\n2,345;y\n");
     assert_eq!(header, ["a:Text", "b:Text"]);
-    assert!(notes.iter().any(|note| note.contains("`a` is read as text") && note.contains("--decimal ,")), "{notes:?}");
+    assert!(
+        notes.iter().any(|note| note.contains("`a` is read as text") && note.contains("--decimal ,")),
+        "{notes:?}"
+    );
     let comma = ReadOptions { decimal: Some(Decimal::Comma), ..ReadOptions::default() };
     assert_eq!(read(b"a;b\n1,234;x\n", &comma).1, [vec![Number(1.234), text("x")]]);
     let (header, _, notes) = recognised("a,b\n\"1,234.50\",x\n\"2,345.00\",y\n");
@@ -54,23 +60,34 @@ fn commas_that_may_be_thousands_are_not_guessed() {
 fn options_overrule() {
     let options = ReadOptions { delimiter: Some(b','), ..ReadOptions::default() };
     assert_eq!(read(b"a;b\nx;y\n", &options).0, ["a;b:Text"]);
-    let options = ReadOptions { missing: Some(vec!["?".to_owned(), "-999".to_owned()]), ..ReadOptions::default() };
+    let options =
+        ReadOptions { missing: Some(vec!["?".to_owned(), "-999".to_owned()]), ..ReadOptions::default() };
     let (header, rows, _) = read(b"a,country\n?,NA\n-999,DE\n3,\n", &options);
     assert_eq!(header, ["a:Integer", "country:Text"]);
     assert_eq!(rows, [vec![Missing, text("NA")], vec![Missing, text("DE")], vec![Integer(3), Missing]]);
-    let options = ReadOptions { encoding: Some(tabular::parse_encoding("latin1").unwrap()), ..ReadOptions::default() };
+    let options =
+        ReadOptions { encoding: Some(tabular::parse_encoding("latin1").unwrap()), ..ReadOptions::default() };
     assert_eq!(read(b"a,b\nZ\xfcrich,1\n", &options).1, [vec![text("Zürich"), Integer(1)]]);
 }
 
 #[test]
 fn comments_row_names_and_pipes() {
     let (header, rows, notes) = recognised("# exported 2026\n# by x\na|b\n1|x\n");
-    assert_eq!((header, rows), (vec!["a:Integer".to_owned(), "b:Text".to_owned()], vec![vec![Integer(1), text("x")]]));
+    assert_eq!(
+        (header, rows),
+        (vec!["a:Integer".to_owned(), "b:Text".to_owned()], vec![vec![Integer(1), text("x")]])
+    );
     assert!(notes[0].contains("separated by `|`, without the 2 comment lines"), "{notes:?}");
     let (header, rows, _) = recognised("\"a\",\"b\"\n\"1\",5,x\n\"2\",6,y\n");
-    assert_eq!((header, rows[0].clone()), (vec!["a:Integer".to_owned(), "b:Text".to_owned()], vec![Integer(5), text("x")]));
+    assert_eq!(
+        (header, rows[0].clone()),
+        (vec!["a:Integer".to_owned(), "b:Text".to_owned()], vec![Integer(5), text("x")])
+    );
     assert_eq!(recognised("#id,x\n1,2\n").0, ["id:Integer", "x:Integer"]);
-    assert_eq!(refusal("f.csv", b"# c\na,b\n1,2\n1\n").lines().next(), Some("`f.csv` line 4: 1 cell where the header has 2"));
+    assert_eq!(
+        refusal("f.csv", b"# c\na,b\n1,2\n1\n").lines().next(),
+        Some("`f.csv` line 4: 1 cell where the header has 2")
+    );
 }
 
 #[test]
@@ -141,11 +158,8 @@ fn files_of_a_folder_are_one_table() {
         ("_SUCCESS", ""),
         (".hidden", "?"),
     ]);
-    let expected = vec![
-        vec![Number(1.0), Missing],
-        vec![Number(2.0), text("y")],
-        vec![Number(1.5), text("x")],
-    ];
+    let expected =
+        vec![vec![Number(1.0), Missing], vec![Number(2.0), text("y")], vec![Number(1.5), text("x")]];
     for path in [folder.path().to_owned(), folder.path().join("part-*.csv")] {
         let (header, rows) = together(&path).unwrap();
         assert_eq!((header, rows), (vec!["a:Number".to_owned(), "b:Text".to_owned()], expected.clone()));
@@ -167,7 +181,10 @@ fn codes_stay_codes_where_one_file_has_no_leading_zero() {
 fn files_that_differ_are_refused_by_name() {
     let columns = folder(&[("0.csv", "a,b\n1,2\n"), ("1.csv", "a,c\n1,2\n")]);
     let error = together(columns.path()).unwrap_err().to_string();
-    assert!(error.contains("1.csv`: its columns differ from those of") && error.contains("`b` missing `c` added"), "{error}");
+    assert!(
+        error.contains("1.csv`: its columns differ from those of") && error.contains("`b` missing `c` added"),
+        "{error}"
+    );
     let formats = folder(&[("0.csv", "a,b\n1,2\n"), ("1.jsonl", "{\"a\":1}\n")]);
     let error = together(formats.path()).unwrap_err().to_string();
     assert!(error.contains("1.jsonl`: its format differs"), "{error}");

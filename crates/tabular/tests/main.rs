@@ -6,6 +6,7 @@
 mod agree;
 /// CSV: spellings, quotes, blank lines, and everything that is refused.
 mod csv_files;
+/// CSV as other programs write it, packed files, encodings, several files as one table.
 mod dialects;
 /// JSON lines: nesting, absent keys, and everything that is refused.
 mod json_files;
@@ -13,5 +14,7 @@ mod json_files;
 mod parquet_files;
 /// What is written comes back.
 mod round_trip;
+/// The same values by every way in: files, requests, tensors, records.
+mod ways;
 
 mod support;

@@ -60,7 +60,7 @@ fn every_type_with_nulls_over_two_row_groups() {
         text("1970-01-01T00:00:00"),
         Number(0.5),
         Missing,
-        text(""),
+        Missing,
         text("ff"),
         Number(-1.0),
         Number(19.99),

@@ -24,7 +24,7 @@ fn expected(rows: &[Row]) -> Vec<Vec<Value>> {
         .map(|row| {
             vec![
                 or_missing(row.number.map(Value::Number)),
-                or_missing(row.text.clone().map(Value::Text)),
+                or_missing(row.text.as_deref().map(|text| Value::Text(text.trim().to_owned()))),
                 or_missing(row.flag.map(Value::Boolean)),
             ]
         })

@@ -196,7 +196,8 @@ fn profile(name: &FileName, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> O
 
 /// Names that data files have.
 const DATA_EXTENSIONS: [&str; 14] = [
-    "csv", "tsv", "tab", "txt", "parquet", "pq", "parq", "jsonl", "ndjson", "json", "gz", "zst", "data", "arff",
+    "csv", "tsv", "tab", "txt", "parquet", "pq", "parq", "jsonl", "ndjson", "json", "gz", "zst", "data",
+    "arff",
 ];
 
 /// The command that makes a profile. It never writes over a file that is there and is no profile: that may be the training
@@ -205,7 +206,10 @@ fn remake(path: &Path, content: &[u8]) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_profile = content.windows(PROFILE_KEY.len()).take(1 << 12).any(|window| window == PROFILE_KEY);
     if is_profile {
-        return format!("make it again with `driftline baseline DATA.csv -o {}`", crate::yaml::shorten(&name));
+        return format!(
+            "make it again with `driftline baseline DATA.csv -o {}`",
+            crate::yaml::shorten(&name)
+        );
     }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let is_data = DATA_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))

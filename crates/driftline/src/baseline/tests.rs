@@ -72,7 +72,13 @@ fn few_and_many_numbers_give_the_same_profile() {
         [BinningRule::Quantile { bins: 10 }, range(stats::RangeRule::Iqr), range(stats::RangeRule::Quantile)]
     {
         let mut notes = Vec::new();
-        let mut columns = columns::open(std::slice::from_ref(&path), &[], &crate::data_files::DataArgs::default(), &mut notes).unwrap();
+        let mut columns = columns::open(
+            std::slice::from_ref(&path),
+            &[],
+            &crate::data_files::DataArgs::default(),
+            &mut notes,
+        )
+        .unwrap();
         let sorted = passes::features_with(&mut columns, rule, u64::MAX).unwrap();
         let selected = passes::features_with(&mut columns, rule, 0).unwrap();
         assert_eq!(sorted, selected);
@@ -197,4 +203,61 @@ fn the_detectors_bins_come_from_an_ordered_sample() {
     assert!(x.tau > 5.0, "{}", x.tau);
     assert_eq!(of(&ordered, "c").counts.len(), 6, "three countries, other, unseen, missing");
     assert_eq!(of(&profile(&[&path], &["--unordered"]), "x").tau, 1.0);
+}
+
+#[test]
+fn inputs_are_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = file(&folder, "train.csv", "x,y\n1,2\n3,4\n");
+    let other = file(&folder, "notes.txt", "mine");
+    let refused = |files: &[&Path], output: &Path, more: &[&str]| {
+        run(&args(files, output, more), &mut Vec::new()).unwrap_err().to_string()
+    };
+    for input in [train.as_path(), folder.path(), &folder.path().join("*.csv")] {
+        let refusal = refused(&[input], &train, &["--force"]);
+        assert!(
+            refusal.contains("is an input of this command") && refusal.contains("train-baseline.json"),
+            "{refusal}"
+        );
+    }
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link.json");
+        std::os::unix::fs::symlink(&train, &link).unwrap();
+        assert!(refused(&[&train], &link, &["--force"]).contains("is an input"));
+        std::fs::remove_file(link).unwrap();
+    }
+    assert!(refused(&[&train], &other, &[]).contains("exists and is not a profile"));
+    assert_eq!(std::fs::read_to_string(&train).unwrap(), "x,y\n1,2\n3,4\n");
+    let profile = folder.path().join("p.json");
+    write_profile(&[&train], &profile, &[]);
+    assert!(
+        refused(&[&train], &profile, &[])
+            .ends_with("exists: name another file, or overwrite it with `--force`")
+    );
+    write_profile(&[&train], &profile, &["--force"]);
+}
+
+#[test]
+fn files_as_other_programs_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let excel = file(
+        &folder,
+        "excel.csv",
+        "sep=;\r\nzip;amount;flag\r\n02139;1,5;True\r\n10001;2,5;0\r\n00501;NA;false\r\n",
+    );
+    let made = profile(&[&excel], &["--bins", "2"]);
+    let counts: Vec<_> =
+        made.features.iter().map(|f| (f.bins.labels().join(" "), f.counts.clone())).collect();
+    assert_eq!(
+        counts,
+        [
+            ("00501 02139 10001 other missing".to_owned(), vec![1, 1, 1, 0, 0]),
+            ("< 2 >= 2 missing".to_owned(), vec![1, 1, 1]),
+            ("false true other missing".to_owned(), vec![2, 1, 0, 0]),
+        ]
+    );
+    let made = profile(&[&excel], &["--na", "10001"]);
+    assert_eq!(made.features[0].missing(), 1);
+    assert!(made.features[1].bins.labels().contains(&"NA".to_owned()), "the usual tokens are replaced");
 }

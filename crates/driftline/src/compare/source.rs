@@ -14,8 +14,8 @@ use stats::Bins;
 use tabular::{ColumnKind, ReadAs, Schema, Table, Want};
 
 use super::numbers::{Numbers, Spill};
-use crate::data_files::DataArgs;
 use super::sample::{Sample, Texts};
+use crate::data_files::DataArgs;
 
 /// Different texts a column may have before it is refused: it can only be an identifier, and each costs memory.
 const DISTINCT_TEXTS_MAX: usize = 2_000_000;

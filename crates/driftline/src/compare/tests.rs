@@ -429,3 +429,31 @@ fn broken_and_unlike_profiles_are_refused() {
     let error = measure::compare(&args(&one, &two, &[])).unwrap_err().to_string();
     assert_eq!(error, "feature `x`: the profiles have different bins; compare a data file with one of them");
 }
+
+// === one reading of values ===
+
+#[test]
+fn types_that_the_sides_write_differently_are_compared() {
+    let folder = Folder::new();
+    let column = |header: &str, cells: [&str; 2]| {
+        let rows: String =
+            (0..400).map(|i| format!("{},{}\n", cells[usize::from(i % 3 == 0)], i % 7)).collect();
+        format!("{header},n\n{rows}")
+    };
+    for (reference, current) in [
+        (["True", "False"], ["1", "0"]),
+        (["1", "0"], ["true", "FALSE"]),
+        (["02139", "00501"], ["2139", "501"]),
+        (["Private", "State"], [" Private", "State "]),
+        (["1.0", "2.5"], ["1", "2.50"]),
+        (["1", "2"], ["1", "NA"]),
+    ] {
+        let report = folder.compare(&column("x", reference), &column("x", current), &[]).unwrap();
+        let feature = &report.features[0];
+        if current[1] == "NA" {
+            assert!(feature.missing_current > 0.3 && feature.drifted, "{current:?}");
+        } else {
+            assert_eq!((feature.psi, feature.drifted), (0.0, false), "{reference:?} {current:?}");
+        }
+    }
+}

@@ -99,8 +99,11 @@ struct CsvCells {
 impl CsvCells {
     /// As the options say; without one, the delimiter that gives most columns of the reference.
     fn new(data: &DataArgs, watch: &Watch, header: &str) -> Self {
-        let cells =
-            |delimiter| Self { delimiter, comma: data.decimal == Some(Decimal::Comma), missing: data.na.clone() };
+        let cells = |delimiter| Self {
+            delimiter,
+            comma: data.decimal == Some(Decimal::Comma),
+            missing: data.na.clone(),
+        };
         let known = |delimiter: &u8| {
             let fields = cells(*delimiter).fields(header).unwrap_or_default();
             fields.iter().filter(|field| watch.names().iter().any(|name| name == field.trim())).count()
@@ -142,7 +145,11 @@ impl CsvCells {
         for (field, place) in fields.iter().zip(header) {
             let Some(feature) = place else { continue };
             let point = (self.comma && !field.contains('.')).then(|| field.replacen(',', ".", 1));
-            self.set(watch, *feature, point.as_deref().filter(|text| value::number(text).is_some()).unwrap_or(field));
+            self.set(
+                watch,
+                *feature,
+                point.as_deref().filter(|text| value::number(text).is_some()).unwrap_or(field),
+            );
         }
         Ok(())
     }

@@ -13,7 +13,9 @@ use stats::detect::DetectorBins;
 pub fn slot_of(bins: &Bins, cell: Cell<'_>, scratch: &mut String) -> usize {
     match (bins, cell) {
         (_, Cell::Missing) => bins.missing(),
-        (Bins::Numeric(numeric), cell) => number(cell).and_then(|x| numeric.index(x)).unwrap_or(numeric.len()),
+        (Bins::Numeric(numeric), cell) => {
+            number(cell).and_then(|x| numeric.index(x)).unwrap_or(numeric.len())
+        }
         (Bins::Categorical(categorical), cell) => {
             let find = |key: &str| Some(categorical.index(key)).filter(|at| *at != categorical.other());
             match value::place(cell, find, || value::is_boolean(categorical.categories()), scratch) {

@@ -158,7 +158,9 @@ fn is_batch(mut fields: Fields<'_>, sink: &Sink<'_>) -> Result<bool> {
 /// missing token may be a category of the reference, which is not known here.
 fn value(field: &str, sink: &mut Sink<'_>) -> Result<CellValue> {
     match read_any(field) {
-        Value::Missing => Ok(CellValue::Missing),
+        Value::Missing if trim(field).is_empty() => Ok(CellValue::Missing),
+        // NaN, which is counted.
+        Value::Missing => sink.value(Scalar::Number(Number { value: f64::NAN, inexact_integer: None })),
         Value::Number(value) => {
             let digits = trim(field).trim_start_matches(['+', '-']);
             let plain = digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -116,12 +116,14 @@ impl<'a> Head<'a> {
             self.assumed.push(format!("without the {n} comment {lines} before its header"));
         }
         let choice = self.delimiter(told, asked.tabs)?;
-        let guessed = told.is_none() && choice.delimiter != b',' && !(asked.tabs && choice.delimiter == b'\t');
+        let guessed =
+            told.is_none() && choice.delimiter != b',' && !(asked.tabs && choice.delimiter == b'\t');
         if guessed {
             self.assumed.insert(0, format!("separated by {}", show(choice.delimiter)));
         }
         if choice.row_names {
-            self.assumed.push("without its first column, which the header does not name (row names)".to_owned());
+            self.assumed
+                .push("without its first column, which the header does not name (row names)".to_owned());
         }
         Ok(Dialect {
             n_skip: self.at as u64,
@@ -252,7 +254,8 @@ impl<'a> Head<'a> {
         let ways: Vec<String> =
             cuts.iter().map(|cut| format!("{} gives {} columns", show(cut.delimiter), cut.width)).collect();
         let header = excerpt(&String::from_utf8_lossy(self.line()));
-        let what = format!("the delimiter is ambiguous: {} in every line, from `{header}` on", ways.join(", "));
+        let what =
+            format!("the delimiter is ambiguous: {} in every line, from `{header}` on", ways.join(", "));
         Ambiguous { line: self.lines + 1, what }
     }
 }
@@ -317,7 +320,9 @@ fn separator_line(line: &[u8]) -> Option<u8> {
     let line = line.trim_ascii_start().strip_prefix(b"\"").unwrap_or(line);
     let (key, rest) = line.split_at_checked(4)?;
     match rest {
-        [delimiter] | [delimiter, b'"'] if key.eq_ignore_ascii_case(b"sep=") && delimiter.is_ascii() => Some(*delimiter),
+        [delimiter] | [delimiter, b'"'] if key.eq_ignore_ascii_case(b"sep=") && delimiter.is_ascii() => {
+            Some(*delimiter)
+        }
         _ => None,
     }
 }
@@ -392,6 +397,9 @@ mod tests {
         let dialect = told("\"a\",\"b\"\n\"1\",5,x\n\"2\",6,y\n").unwrap();
         assert!(dialect.row_names && dialect.delimiter == b',');
         assert!(told("\"x\";\n\"1\";5\n").is_ok());
-        assert!(!told("a,b\n1,2,\n3,4,\n").unwrap().row_names, "a trailing delimiter is refused by the reader");
+        assert!(
+            !told("a,b\n1,2,\n3,4,\n").unwrap().row_names,
+            "a trailing delimiter is refused by the reader"
+        );
     }
 }

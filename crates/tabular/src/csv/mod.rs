@@ -6,7 +6,7 @@ mod records;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
-use record::value::{Value, trim};
+use record::value::{MISSING_TOKENS, Value, trim};
 
 use crate::batch::Batch;
 use crate::deliver::{Delivery, deliver};
@@ -63,12 +63,19 @@ struct Seen {
     dotted: u64,
     /// Texts that are numbers with separated thousands.
     thousands: u64,
+    /// Cells that are missing tokens, and the first of them.
+    tokens: u64,
+    token: Option<String>,
 }
 
 impl Seen {
     fn add(&mut self, line: u64, cell: &str, options: &ReadOptions) {
         let value = options.read(cell);
         match value {
+            Value::Missing if options.missing.is_none() && MISSING_TOKENS.contains(&trim(cell)) => {
+                self.tokens += 1;
+                self.token.get_or_insert_with(|| trim(cell).to_owned());
+            }
             Value::Text(text) => {
                 self.thousands += u64::from(has_thousands(text));
                 match comma_number(text) {
@@ -186,6 +193,19 @@ fn say(
             parts.join(", ")
         ));
     }
+    let tokens: Vec<&str> = {
+        let mut all: Vec<&str> = seen.iter().filter_map(|seen| seen.token.as_deref()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    if !tokens.is_empty() {
+        let n: u64 = seen.iter().map(|seen| seen.tokens).sum();
+        let (tokens, columns) = (tokens.join("`, `"), some(&chosen(&|_, seen| seen.tokens > 0)));
+        assumed.push(format!(
+            "`{file}`: `{tokens}` in {columns} means missing ({n} cells); use --na to overrule"
+        ));
+    }
     if options.decimal.is_some() {
         return;
     }
@@ -200,9 +220,15 @@ fn say(
         !is_comma(at) && commas.contains(&true) && seen.points > 0 && seen.points == seen.dotted
     });
     for (columns, why) in [
-        (unsure, "commas in its numbers may be decimal signs or separate thousands; if they are decimal signs use --decimal ,"),
+        (
+            unsure,
+            "commas in its numbers may be decimal signs or separate thousands; if they are decimal signs use --decimal ,",
+        ),
         (thousands, "its numbers have separated thousands; write them without separators"),
-        (dotted, "its points may separate thousands, because other columns have decimal commas; use --decimal . or --decimal ,"),
+        (
+            dotted,
+            "its points may separate thousands, because other columns have decimal commas; use --decimal . or --decimal ,",
+        ),
     ] {
         if !columns.is_empty() {
             assumed.push(format!("`{file}`: {} is read as text: {why}", some(&columns)));

@@ -222,7 +222,9 @@ impl JsonScan {
         let mut names = Columns::default();
         let mut wanted = Vec::new();
         // `Table::scan` has checked the indexes.
-        for (delivery, column) in wants.iter().filter_map(|(at, delivery)| Some((delivery, columns.get(*at)?))) {
+        for (delivery, column) in
+            wants.iter().filter_map(|(at, delivery)| Some((delivery, columns.get(*at)?)))
+        {
             names.add(&column.name);
             wanted.push(*delivery);
         }

@@ -52,7 +52,7 @@ fn numbers_that_are_not_json() {
 }
 
 #[test]
-fn numbers_over_the_range_are_missing_and_counted() {
+fn numbers_over_the_range_are_infinite_and_counted() {
     let digits = "9".repeat(400);
     let mut decoder = plain();
     let mut into = Decoded::new();
