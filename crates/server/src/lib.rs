@@ -29,6 +29,7 @@ mod overview;
 mod pairs;
 mod plane;
 mod rates;
+mod refused;
 mod reload;
 mod routing;
 mod snapshot;

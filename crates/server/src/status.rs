@@ -266,6 +266,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         models,
         alerts,
         dropped: dropped(plane),
+        refused: plane.refused.counts().collect(),
         sources: source_views(plane),
         sinks: plane.logs.status(),
         notifiers: plane.hub.status(),
@@ -320,7 +321,6 @@ fn dropped(plane: &Plane) -> Vec<(String, String, u64)> {
 /// The process's own figures: name, kind, help, value.
 fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, Kind, &'static str, f64)> {
     use Kind::{Counter, Gauge};
-    let refused: u64 = gateway.refused.iter().map(|(_, count)| count).sum();
     let reload = &plane.reload;
     vec![
         ("driftline_intake_depth", Gauge, "Exchanges waiting to be observed.", plane.intake.len() as f64),
@@ -350,7 +350,6 @@ fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, K
             (gateway.panics + plane.monitor.panics()) as f64,
         ),
         ("driftline_connections", Gauge, "Open client connections.", gateway.connections as f64),
-        ("driftline_refused_total", Counter, "Requests refused by the gateway itself.", refused as f64),
         (
             "driftline_unrouted_total",
             Counter,
