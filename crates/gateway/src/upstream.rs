@@ -25,11 +25,15 @@ use tokio_rustls::TlsConnector;
 use crate::executor::LocalExec;
 use crate::io::Stream;
 use crate::line::{HeardStream, IdleTime, Line};
-use crate::retry::{Resend, SpareHead};
+use crate::retry::{PackedHead, Resend, SpareHead};
 use crate::target::Target;
 
 /// Idle connections kept for one upstream.
 const MAX_IDLE: usize = 256;
+
+/// Buffers kept for the heads of requests, and the largest that is.
+const MAX_BUFFERS: usize = 64;
+const BUFFER_BYTES: usize = 4096;
 
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,8 @@ pub(crate) struct Pool<B> {
     pub(crate) exec: LocalExec,
     idle: RefCell<Vec<Idle<B>>>,
     idle_time: IdleTime,
+    /// Buffers for the heads of requests under way.
+    buffers: RefCell<Vec<Vec<u8>>>,
     http2: RefCell<Option<Shared<B>>>,
     /// Held while an HTTP/2 connection is made: the others wait for it instead of making their own.
     connecting: tokio::sync::Mutex<()>,
@@ -108,6 +114,7 @@ where
             exec,
             idle: RefCell::default(),
             idle_time,
+            buffers: RefCell::default(),
             http2: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
             failed: Cell::new(None),
@@ -138,11 +145,16 @@ where
             if wire == Wire::Http2 && matches!(conn.sender, Sender::Http1(_)) {
                 return Err(SendError::NotHttp2);
             }
-            let spare = (is_reused && resend.is_wanted()).then(|| SpareHead::of(&request));
+            let spare = (is_reused && resend.is_wanted()).then(|| PackedHead::new(&request, self.buffer()));
             let heard = conn.line.heard();
             let (sent, lease) = self.send_on(conn, request).await;
             let mut failed = match sent {
-                Ok(response) => return Ok((response, lease)),
+                Ok(response) => {
+                    if let Some(spare) = spare {
+                        self.keep_buffer(spare.into_buffer());
+                    }
+                    return Ok((response, lease));
+                }
                 Err(failed) => failed,
             };
             match failed.take_message() {
@@ -153,7 +165,8 @@ where
                         Some(_) => lease.line.heard() == heard,
                         None => is_unanswered(&error),
                     };
-                    let second = spare.filter(|_| untouched).and_then(|head| head.with_body(resend));
+                    let spare = spare.filter(|_| untouched).and_then(PackedHead::unpack);
+                    let second = spare.and_then(|head| head.with_body(resend));
                     let Some(second) = second else { return Err(broken(error, wire, &lease.line)) };
                     tracing::debug!(%error, "sent again: the upstream closed a kept connection");
                     request = second;
@@ -183,6 +196,18 @@ where
                 }
                 (sent, lease(None))
             }
+        }
+    }
+
+    /// A buffer for a request's head.
+    fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn keep_buffer(&self, buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < MAX_BUFFERS && buffer.capacity() <= BUFFER_BYTES {
+            buffers.push(buffer);
         }
     }
 
@@ -290,14 +315,6 @@ where
 }
 
 impl SpareHead {
-    fn of<B>(request: &Request<B>) -> Self {
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        }
-    }
-
     fn with_body<B>(self, resend: &impl Resend<B>) -> Option<Request<B>> {
         let mut request = Request::new(resend.body(&self)?);
         *request.method_mut() = self.method;

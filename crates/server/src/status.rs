@@ -351,6 +351,18 @@ fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, K
         ),
         ("driftline_connections", Gauge, "Open client connections.", gateway.connections as f64),
         (
+            "driftline_tunnels",
+            Gauge,
+            "Open WebSockets: passed through, neither copied nor measured.",
+            gateway.tunnels as f64,
+        ),
+        (
+            "driftline_tunnels_total",
+            Counter,
+            "WebSockets that were ever opened.",
+            gateway.tunnels_total as f64,
+        ),
+        (
             "driftline_unrouted_total",
             Counter,
             "Requests that no model's route took.",
