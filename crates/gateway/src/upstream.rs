@@ -341,7 +341,7 @@ fn broken(error: hyper::Error, wire: Wire, line: &Line) -> SendError {
 }
 
 fn error_of_http2(error: &hyper::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<h2::Error>())
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<h2::Error>)
 }
 
 async fn log_end(connection: impl Future<Output = hyper::Result<()>>) {

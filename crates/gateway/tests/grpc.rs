@@ -199,7 +199,10 @@ fn a_version_that_speaks_no_http2_is_said_in_the_calls_status() {
     let bad_request = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     // One answers HTTP/2's first bytes in HTTP/1, one hangs up.
     for origin in [
-        Origin::scripted(|_, stream| stream.write_all(bad_request).is_ok() && false),
+        Origin::scripted(|_, stream| {
+            stream.write_all(bad_request).unwrap();
+            false
+        }),
         Origin::scripted(|_, _| false),
     ] {
         let (refused, status, message) = failing(origin.address);

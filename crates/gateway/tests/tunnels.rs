@@ -34,8 +34,8 @@ fn shouting(seen: &Seen, stream: &mut TcpStream) -> bool {
     while let Ok(n @ 1..) = stream.read(&mut bytes) {
         stream.write_all(&bytes[..n].to_ascii_uppercase()).unwrap();
     }
-    let _ = stream.write_all(b"bye");
-    let _ = stream.shutdown(Shutdown::Both);
+    stream.write_all(b"bye").ok();
+    stream.shutdown(Shutdown::Both).ok();
     false
 }
 
@@ -100,7 +100,10 @@ fn bytes_pass_both_ways_and_ends_are_passed_on() {
 
 #[test]
 fn an_end_of_the_upstream_reaches_the_client() {
-    let origin = Origin::scripted(|_, stream| stream.write_all(SWITCH).is_ok() && false);
+    let origin = Origin::scripted(|_, stream| {
+        stream.write_all(SWITCH).unwrap();
+        false
+    });
     let gateway = start(route("m", origin.address));
     let (mut client, reply) = opened(&gateway);
     assert_eq!((reply.status, client.is_closed()), (101, true));
