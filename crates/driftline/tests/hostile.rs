@@ -183,5 +183,20 @@ fn ambiguous_requests_are_refused_and_reach_nobody() {
         assert_eq!(answer.status(), status, "{what}: {answer:?}");
     }
     assert_eq!(models.v2.count(), 0);
-    assert!(instance.metrics().value("driftline_refused_total", &[]) >= Some(6.0));
+    let refused = |reason: &str| instance.metrics().value("driftline_refused_total", &[("reason", reason)]);
+    assert_eq!(
+        (refused("bad_framing"), refused("bad_header"), refused("head_too_large")),
+        (Some(4.0), Some(1.0), Some(1.0))
+    );
+    // Each reason once, with the place and what to do.
+    let log = instance.log();
+    for (reason, path, advice) in
+        [("bad_framing", INFER, "repair the client or proxy"), ("head_too_large", "", "limits.head_bytes")]
+    {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(reason)).collect();
+        assert_eq!(lines.len(), 1, "{reason}: {log}");
+        for part in [path, advice, "127.0.0.1"] {
+            assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+        }
+    }
 }

@@ -31,6 +31,7 @@ mod kafka_tls;
 mod llm;
 mod logs;
 mod loki;
+mod model_servers;
 mod observe;
 mod offline;
 mod offline_replay;

@@ -285,7 +285,7 @@ fn what_is_no_copy_is_answered_and_counts_nowhere() {
         ("an empty body", &format!("POST {MIRROR}"), &JSON, b"", 204),
         ("a large body", &format!("PUT {MIRROR}"), &JSON, &large, 204),
         ("a page of another origin", &format!("POST {MIRROR}"), &[("origin", "http://a.example")], body, 403),
-        ("a name that is not ours", &format!("POST {MIRROR}"), &[("host", "a.example-shadow")], body, 421),
+        ("a rebound name", &format!("POST {MIRROR}"), &[("host", "a.example"), ("cookie", "a=b")], body, 421),
     ];
     for (what, target, fields, body, status) in cases {
         let (method, path) = target.split_once(' ').unwrap();
@@ -307,6 +307,126 @@ fn what_is_no_copy_is_answered_and_counts_nowhere() {
     assert_eq!(client.send("POST", MIRROR, &named, body).status(), 204);
     await_until("the next is measured", DEADLINE, || instance.model()["rows"] == 1);
     assert_eq!(instance.metrics().sum("driftline_panics_total", &[]), 0.0);
+}
+
+/// Envoy appends `-shadow` to the host of a copy, GoReplay keeps the client's.
+#[test]
+fn copies_keep_the_host_of_what_they_copy() {
+    let folder = Folder::new();
+    let instance = Instance::observe(&folder, "models: { fraud: {} }\n");
+    let path = "/api/v1/mirror/fraud/prod/score";
+    let hosts = ["fraud.prod.svc.cluster.local-shadow", "fraud.example.com:8080", "[2001:db8::1]:80", "a_b"];
+    for host in hosts {
+        let fields = [
+            JSON[0],
+            ("host", host),
+            ("user-agent", "Envoy/HC"),
+            ("authorization", "Bearer client"),
+            ("x-envoy-internal", "true"),
+        ];
+        assert_eq!(instance.call("POST", path, &fields, b"{\"a\":1}").status(), 204, "{host}");
+    }
+    let record = br#"{"model":"fraud","features":{"a":2}}"#;
+    let fields = [JSON[0], ("host", "fraud.example.com")];
+    assert_eq!(instance.call("POST", "/api/v1/observe", &fields, record).status(), 200);
+    await_until("all are measured", DEADLINE, || instance.model()["rows"] == hosts.len() + 1);
+    // What is not a receiver can be read from, and keeps its names to itself.
+    for (method, other) in [
+        ("GET", "/api/v1/status"),
+        ("POST", "/api/v1/reload"),
+        ("GET", "/metrics"),
+        ("GET", "/api/v1/observe"),
+    ] {
+        assert_eq!(instance.call(method, other, &fields, b"").status(), 421, "{method} {other}");
+    }
+    // Nor does a receiver say which models there are.
+    for model in ["fraud", "nobody"] {
+        let path = format!("/api/v1/mirror/{model}/prod/score");
+        assert_eq!(instance.call("GET", &path, &fields, b"").status(), 204);
+    }
+}
+
+/// A page whose name was rebound to this machine, or of another origin, can make no copy: each mark of a browser is enough.
+#[test]
+fn pages_cannot_send_copies_unless_they_know_the_token() {
+    let body = b"{\"a\":1}";
+    let marks = [
+        ("origin", "http://fraud.example.com"),
+        ("origin", "null"),
+        ("referer", "http://fraud.example.com/"),
+        ("cookie", "session=1"),
+        ("sec-fetch-site", "same-origin"),
+        ("sec-ch-ua", "browser"),
+    ];
+    let paths =
+        ["/api/v1/mirror/fraud/prod/x", "/api/v1/observe", "/api/v1/cloudevents", "/api/v1/fluentbit"];
+    let folder = Folder::new();
+    let instance = Instance::observe(&folder, "models: { fraud: {} }\n");
+    for path in paths {
+        for mark in marks {
+            let answer = instance.call("POST", path, &[JSON[0], ("host", "fraud.example.com"), mark], body);
+            assert_eq!(answer.status(), 421, "{path} {mark:?}");
+            let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.contains("admin.allowed_hosts") && message.contains(mark.0), "{message}");
+        }
+        assert_eq!(
+            instance.call("POST", path, &[JSON[0], marks[0]], body).status(),
+            403,
+            "another origin, {path}"
+        );
+    }
+    let refused = |reason: &str| instance.metrics().value("driftline_refused_total", &[("reason", reason)]);
+    assert_eq!((refused("host_not_allowed"), refused("cross_origin")), (Some(24.0), Some(4.0)));
+    // Said once, with the place and what to do.
+    let log = instance.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("host_not_allowed")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    for part in
+        ["mirror", "fraud.example.com", "/api/v1/mirror/fraud/prod/x", "127.0.0.1", "admin.allowed_hosts"]
+    {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    // Copies of browsers' calls, from a sender that has the token.
+    let token = "0123456789abcdef0123456789abcdef";
+    let folder = Folder::new();
+    let instance =
+        Instance::observe(&folder, &format!("models: {{ fraud: {{}} }}\nauth: {{ token: {token} }}\n"));
+    let bearer = format!("Bearer {token}");
+    let fields =
+        |authorization| [JSON[0], ("host", "fraud.example.com"), marks[0], ("authorization", authorization)];
+    assert_eq!(instance.call("POST", paths[0], &fields(&*bearer), body).status(), 204);
+    assert_eq!(instance.call("POST", paths[0], &fields("Bearer client"), body).status(), 421);
+    assert_eq!(instance.call("POST", paths[0], &[JSON[0], ("host", "a-shadow")], body).status(), 401);
+}
+
+#[test]
+fn refused_copies_are_counted_by_reason_and_logged_once() {
+    let folder = Folder::new();
+    let instance = Instance::observe(&folder, "models: { fraud: {} }\n");
+    let large = vec![b' '; 17 << 20];
+    for (path, body, reason) in [
+        ("/api/v1/mirror/nobody/prod/x?secret=1", &b"{}"[..], "unknown_model"),
+        ("/api/v1/mirror/fraud/canary/x", b"{}", "bad_lane"),
+        ("/api/v1/observe", b"{", "bad_record"),
+        ("/api/v1/cloudevents", b"{}", "bad_event"),
+        ("/api/v1/observe", &large, "too_large"),
+    ] {
+        for _ in 0..3 {
+            // A refusal may come before the body has been written as a whole.
+            drop(Client::new(instance.admin).try_send("POST", path, &JSON, body));
+        }
+        let counted = || instance.metrics().value("driftline_refused_total", &[("reason", reason)]);
+        await_until(reason, DEADLINE, || counted() == Some(3.0));
+        let log = instance.log();
+        let lines: Vec<&str> =
+            log.lines().filter(|line| line.contains(&format!("reason=\"{reason}\""))).collect();
+        assert_eq!(lines.len(), 1, "{reason}: {log}");
+        assert!(
+            lines[0].contains(path.split('?').next().unwrap()) && !lines[0].contains("secret"),
+            "{}",
+            lines[0]
+        );
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tap,
         log_headers: Vec::new(),
         sticky_header: None,
+        retry: gateway::Retry::default(),
     };
     let config = GatewayConfig {
         listen: Some(listen.parse()?),
@@ -69,6 +70,7 @@ fn version(name: &str, url: &str) -> Result<Version, Box<dyn std::error::Error>>
         connect_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(60),
         preserve_host: false,
+        idle: None,
     };
     Ok(Version { name: name.into(), upstream })
 }

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use tokio::time::{Instant, Sleep};
 use crate::flight::{EndGuard, Flight};
 use crate::grpc;
 use crate::refusal::Refusal;
+use crate::retry::{Resend, SpareHead};
+use crate::spec::Retry;
 use crate::upstream::Lease;
 
 /// Why a body ends before its end.
@@ -29,6 +32,9 @@ pub(crate) enum BodyError {
     /// Over the limit.
     #[error("the body is over the limit")]
     TooLarge,
+    /// The request has been sent again meanwhile: the rest of the body is the second sending's.
+    #[error("the request was sent again")]
+    Superseded,
 }
 
 /// Pieces up to this many bytes are copied. A reference would keep the whole read buffer behind it (8 KiB and more) for as
@@ -122,6 +128,11 @@ impl Captured {
         &self.body.chunks
     }
 
+    /// Whether every byte that has come so far is kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.over && self.kept as u64 == self.body.total_bytes
+    }
+
     /// Bytes kept.
     pub(crate) fn kept(&self) -> usize {
         self.kept
@@ -192,17 +203,59 @@ fn poll_incoming(
 
 /// A client's body on its way to the upstream. Trailers are dropped, but for those of a gRPC call: nothing else that we
 /// serve needs a client's, and they are a way to add headers behind everybody's back.
+///
+/// A second sending begins with what is kept of the first, and goes on where that one stopped.
 #[derive(Debug)]
 pub(crate) struct ForwardBody {
-    inner: Incoming,
     flight: Rc<Flight>,
     stall: Stall,
+    /// Which sending this is, from 0.
+    sending: u8,
+    /// Next kept piece, and how many there are.
+    replay: (usize, usize),
+    /// Bytes of the kept pieces that are left.
+    replay_bytes: u64,
+    /// Whether the kept pieces are all there is.
+    is_all_kept: bool,
 }
 
 impl ForwardBody {
     pub(crate) fn new(inner: Incoming, flight: Rc<Flight>) -> Self {
         flight.request.borrow_mut().ended = inner.is_end_stream();
-        Self { inner, flight, stall: Stall::default() }
+        *flight.incoming.borrow_mut() = Some(inner);
+        Self {
+            flight,
+            stall: Stall::default(),
+            sending: 0,
+            replay: (0, 0),
+            replay_bytes: 0,
+            is_all_kept: false,
+        }
+    }
+
+    /// The body from its first byte on; `None` when that is not kept any more.
+    fn again(flight: &Rc<Flight>) -> Option<Self> {
+        let request = flight.request.borrow();
+        if !request.is_kept() {
+            return None;
+        }
+        flight.resent.set(flight.resent.get().saturating_add(1));
+        Some(Self {
+            stall: Stall::default(),
+            sending: flight.resent.get(),
+            replay: (0, request.chunks().len()),
+            replay_bytes: request.kept() as u64,
+            is_all_kept: request.ended,
+            flight: Rc::clone(flight),
+        })
+    }
+
+    fn replayed(&mut self) -> Option<Frame<Bytes>> {
+        let (next, end) = self.replay;
+        let piece = (next < end).then(|| self.flight.request.borrow().chunks().get(next).cloned())??;
+        self.replay.0 += 1;
+        self.replay_bytes -= piece.len() as u64;
+        Some(Frame::data(piece))
     }
 
     fn fail(&self, error: BodyError) -> Option<Result<Frame<Bytes>, BodyError>> {
@@ -210,8 +263,24 @@ impl ForwardBody {
             BodyError::Read(_) => Refusal::Framing("the request's body is malformed or incomplete"),
             BodyError::Stalled => Refusal::BodyTimeout,
             BodyError::TooLarge => Refusal::BodyTooLarge,
+            BodyError::Superseded => return Some(Err(error)),
         });
         Some(Err(error))
+    }
+
+    fn pass(&self, frame: Frame<Bytes>, has_ended: bool) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let limits = self.flight.limits();
+        let mut captured = self.flight.request.borrow_mut();
+        if let Some(data) = frame.data_ref() {
+            captured.push(data, limits.capture_bytes);
+        }
+        captured.ended = has_ended;
+        let total = captured.body.total_bytes;
+        drop(captured);
+        if limits.body_bytes.is_some_and(|most| total > most) {
+            return self.fail(BodyError::TooLarge);
+        }
+        Some(Ok(frame))
     }
 }
 
@@ -224,22 +293,22 @@ impl Body for ForwardBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let limits = this.flight.limits();
-        let frame = ready!(poll_incoming(&mut this.inner, &mut this.stall, &this.flight, cx));
+        if this.sending != this.flight.resent.get() {
+            return Poll::Ready(this.fail(BodyError::Superseded));
+        }
+        if let Some(frame) = this.replayed() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if this.is_all_kept {
+            return Poll::Ready(None);
+        }
+        let mut incoming = this.flight.incoming.borrow_mut();
+        let Some(inner) = incoming.as_mut() else { return Poll::Ready(None) };
+        let frame = ready!(poll_incoming(inner, &mut this.stall, &this.flight, cx));
+        let has_ended = inner.is_end_stream();
+        drop(incoming);
         Poll::Ready(match frame {
-            Some(Ok(frame)) if frame.is_data() => {
-                let mut captured = this.flight.request.borrow_mut();
-                if let Some(data) = frame.data_ref() {
-                    captured.push(data, limits.capture_bytes);
-                }
-                captured.ended = this.inner.is_end_stream();
-                let total = captured.body.total_bytes;
-                drop(captured);
-                if limits.body_bytes.is_some_and(|most| total > most) {
-                    return Poll::Ready(this.fail(BodyError::TooLarge));
-                }
-                Some(Ok(frame))
-            }
+            Some(Ok(frame)) if frame.is_data() => this.pass(frame, has_ended),
             Some(Err(error)) => this.fail(error),
             rest => {
                 this.flight.request.borrow_mut().ended = true;
@@ -249,11 +318,34 @@ impl Body for ForwardBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        let has_ended = || self.flight.incoming.borrow().as_ref().is_none_or(Incoming::is_end_stream);
+        self.replay.0 >= self.replay.1 && (self.is_all_kept || has_ended())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        if self.is_all_kept {
+            return SizeHint::with_exact(self.replay_bytes);
+        }
+        let rest = self.flight.incoming.borrow().as_ref().map(Incoming::size_hint);
+        match rest.as_ref().and_then(SizeHint::exact) {
+            Some(rest) => SizeHint::with_exact(rest + self.replay_bytes),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Resend<ForwardBody> for Rc<Flight> {
+    fn is_wanted(&self) -> bool {
+        self.model().route.retry != Retry::Never
+    }
+
+    fn body(&self, head: &SpareHead) -> Option<ForwardBody> {
+        if self.is_blamed() || !self.model().route.retry.allows(head) {
+            return None;
+        }
+        let body = ForwardBody::again(self)?;
+        self.version().counters.retries.fetch_add(1, Relaxed);
+        Some(body)
     }
 }
 

@@ -1,10 +1,9 @@
 //! One client connection: TLS or not, HTTP/2 or HTTP/1 by its first bytes, served until it ends.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,9 +21,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::exchange::{self, Client};
 use crate::framing::Framing;
-use crate::guard::{Activity, Busy, Deadlines, Guard, Socket};
+use crate::guard::{Activity, Busy, Deadlines, Guard, Owed, Socket};
 use crate::io::Stream;
-use crate::refusal::Refusal;
+use crate::notices::{self, Peer, Unserved};
+use crate::tunnel;
 use crate::worker::Ctx;
 
 /// Largest read buffer of a connection, bytes (larger if heads may be).
@@ -37,6 +37,9 @@ const STREAMS: u32 = 128;
 /// Flow-control windows of HTTP/2, bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The library refuses larger lists of header fields by itself and without a word, so it gets more than is allowed: the
+/// limit is kept, counted and logged by the exchange.
+const LIST_ROOM: usize = 4;
 /// Streams that a client may make us reset before the connection is closed.
 const RESETS: usize = 64;
 /// After a refusal the client is read on for a moment: closing with unread bytes would reset the connection and destroy
@@ -80,20 +83,25 @@ async fn serve(ctx: &Rc<Ctx>, tcp: TcpStream, peer: SocketAddr) -> io::Result<()
     let mut closing = pin!(ctx.closing.notified());
     // What is rare or short is boxed, so that an open connection does not carry its room.
     let greeted = tokio::select! {
-        greeted = Box::pin(greet(ctx, tcp)) => greeted?,
+        greeted = Box::pin(greet(ctx, tcp, peer)) => greeted?,
         () = &mut closing => return Ok(()),
     };
-    let address = peer.ip().to_canonical().to_string();
-    let peer = HeaderValue::from_str(&address).map_err(io::Error::other)?;
+    let ip = peer.ip().to_canonical();
+    let peer = HeaderValue::from_str(&ip.to_string()).map_err(io::Error::other)?;
     let tls = ctx.shared.tls.is_some();
     let Greeted { socket, guard, activity, http2 } = greeted;
+    let of = Rc::clone(&activity);
     let client = Rc::new(Client { ctx: Rc::clone(ctx), activity, peer, tls, timer: RefCell::default() });
     if http2 {
         return Box::pin(serve_http2(ctx, guard, client, closing)).await;
     }
-    let result = serve_http1(ctx, guard, client, closing).await;
+    let (result, rest) = serve_http1(ctx, guard, client, closing).await;
+    if let Some(switched) = of.switched.take() {
+        let (Some(stream), Some(rest)) = (socket.into_stream(), rest) else { return result };
+        return Box::pin(tunnel::run(ctx, stream, *switched, &rest)).await;
+    }
     match socket.owed() {
-        Some((stream, refusal)) => Box::pin(refuse(ctx, stream, refusal)).await,
+        Some(owed) => Box::pin(refuse(ctx, owed, ip)).await,
         None => result,
     }
 }
@@ -107,20 +115,25 @@ struct Greeted {
 }
 
 /// TLS if configured, and the first bytes.
-async fn greet(ctx: &Ctx, tcp: TcpStream) -> io::Result<Greeted> {
+async fn greet(ctx: &Ctx, tcp: TcpStream, peer: SocketAddr) -> io::Result<Greeted> {
     tcp.set_nodelay(true)?;
     let limits = &ctx.shared.limits;
     let stream = match &ctx.shared.tls {
         None => Stream::Plain(tcp),
         Some(acceptor) => {
             let accepted = timeout(limits.head_timeout, acceptor.accept(tcp)).await.map_err(io::Error::from);
-            let tls = accepted.flatten().inspect_err(|_| {
+            let tls = accepted.flatten().inspect_err(|error| {
                 ctx.shared.counters.tls_errors.fetch_add(1, Relaxed);
+                notices::turned_away(&ctx.shared.counters, Unserved::TlsHandshake, peer, error);
             })?;
             Stream::Tls(Box::new(tls.into()))
         }
     };
-    let activity = Rc::new(Activity { running: Cell::new(0), last: Cell::new(Instant::now()) });
+    let activity = Rc::new(Activity {
+        running: Cell::new(0),
+        last: Cell::new(Instant::now()),
+        switched: RefCell::default(),
+    });
     let framing = Framing::new(limits.head_bytes, limits.head_fields);
     let deadlines = Deadlines { head: limits.head_timeout, write: limits.idle_timeout };
     let socket = Socket::new(stream);
@@ -132,42 +145,45 @@ async fn greet(ctx: &Ctx, tcp: TcpStream) -> io::Result<Greeted> {
 /// Fires when the gateway closes.
 type Closing<'a, 'b> = Pin<&'a mut Notified<'b>>;
 
+/// Also gives what the client has sent behind the last request, if the connection may leave HTTP there.
 async fn serve_http1(
     ctx: &Rc<Ctx>,
     guard: Guard,
     client: Rc<Client>,
     closing: Closing<'_, '_>,
-) -> io::Result<()> {
+) -> (io::Result<()>, Option<Vec<u8>>) {
     let limits = &ctx.shared.limits;
     let service = service_fn(move |request: Request<Incoming>| {
         let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
-        async move { Ok::<_, Infallible>(exchange::serve(client, request, busy).await) }
+        exchange::serve(client, request, busy)
     });
     let mut builder = http1::Builder::new();
     if limits.head_fields > USUAL_FIELDS {
         builder.max_headers(limits.head_fields);
     }
-    let connection = builder
+    let mut connection = builder
         .max_buf_size(limits.head_bytes.max(BUFFER))
         // What production sent is what the client gets.
         .auto_date_header(false)
         // The guard keeps the deadlines of heads.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guard), service);
-    until_closed(ctx, connection, closing, http1::Connection::graceful_shutdown).await
+    let ended = until_closed(ctx, Pin::new(&mut connection), closing, http1::Connection::graceful_shutdown);
+    let result = ended.await;
+    let parts = connection.into_parts();
+    (result, parts.io.into_inner().into_rest(&parts.read_buf))
 }
 
 /// Serves a connection to its end, and tells it once when the gateway closes.
 async fn until_closed<C>(
     ctx: &Ctx,
-    connection: C,
+    mut connection: Pin<&mut C>,
     mut closing: Closing<'_, '_>,
     tell: impl Fn(Pin<&mut C>),
 ) -> io::Result<()>
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = pin!(connection);
     // Polled once, so that this task is woken; afterwards a look at the flag costs less than a poll.
     let mut woken = false;
     let mut told = false;
@@ -188,8 +204,9 @@ where
 }
 
 /// Writes the refusal of a message that was never handed on, and closes so that the client can read it.
-async fn refuse(ctx: &Ctx, mut stream: Stream, refusal: Refusal) -> io::Result<()> {
-    ctx.shared.counters.refused(refusal);
+async fn refuse(ctx: &Ctx, owed: Owed, peer: IpAddr) -> io::Result<()> {
+    let Owed { mut stream, refusal, target } = owed;
+    notices::refused(&ctx.shared.counters, refusal, Peer::Ip(peer), &target);
     timeout(LINGER, stream.write_all(refusal.http1().as_bytes())).await??;
     timeout(LINGER, stream.shutdown()).await??;
     let mut rest = [0; 4096];
@@ -216,12 +233,12 @@ async fn serve_http2(
     let limits = &ctx.shared.limits;
     let service = service_fn(move |request: Request<Incoming>| {
         let (client, busy) = (Rc::clone(&client), Busy::new(&client.activity));
-        async move { Ok::<_, Infallible>(exchange::serve(client, request, busy).await) }
+        exchange::serve(client, request, busy)
     });
     let connection = http2::Builder::new(ctx.exec.clone())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.head_bytes.saturating_mul(LIST_ROOM)).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_local_error_reset_streams(RESETS)
@@ -229,5 +246,5 @@ async fn serve_http2(
         .keep_alive_timeout(Duration::from_secs(20))
         .auto_date_header(false)
         .serve_connection(TokioIo::new(guard), service);
-    until_closed(ctx, connection, closing, http2::Connection::graceful_shutdown).await
+    until_closed(ctx, pin!(connection), closing, http2::Connection::graceful_shutdown).await
 }

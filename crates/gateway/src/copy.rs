@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ use crate::body::Captured;
 use crate::clock;
 use crate::grpc;
 use crate::known;
+use crate::retry::{Resend, SpareHead};
 use crate::shadow::{Copy, Fate, ShadowRunner};
-use crate::upstream::{Pool, SendError};
+use crate::spec::Retry;
+use crate::upstream::{Pool, SendError, Wire};
 
 /// A captured body, sent again.
 #[derive(Debug)]
@@ -55,6 +58,26 @@ impl Body for CopyBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// A copy's body for a second sending.
+pub(crate) struct CopyAgain<'a> {
+    pub(crate) copy: &'a Copy,
+    pub(crate) body: &'a [Bytes],
+}
+
+impl Resend<CopyBody> for CopyAgain<'_> {
+    fn is_wanted(&self) -> bool {
+        self.copy.model().route.retry != Retry::Never
+    }
+
+    fn body(&self, head: &SpareHead) -> Option<CopyBody> {
+        if !self.copy.model().route.retry.allows(head) {
+            return None;
+        }
+        self.copy.shadow().counters.retries.fetch_add(1, Relaxed);
+        Some(CopyBody::new(self.body.to_vec()))
     }
 }
 
@@ -110,7 +133,8 @@ pub(crate) async fn send(runner: &ShadowRunner, mut copy: Copy, pool: &Rc<Pool<C
             }
             None => {
                 asked.set(true);
-                ask(pool, request(&copy, headers, sent.chunks.clone()), limit).await
+                let again = CopyAgain { copy: &copy, body: &sent.chunks };
+                ask(pool, request(&copy, headers, sent.chunks.clone()), &again, limit).await
             }
         }
     };
@@ -153,12 +177,15 @@ pub(crate) fn request(copy: &Copy, mut headers: HeaderMap, body: Vec<Bytes>) -> 
 pub(crate) async fn ask(
     pool: &Rc<Pool<CopyBody>>,
     request: Request<CopyBody>,
+    resend: &CopyAgain<'_>,
     limit: usize,
 ) -> Result<Answer, Failure> {
     let is_grpc = grpc::is_grpc(request.headers());
-    let (response, lease) = pool.send(request, Instant::now()).await.map_err(|error| match error {
+    let wire = if is_grpc { Wire::Http2 } else { Wire::Configured };
+    let sent = pool.send(request, wire, Instant::now(), resend).await;
+    let (response, lease) = sent.map_err(|error| match error {
         SendError::Connect(_) => Failure::Connect,
-        SendError::Broken(_) => Failure::Broken,
+        SendError::Broken(_) | SendError::NotHttp2 => Failure::Broken,
     })?;
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {

@@ -3,6 +3,7 @@
 //! Every thread adds to a shard of its own, so that no counter's cache line travels between cores on a request.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::metrics::{
     CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS, LaneSnapshot, LatencySnapshot, OVERHEAD_BOUNDS_US,
     OverheadSnapshot,
 };
+use crate::notices::Notices;
 use crate::refusal::Refusal;
 
 /// Codes with a place of their own; the others share a table that is made when the first of them is seen.
@@ -48,12 +50,14 @@ pub(crate) struct LaneCounters {
     lane: Lane,
     shards: Box<[Shard]>,
     rare: OnceLock<Box<[AtomicU64]>>,
+    /// Requests sent a second time.
+    pub(crate) retries: AtomicU64,
 }
 
 impl LaneCounters {
     fn new(model: Arc<str>, version: Arc<str>, lane: Lane, shards: usize) -> Self {
         let shards = (0..shards).map(|_| Shard::default()).collect();
-        Self { model, version, lane, shards, rare: OnceLock::new() }
+        Self { model, version, lane, shards, rare: OnceLock::new(), retries: AtomicU64::new(0) }
     }
 
     /// Counts one finished exchange; `status` 0 is one that ended without an answer.
@@ -87,7 +91,8 @@ impl LaneCounters {
         let sum_ms = sum(&|s| s.sum_us.load(Relaxed)) as f64 / 1e3;
         let latency = LatencySnapshot { count: buckets.iter().sum(), buckets, sum_ms };
         let (model, version) = (self.model.as_ref().into(), self.version.as_ref().into());
-        LaneSnapshot { model, version, lane: self.lane, by_code, latency }
+        let retries = self.retries.load(Relaxed);
+        LaneSnapshot { model, version, lane: self.lane, by_code, latency, retries }
     }
 }
 
@@ -136,6 +141,11 @@ pub(crate) struct Counters {
     lanes: Mutex<BTreeMap<LaneKey, Arc<LaneCounters>>>,
     copies: Mutex<BTreeMap<Arc<str>, Arc<CopyCounters>>>,
     refused: [AtomicU64; Refusal::COUNT],
+    /// When reasons were last logged.
+    pub(crate) notices: Notices,
+    /// Open tunnels, and how many there have been.
+    pub(crate) tunnels: AtomicUsize,
+    pub(crate) tunnels_total: AtomicU64,
     /// Connections closed because there were too many.
     pub(crate) over_connections: AtomicU64,
     /// Failed `accept`s.
@@ -151,10 +161,13 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Counters with one shard a thread.
-    pub(crate) fn new(shards: usize) -> Self {
+    /// Counters with one shard a thread, of a gateway that listens there.
+    pub(crate) fn new(shards: usize, listen: Option<SocketAddr>) -> Self {
         Self {
             shards,
+            notices: Notices::new(listen),
+            tunnels: AtomicUsize::new(0),
+            tunnels_total: AtomicU64::new(0),
             lanes: Mutex::default(),
             copies: Mutex::default(),
             refused: Default::default(),
@@ -210,6 +223,8 @@ impl Counters {
             lanes: lanes.values().map(|lane| lane.snapshot()).collect(),
             copies: copies.iter().map(|(model, c)| (model.as_ref().into(), c.snapshot())).collect(),
             connections: self.connections.load(Relaxed),
+            tunnels: self.tunnels.load(Relaxed),
+            tunnels_total: counted(&self.tunnels_total),
             refused,
             unrouted: counted(&self.refused[Refusal::NoRoute.index()]),
             panics: counted(&self.panics),
@@ -228,7 +243,7 @@ mod tests {
 
     #[test]
     fn shards_add_up_and_rare_codes_are_kept() {
-        let counters = Counters::new(2);
+        let counters = Counters::new(2, None);
         let lane = counters.lane(&"m".into(), &"v".into(), Lane::Prod);
         lane.add(0, 200, Duration::from_millis(1));
         lane.add(1, 200, Duration::from_millis(30));
@@ -244,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_lane_keeps_its_counters_when_it_is_compiled_again() {
-        let counters = Counters::new(1);
+        let counters = Counters::new(1, None);
         let (model, version) = ("m".into(), "v".into());
         counters.lane(&model, &version, Lane::Prod).add(0, 200, Duration::ZERO);
         counters.lane(&model, &version, Lane::Prod).add(0, 200, Duration::ZERO);

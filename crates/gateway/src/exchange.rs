@@ -20,12 +20,15 @@ use crate::flight::{CopyHead, EndGuard, Flight, Seen};
 use crate::grpc::{self, Call};
 use crate::guard::{Activity, Busy};
 use crate::headers::{self, Found};
+use crate::notices::{self, Peer};
 use crate::refusal::Refusal;
 use crate::route::CompiledModel;
 use crate::sample;
-use crate::spec::SampleBy;
+use crate::spec::{Retry, SampleBy};
 use crate::timer::Timer;
-use crate::upstream::SendError;
+use crate::tunnel::Counted;
+use crate::upgrade::{self, Asked, Upgraded};
+use crate::upstream::{SendError, Wire};
 use crate::worker::{Ctx, View};
 
 /// What all exchanges of a connection share.
@@ -41,11 +44,14 @@ pub(crate) struct Client {
 }
 
 /// Serves one request.
+///
+/// # Errors
+/// The connection has left HTTP; what goes on is in its activity.
 pub(crate) async fn serve(
     client: Rc<Client>,
     request: Request<Incoming>,
     busy: Busy,
-) -> Response<AnswerBody> {
+) -> Result<Response<AnswerBody>, Upgraded> {
     let http2 = request.version() == Version::HTTP_2;
     let is_grpc = http2 && grpc::is_grpc(request.headers());
     let started = Instant::now();
@@ -53,21 +59,36 @@ pub(crate) async fn serve(
         Ok(admitted) => admitted,
         Err(refusal) => {
             client.activity.last.set(started.into());
-            return refuse(&client, refusal, http2, is_grpc);
+            return Ok(refuse(refusal, http2, is_grpc));
         }
     };
     let timer = (!http2).then_some(&client.timer);
-    match forward(request, &end, timer).await {
-        Ok(answer) => answer.give(end),
-        Err(refusal) => {
+    let answered = if end.flight().is_upgrade {
+        // Boxed, because rare and large.
+        match Box::pin(switch(request, &end)).await {
+            Ok(Asked::Switched(switched)) => {
+                end.switched();
+                client.activity.switched.replace(Some(switched));
+                return Err(Upgraded);
+            }
+            Ok(Asked::Answer(response, lease)) => Ok(Answer { response, lease }),
+            Err(lost) => Err(lost),
+        }
+    } else {
+        forward(request, &end, timer).await
+    };
+    match answered {
+        Ok(answer) => Ok(answer.give(end)),
+        Err(Lost { refusal, error }) => {
+            let counters = &client.ctx.shared.counters;
+            notices::failed(counters, refusal, Peer::Text(&client.peer), end.flight(), error.as_ref());
             end.refused(refusal);
-            refuse(&client, refusal, http2, is_grpc)
+            Ok(refuse(refusal, http2, is_grpc))
         }
     }
 }
 
-fn refuse(client: &Client, refusal: Refusal, http2: bool, is_grpc: bool) -> Response<AnswerBody> {
-    client.ctx.shared.counters.refused(refusal);
+fn refuse(refusal: Refusal, http2: bool, is_grpc: bool) -> Response<AnswerBody> {
     if is_grpc {
         return grpc::refusal(refusal).map(|_| AnswerBody::Own(None));
     }
@@ -82,6 +103,7 @@ struct Placed {
     view: Rc<View>,
     model: usize,
     version: usize,
+    is_upgrade: bool,
 }
 
 /// Checks a request and chooses who answers it.
@@ -90,6 +112,12 @@ fn place(client: &Client, parts: &Parts) -> Result<Placed, Refusal> {
         return Err(Refusal::Method);
     }
     let found = headers::inspect(&parts.headers, parts.version)?;
+    if parts.version == Version::HTTP_2 {
+        headers::check_size(parts, &client.ctx.shared.limits)?;
+    } else if found.is_grpc {
+        return Err(Refusal::GrpcOverHttp1);
+    }
+    let is_upgrade = found.has_upgrade() && upgrade::is_websocket(parts)?;
     let host = effective_host(&parts.uri, &parts.headers)?;
     let path = origin_path(&parts.uri)?;
     let view = client.ctx.view();
@@ -104,7 +132,7 @@ fn place(client: &Client, parts: &Parts) -> Result<Placed, Refusal> {
         return Err(Refusal::BodyTooLarge);
     }
     let version = chosen.choose(&parts.headers);
-    Ok(Placed { found, host, path, view, model, version })
+    Ok(Placed { found, host, path, view, model, version, is_upgrade })
 }
 
 /// Takes a request in and makes it ready for the way.
@@ -116,7 +144,11 @@ fn admit(
     is_grpc: bool,
 ) -> Result<(Request<ForwardBody>, EndGuard), Refusal> {
     let (mut parts, body) = request.into_parts();
-    let Placed { found, host, path, view, model, version } = place(client, &parts)?;
+    let placed = place(client, &parts).inspect_err(|&refusal| {
+        let (counters, peer) = (&client.ctx.shared.counters, Peer::Text(&client.peer));
+        notices::refused(counters, refusal, peer, parts.uri.path().as_bytes());
+    })?;
+    let Placed { found, host, path, view, model, version, is_upgrade } = placed;
     let chosen = &view.compiled.models[model];
 
     found.strip(&mut parts.headers);
@@ -125,18 +157,26 @@ fn admit(
     }
     let id = headers::request_id(&mut parts.headers);
     found.add_hop(&mut parts.headers, &client.peer, client.tls, host.as_ref());
+    if is_upgrade {
+        upgrade::renew(&mut parts.headers);
+    }
     let (shadows, logged): (Vec<usize>, Vec<usize>) =
         draw(chosen, &found, &parts.method, &parts.headers, &id)
             .into_iter()
+            .filter(|_| !is_upgrade)
             .partition(|&shadow| chosen.shadows[shadow].is_some());
     let seen = (chosen.route.tap || !shadows.is_empty()).then(|| see(chosen, &parts.headers, &id, &path));
 
     let mut flight =
         Flight::new(Rc::clone(&client.ctx), Rc::clone(&view), busy, (model, version), started, seen);
     flight.logged.set(!logged.is_empty());
+    flight.is_upgrade = is_upgrade;
     flight.call = is_grpc.then(|| Call::new(started));
     if flight.seen.is_some() {
         flight.request.borrow_mut().begin(&parts.headers);
+    } else {
+        // For a second sending.
+        flight.request.borrow_mut().wanted = chosen.route.retry != Retry::Never;
     }
     if !shadows.is_empty() {
         let mut headers = parts.headers.clone();
@@ -246,6 +286,46 @@ fn see(model: &CompiledModel, headers: &HeaderMap, id: &HeaderValue, path: &Path
     }
 }
 
+/// A request that production did not answer.
+struct Lost {
+    refusal: Refusal,
+    error: Option<SendError>,
+}
+
+impl Lost {
+    fn late() -> Self {
+        Self { refusal: Refusal::AnswerTimeout, error: None }
+    }
+
+    fn bad_answer() -> Self {
+        Self { refusal: Refusal::BadAnswer, error: None }
+    }
+
+    fn new(error: SendError, flight: &Flight) -> Self {
+        let refusal = match error {
+            SendError::Connect(_) => Refusal::Unreachable,
+            SendError::Broken(_) => flight.blamed(),
+            SendError::NotHttp2 => Refusal::NotHttp2,
+        };
+        Self { refusal, error: Some(error) }
+    }
+}
+
+/// Asks for an upgrade.
+async fn switch(request: Request<ForwardBody>, end: &EndGuard) -> Result<Asked, Lost> {
+    let flight = end.flight();
+    let pool = View::pool(&flight.view, flight.model, flight.version);
+    let due = flight.started + pool.target.upstream.answer_timeout;
+    let counted = Counted::new(&flight.ctx.shared.counters);
+    let asked = tokio::time::timeout_at(due.into(), upgrade::ask(pool, request, counted)).await;
+    match asked {
+        Err(_late) => Err(Lost::late()),
+        Ok(Err(None)) => Err(Lost::bad_answer()),
+        Ok(Err(Some(error))) => Err(Lost::new(error, flight)),
+        Ok(Ok(asked)) => Ok(asked),
+    }
+}
+
 /// An answer whose head has come.
 struct Answer {
     response: Response<Incoming>,
@@ -256,31 +336,25 @@ async fn forward(
     request: Request<ForwardBody>,
     end: &EndGuard,
     timer: Option<&RefCell<Timer>>,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Lost> {
     let flight = end.flight();
     let pool = View::pool(&flight.view, flight.model, flight.version);
     let patience = pool.target.upstream.answer_timeout;
     let due = (flight.started + patience).into();
-    let sending = pin!(pool.send(request, flight.started));
+    let wire = if flight.call.is_some() { Wire::Http2 } else { Wire::Configured };
+    let sending = pin!(pool.send(request, wire, flight.started, flight));
     let sent = match (timer, &flight.call) {
         (Some(timer), _) => until(due, timer, sending).await,
         (None, Some(call)) => call.until(patience, sending).await,
         (None, None) => tokio::time::timeout_at(due, sending).await.ok(),
     };
     match sent {
-        None => Err(Refusal::AnswerTimeout),
+        None => Err(Lost::late()),
         Some(Ok((response, _))) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            Err(Refusal::BadAnswer)
+            Err(Lost::bad_answer())
         }
         Some(Ok((response, lease))) => Ok(Answer { response, lease }),
-        Some(Err(error)) => {
-            let model = &*flight.model().route.name;
-            tracing::debug!(model, version = &*flight.version().name, %error, "no answer from the upstream");
-            Err(match error {
-                SendError::Connect(_) => Refusal::Unreachable,
-                SendError::Broken(_) => flight.blamed(),
-            })
-        }
+        Some(Err(error)) => Err(Lost::new(error, flight)),
     }
 }
 
@@ -301,7 +375,9 @@ impl Answer {
     /// The answer as the client gets it: unchanged but for what ends at this hop.
     fn give(self, end: EndGuard) -> Response<AnswerBody> {
         let (mut parts, body) = self.response.into_parts();
-        headers::strip_answer(&mut parts.headers);
+        if let Some(keep_alive) = headers::strip_answer(&mut parts.headers) {
+            self.lease.keep_alive(&keep_alive);
+        }
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
         let flight = end.flight();

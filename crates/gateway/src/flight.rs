@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
+use hyper::body::Incoming;
 
 use crate::body::Captured;
 use crate::grpc::Call;
@@ -27,6 +28,8 @@ pub(crate) enum Outcome {
     Complete,
     /// We answered: production could not.
     Ours,
+    /// Bytes that are not HTTP go both ways.
+    Switched,
     /// Client or upstream went away before the end.
     Aborted,
 }
@@ -63,6 +66,8 @@ pub(crate) struct Flight {
     pub(crate) version: usize,
     pub(crate) started: Instant,
     pub(crate) seen: Option<Seen>,
+    /// Whether the client asks for a WebSocket.
+    pub(crate) is_upgrade: bool,
     /// Set for a gRPC call.
     pub(crate) call: Option<Call>,
     pub(crate) copy: RefCell<Option<Box<CopyHead>>>,
@@ -81,6 +86,10 @@ pub(crate) struct Flight {
     busy: RefCell<Option<Busy>>,
     /// Why the request's body failed, if it did.
     blame: Cell<Option<Refusal>>,
+    /// What is still to come of the client's body; here, so that a second sending can go on with it.
+    pub(crate) incoming: RefCell<Option<Incoming>>,
+    /// How often the request has been sent again.
+    pub(crate) resent: Cell<u8>,
 }
 
 impl Flight {
@@ -100,6 +109,7 @@ impl Flight {
             version,
             started,
             seen,
+            is_upgrade: false,
             call: None,
             copy: RefCell::default(),
             logged: Cell::new(false),
@@ -112,6 +122,8 @@ impl Flight {
             broke: Cell::new(false),
             busy: RefCell::new(Some(busy)),
             blame: Cell::new(None),
+            incoming: RefCell::default(),
+            resent: Cell::new(0),
         }
     }
 
@@ -137,6 +149,11 @@ impl Flight {
     /// Remembers that the client's body is what went wrong.
     pub(crate) fn blame(&self, refusal: Refusal) {
         self.blame.set(Some(refusal));
+    }
+
+    /// Whether the client's body is what went wrong.
+    pub(crate) fn is_blamed(&self) -> bool {
+        self.blame.get().is_some()
     }
 
     /// What the client is told when the upstream's connection broke.
@@ -184,9 +201,18 @@ impl EndGuard {
         }
     }
 
+    /// The connection has left HTTP: counted as its `101`, and not measured.
+    pub(crate) fn switched(mut self) {
+        if let Some(flight) = self.0.take() {
+            flight.status.set(101);
+            flight.end(Outcome::Switched, Instant::now());
+        }
+    }
+
     /// We answered with `refusal`.
     pub(crate) fn refused(mut self, refusal: Refusal) {
         if let Some(flight) = self.0.take() {
+            flight.incoming.borrow_mut().take();
             flight.status.set(refusal.status().as_u16());
             flight.end(Outcome::Ours, Instant::now());
         }

@@ -46,6 +46,8 @@ pub(crate) struct Violation {
     pub(crate) refusal: Refusal,
     /// Whether it is in a body, whose head has been handed on already.
     pub(crate) in_body: bool,
+    /// Where in the slice the message's request line begins, if it does.
+    pub(crate) head: Option<usize>,
 }
 
 /// Reads one connection's bytes.
@@ -99,8 +101,12 @@ impl Framing {
     /// The first violation. The reader is of no use afterwards.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         let mut at = 0;
+        let mut head = None;
         while at < bytes.len() {
             let rest = &bytes[at..];
+            if matches!(self.state, State::Request { .. }) && self.cut.is_empty() {
+                head = Some(at);
+            }
             at += match self.state {
                 State::Body(left) => {
                     let (took, left) = skip(left, rest.len());
@@ -115,22 +121,24 @@ impl Framing {
                 State::ChunkEnd(seen) => {
                     let wanted = if seen == 0 { b'\r' } else { b'\n' };
                     if rest[0] != wanted {
-                        return Err(
-                            self.violation(at, Refusal::Framing("a chunk does not end where it says"))
-                        );
+                        return Err(self.violation(
+                            at,
+                            head,
+                            Refusal::Framing("a chunk does not end where it says"),
+                        ));
                     }
                     self.state = if seen == 0 { State::ChunkEnd(1) } else { State::ChunkSize };
                     1
                 }
-                _ => self.line(rest).map_err(|refusal| self.violation(at, refusal))?,
+                _ => self.line(rest).map_err(|refusal| self.violation(at, head, refusal))?,
             };
         }
         Ok(())
     }
 
-    fn violation(&self, clean: usize, refusal: Refusal) -> Violation {
+    fn violation(&self, clean: usize, head: Option<usize>, refusal: Refusal) -> Violation {
         let in_body = !matches!(self.state, State::Request { .. } | State::Fields);
-        Violation { clean, refusal, in_body }
+        Violation { clean, refusal, in_body, head }
     }
 
     /// Takes one line, or the beginning of one, from the front; returns how many bytes that is.

@@ -61,7 +61,7 @@ impl Gateway {
         check(&config)?;
         let tls = config.tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
         // One shard for each worker, one for the shadow thread.
-        let counters = Arc::new(Counters::new(config.workers + 1));
+        let counters = Arc::new(Counters::new(config.workers + 1, config.listen));
         let compiled = Compiled::new(routes, &counters, None)?;
         let sockets = match config.listen {
             Some(address) => listener::bind(address, config.workers)?,

@@ -68,8 +68,12 @@ impl Call {
 
 /// Whether a message is gRPC's, in whatever format.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value.as_bytes()))
+}
+
+/// Whether a content type is gRPC's.
+pub(crate) fn is_type(value: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    let Some(value) = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
     let Some((begin, rest)) = value.split_at_checked(GRPC.len()) else { return false };
     begin.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';'))
 }
@@ -109,9 +113,9 @@ const fn code(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::HeadTimeout | Refusal::BodyTimeout | Refusal::AnswerTimeout => "4",
         Refusal::HeadTooLarge | Refusal::TargetTooLong | Refusal::BodyTooLarge => "8",
-        Refusal::Method | Refusal::NoRoute => "12",
+        Refusal::Method | Refusal::NoRoute | Refusal::GrpcOverHttp1 | Refusal::Upgrade(_) => "12",
         Refusal::Framing(_) | Refusal::Header(_) | Refusal::Loop => "13",
-        Refusal::Unreachable | Refusal::BadAnswer => "14",
+        Refusal::Unreachable | Refusal::BadAnswer | Refusal::NotHttp2 => "14",
     }
 }
 

@@ -18,8 +18,10 @@ use tokio::time::Instant;
 
 use crate::framing::{Framing, Violation};
 use crate::io::Stream;
+use crate::notices;
 use crate::refusal::Refusal;
 use crate::timer::Timer;
+use crate::tunnel::Switched;
 
 /// The connection preface of HTTP/2, RFC 9113 section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,6 +35,8 @@ pub(crate) struct Activity {
     pub(crate) running: Cell<u32>,
     /// When the last one began or ended.
     pub(crate) last: Cell<Instant>,
+    /// Set by the exchange that has ended the connection's HTTP.
+    pub(crate) switched: RefCell<Option<Box<Switched>>>,
 }
 
 /// One exchange under way on a connection, from the moment its head is handed on to its end.
@@ -71,17 +75,33 @@ pub(crate) struct Deadlines {
 pub(crate) struct Socket {
     stream: RefCell<Stream>,
     owed: Cell<Option<Refusal>>,
+    /// Target of the request that is refused, as far as it is known.
+    target: RefCell<Vec<u8>>,
+}
+
+/// A refusal that is still to be written.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) stream: Stream,
+    pub(crate) refusal: Refusal,
+    pub(crate) target: Vec<u8>,
 }
 
 impl Socket {
     pub(crate) fn new(stream: Stream) -> Rc<Self> {
-        Rc::new(Self { stream: RefCell::new(stream), owed: Cell::new(None) })
+        Rc::new(Self { stream: RefCell::new(stream), owed: Cell::new(None), target: RefCell::default() })
     }
 
     /// The socket and the refusal, when the library is done with it.
-    pub(crate) fn owed(self: Rc<Self>) -> Option<(Stream, Refusal)> {
+    pub(crate) fn owed(self: Rc<Self>) -> Option<Owed> {
         let refusal = self.owed.get()?;
-        Some((Rc::into_inner(self)?.stream.into_inner(), refusal))
+        let socket = Rc::into_inner(self)?;
+        Some(Owed { stream: socket.stream.into_inner(), refusal, target: socket.target.into_inner() })
+    }
+
+    /// The socket alone, when the library is done with it.
+    pub(crate) fn into_stream(self: Rc<Self>) -> Option<Stream> {
+        Some(Rc::into_inner(self)?.stream.into_inner())
     }
 }
 
@@ -142,6 +162,13 @@ impl Guard {
         Ok(http2)
     }
 
+    /// What the client has sent and nobody has looked at: `read` is what the library had read. `None` when the connection
+    /// cannot leave HTTP here: something was wrong in what was read, or an answer is not out yet.
+    pub(crate) fn into_rest(self, read: &[u8]) -> Option<Vec<u8>> {
+        let is_clean = self.violation.is_none() && self.write_due.is_none();
+        is_clean.then(|| [read, &self.prefix].concat())
+    }
+
     fn poll_socket(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.socket.stream.borrow_mut()).poll_read(cx, buf)
     }
@@ -190,6 +217,10 @@ impl Guard {
     fn check(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
         let Some(framing) = &mut self.framing else { return };
         if let Err(violation) = framing.scan(&buf.filled()[start..]) {
+            if let Some(head) = violation.head {
+                let target = notices::target_of(&buf.filled()[start + head..]);
+                self.socket.target.replace(target.to_vec());
+            }
             buf.set_filled(start + violation.clean);
             self.violation = Some(violation);
         } else if self.head_began.is_some() && !framing.in_head() {
@@ -231,7 +262,8 @@ impl AsyncRead for Guard {
                     Poll::Pending => {
                         if ready!(this.poll_silence(cx)) {
                             let refusal = Refusal::HeadTimeout;
-                            this.violation = Some(Violation { clean: 0, refusal, in_body: false });
+                            this.violation =
+                                Some(Violation { clean: 0, refusal, in_body: false, head: None });
                             continue;
                         }
                         return Poll::Ready(Ok(()));

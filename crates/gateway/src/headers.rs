@@ -4,16 +4,19 @@
 //! sections 7.2, 7.6.1 and 7.6.3.
 
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::grpc;
 use crate::refusal::Refusal;
+use crate::spec::Limits;
 
 /// The client's address, one value a hop.
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -50,6 +53,8 @@ pub(crate) struct Found {
     pub(crate) is_copy: bool,
     /// `x-driftline-hop` of the request.
     hop: u32,
+    /// Whether it is a gRPC call by its content type.
+    pub(crate) is_grpc: bool,
     /// Whether the client waits for `100 Continue`.
     pub(crate) expects_continue: bool,
 }
@@ -92,6 +97,7 @@ pub(crate) fn inspect(headers: &HeaderMap, version: Version) -> Result<Found, Re
             TRAILER => found.flags |= flag::TRAILER,
             TRANSFER_ENCODING => found.flags |= flag::TRANSFER_ENCODING,
             UPGRADE => found.flags |= flag::UPGRADE,
+            CONTENT_TYPE => found.is_grpc = grpc::is_type(value.as_bytes()),
             PROXY_AUTHORIZATION => found.flags |= flag::PROXY_AUTHORIZATION,
             VIA => vias += hops_in_via(value),
             EXPECT => {
@@ -118,9 +124,27 @@ pub(crate) fn inspect(headers: &HeaderMap, version: Version) -> Result<Found, Re
     Ok(found)
 }
 
+/// Keeps HTTP/2 to the limits of a head that the guard keeps HTTP/1 to. RFC 9113, section 6.5.2, says what is counted.
+///
+/// # Errors
+/// Too many fields, or too many bytes of them.
+pub(crate) fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
+    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    if parts.headers.len() > limits.head_fields || fields.sum::<usize>() + target > limits.head_bytes {
+        return Err(Refusal::HeadTooLarge);
+    }
+    Ok(())
+}
+
 impl Found {
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether the client asks for another protocol.
+    pub(crate) fn has_upgrade(&self) -> bool {
+        self.has(flag::UPGRADE)
     }
 
     fn custom(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Refusal> {
@@ -335,12 +359,14 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes off an answer what ends at this hop.
-pub(crate) fn strip_answer(headers: &mut HeaderMap) {
+/// Takes off an answer what ends at this hop, and gives back its `keep-alive`.
+pub(crate) fn strip_answer(headers: &mut HeaderMap) -> Option<HeaderValue> {
     // Most answers have at most `connection`: one look at every name costs less than looking each of these up.
     if !headers.keys().any(ends_here) {
-        return;
+        return None;
     }
+    // First, because `connection` may name it.
+    let keep_alive = headers.remove(&KEEP_ALIVE);
     if headers.contains_key(CONNECTION) {
         remove_nominated(headers);
     }
@@ -348,9 +374,10 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap) {
         // Never both: whoever comes next must not find a length that is not the body's.
         headers.remove(http::header::CONTENT_LENGTH);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &UPGRADE, &TE, &PROXY_AUTHENTICATE] {
+    for name in [&PROXY_CONNECTION, &UPGRADE, &TE, &PROXY_AUTHENTICATE] {
         headers.remove(name);
     }
+    keep_alive
 }
 
 /// Whether an answer's field ends at this hop, or says which do.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 
-use crate::copy::{Answer, CopyBody, Failure, ask, request};
+use crate::copy::{Answer, CopyAgain, CopyBody, Failure, ask, request};
 use crate::hooks::{AnswerSession, Ask, Step};
 use crate::shadow::Copy;
 use crate::upstream::Pool;
@@ -30,7 +30,8 @@ pub(crate) struct Shadow<'a> {
 impl Shadow<'_> {
     async fn ask(&self, headers: HeaderMap, body: Vec<Bytes>) -> Result<Answer, Failure> {
         self.asked.set(true);
-        ask(self.pool, request(self.copy, headers, body), self.limit).await
+        let again = CopyAgain { copy: self.copy, body: &body };
+        ask(self.pool, request(self.copy, headers, body.clone()), &again, self.limit).await
     }
 }
 

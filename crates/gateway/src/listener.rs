@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::connection;
 use crate::error::GatewayError;
+use crate::notices::{self, Unserved};
 use crate::worker::Ctx;
 
 /// Connections that wait to be accepted.
@@ -76,6 +77,9 @@ pub(crate) async fn accept(ctx: &Rc<Ctx>, socket: TcpListener, mut closing: watc
                 if counters.connections.fetch_add(1, Relaxed) >= ctx.shared.limits.connections {
                     counters.connections.fetch_sub(1, Relaxed);
                     counters.over_connections.fetch_add(1, Relaxed);
+                    let open = ctx.shared.limits.connections;
+                    let detail = format_args!("{open} client connections are open already");
+                    notices::turned_away(counters, Unserved::Connections, peer, &detail);
                     continue;
                 }
                 connection::spawn(ctx, stream, peer);

@@ -30,6 +30,8 @@ pub struct LaneSnapshot {
     pub by_code: Vec<(u16, u64)>,
     /// Latency of the finished ones.
     pub latency: LatencySnapshot,
+    /// Requests that were sent again because a kept connection was closed before a byte of the answer.
+    pub retries: u64,
 }
 
 /// Results of copies of one model.
@@ -83,6 +85,10 @@ pub struct GatewaySnapshot {
     pub copies: Vec<(String, CopySnapshot)>,
     /// Open client connections.
     pub connections: usize,
+    /// Open tunnels: client connections that were upgraded to WebSockets. Also among `connections`.
+    pub tunnels: usize,
+    /// Tunnels that were ever opened.
+    pub tunnels_total: u64,
     /// Requests and connections that were not served, by reason.
     pub refused: Vec<(&'static str, u64)>,
     /// Requests that no model takes (also counted in `refused`).

@@ -33,11 +33,17 @@ pub(crate) enum Refusal {
     BadAnswer,
     /// No answer in time.
     AnswerTimeout,
+    /// The version does not speak HTTP/2, which the request needs.
+    NotHttp2,
+    /// A gRPC call that came over HTTP/1.
+    GrpcOverHttp1,
+    /// An upgrade that is not passed through.
+    Upgrade(&'static str),
 }
 
 impl Refusal {
     /// How many there are: the length of a table indexed by [`Self::index`].
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const COUNT: usize = 16;
 
     /// Position in a table of counters.
     pub(crate) const fn index(self) -> usize {
@@ -55,6 +61,9 @@ impl Refusal {
             Self::Unreachable => 10,
             Self::BadAnswer => 11,
             Self::AnswerTimeout => 12,
+            Self::NotHttp2 => 13,
+            Self::GrpcOverHttp1 => 14,
+            Self::Upgrade(_) => 15,
         }
     }
 
@@ -73,6 +82,9 @@ impl Refusal {
         "upstream_unreachable",
         "bad_upstream_answer",
         "upstream_timeout",
+        "upstream_not_http2",
+        "grpc_over_http1",
+        "bad_upgrade",
     ];
 
     /// The machine-readable code.
@@ -84,6 +96,8 @@ impl Refusal {
     pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::Framing(_) | Self::Header(_) => StatusCode::BAD_REQUEST,
+            Self::Upgrade(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::GrpcOverHttp1 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
@@ -91,7 +105,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
+            Self::Unreachable | Self::BadAnswer | Self::NotHttp2 => StatusCode::BAD_GATEWAY,
             Self::AnswerTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -99,7 +113,7 @@ impl Refusal {
     /// The text; never anything the client or an upstream sent.
     pub(crate) const fn message(self) -> &'static str {
         match self {
-            Self::Framing(what) | Self::Header(what) => what,
+            Self::Framing(what) | Self::Header(what) | Self::Upgrade(what) => what,
             Self::HeadTimeout => "the request's head did not arrive in time",
             Self::BodyTimeout => "the request's body stalled",
             Self::HeadTooLarge => "the request's head is over the limit",
@@ -111,6 +125,34 @@ impl Refusal {
             Self::Unreachable => "the model cannot be reached",
             Self::BadAnswer => "the model's connection broke before an answer",
             Self::AnswerTimeout => "the model did not answer in time",
+            Self::NotHttp2 => "the model did not answer in HTTP/2, which gRPC needs",
+            Self::GrpcOverHttp1 => "gRPC needs HTTP/2 and came over HTTP/1",
+        }
+    }
+
+    /// What an operator can do about it.
+    pub(crate) const fn advice(self) -> &'static str {
+        match self {
+            Self::Framing(_) => {
+                "two servers could read it differently: repair the client or proxy that sent it"
+            }
+            Self::Header(_) => "repair the client or proxy that sent it",
+            Self::HeadTimeout => "slow client, or raise `limits.head_timeout`",
+            Self::BodyTimeout => "slow client, or raise `limits.idle_timeout`",
+            Self::HeadTooLarge => {
+                "raise `limits.head_bytes` or `limits.head_fields`, or send less (cookies, mostly)"
+            }
+            Self::TargetTooLong => "send the data in the body; a target may have 8 KiB",
+            Self::BodyTooLarge => "raise `limits.body_bytes`, or send less",
+            Self::Method => "CONNECT and TRACE are never served",
+            Self::NoRoute => "look at `models.*.route`, or at the client's path and host",
+            Self::Loop => "a version's URL leads back to a gateway: look at `models.*.versions`",
+            Self::Unreachable => "start the version, or correct its URL under `models.*.versions`",
+            Self::BadAnswer => "look at the version's own log",
+            Self::AnswerTimeout => "the version is slow or stuck; `timeout` of the version is the limit",
+            Self::NotHttp2 => "the version must serve gRPC at this URL, in HTTP/2",
+            Self::GrpcOverHttp1 => "a proxy in front must pass gRPC on in HTTP/2 (nginx: `grpc_pass`)",
+            Self::Upgrade(_) => "only WebSockets are passed through",
         }
     }
 
@@ -125,6 +167,7 @@ impl Refusal {
                 | Self::HeadTooLarge
                 | Self::TargetTooLong
                 | Self::BodyTooLarge
+                | Self::Upgrade(_)
         )
     }
 

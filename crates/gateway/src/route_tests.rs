@@ -16,6 +16,7 @@ fn version(name: &str) -> Version {
         connect_timeout: Duration::from_secs(1),
         answer_timeout: Duration::from_secs(1),
         preserve_host: false,
+        idle: None,
     };
     Version { name: name.into(), upstream }
 }
@@ -31,12 +32,13 @@ fn route(name: &str, matches: RouteMatch, split: &[(usize, u32)]) -> ModelRoute 
         tap: false,
         log_headers: Vec::new(),
         sticky_header: Some(HeaderName::from_static("x-user")),
+        retry: crate::spec::Retry::default(),
     }
 }
 
 fn compiled(routes: impl IntoIterator<Item = ModelRoute>) -> Result<Compiled, GatewayError> {
     let table = RouteTable { models: routes.into_iter().map(Arc::new).collect(), generation: 1 };
-    Compiled::new(table, &Counters::new(1), None)
+    Compiled::new(table, &Counters::new(1, None), None)
 }
 
 fn prefix(prefix: &str) -> RouteMatch {
@@ -111,7 +113,7 @@ fn what_cannot_be_served_is_refused_with_the_models_name() {
 
 #[test]
 fn unchanged_upstreams_keep_their_targets_across_tables_and_models() {
-    let counters = Counters::new(1);
+    let counters = Counters::new(1, None);
     let table = |routes: Vec<ModelRoute>| RouteTable {
         models: routes.into_iter().map(Arc::new).collect(),
         generation: 1,

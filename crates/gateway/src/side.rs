@@ -83,7 +83,7 @@ fn take(flight: &Flight) {
     let route = &flight.model().route;
     let tap = &flight.ctx.shared.tap;
     match flight.outcome.get() {
-        Outcome::Ours => {}
+        Outcome::Ours | Outcome::Switched => {}
         Outcome::Aborted => {
             if route.tap {
                 tap.skipped(&route.name, "aborted");

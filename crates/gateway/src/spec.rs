@@ -43,6 +43,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time without a byte on a client's body or an upstream's answer before the exchange is given up.
     pub idle_timeout: Duration,
+    /// Time without a byte in either direction before an upgraded connection (WebSocket) is closed.
+    pub tunnel_timeout: Duration,
     /// Bytes of a request's body; over it the client gets 413. `None` is no bound.
     pub body_bytes: Option<u64>,
     /// Bytes of each body kept for the copy and the tap; over it the request is forwarded all the same, but neither
@@ -67,6 +69,7 @@ impl Default for Limits {
             head_fields: 64,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            tunnel_timeout: Duration::from_secs(300),
             body_bytes: None,
             capture_bytes: 1024 * 1024,
             connections: 16_384,
@@ -108,6 +111,20 @@ pub struct ModelRoute {
     pub log_headers: Vec<(HeaderName, Arc<str>)>,
     /// Header whose value keeps a client on one version of the split; without it each request is drawn anew.
     pub sticky_header: Option<HeaderName>,
+    /// Which requests are sent again when a reused connection was closed before a byte of the answer.
+    pub retry: Retry,
+}
+
+/// Which requests may be sent twice: the upstream may have acted on the first one, and closed before it could say so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// None.
+    Never,
+    /// Idempotent methods, and requests with an `idempotency-key`.
+    Idempotent,
+    /// Those, and inferences, which have no effects: `POST`s of data to a path that manages nothing.
+    #[default]
+    Inference,
 }
 
 /// Which requests belong to a model; all that is given must hold. All `None` takes every request.
@@ -147,6 +164,9 @@ pub struct Upstream {
     pub answer_timeout: Duration,
     /// Send the client's `host` on instead of the upstream's own.
     pub preserve_host: bool,
+    /// How long a connection without a request is kept. `None` learns it: from `keep-alive: timeout=` of the answers, and
+    /// from when the upstream closed idle connections.
+    pub idle: Option<Duration>,
 }
 
 /// A shadow and who is copied to it.

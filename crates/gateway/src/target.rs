@@ -24,11 +24,31 @@ pub(crate) struct Target {
     /// Port to connect to.
     pub(crate) port: u16,
     /// TLS, for `https`.
-    pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub(crate) tls: Option<UpstreamTls>,
     /// Value of `host`.
     pub(crate) authority: HeaderValue,
     /// Path put before every request's, without its last slash; empty mostly.
     base: String,
+}
+
+/// How an upstream is trusted, and what it is offered.
+#[derive(Debug)]
+pub(crate) struct UpstreamTls {
+    /// Offers no protocol: HTTP/1.
+    pub(crate) http1: Arc<ClientConfig>,
+    /// Offers HTTP/2 before HTTP/1.
+    pub(crate) http2: Arc<ClientConfig>,
+    /// The name that the certificate must bear.
+    pub(crate) name: ServerName<'static>,
+}
+
+impl UpstreamTls {
+    fn new(upstream: &Upstream, name: ServerName<'static>) -> Result<Self, String> {
+        let http1 = client_config(upstream, false).map_err(|e| e.to_string())?;
+        let mut http2 = http1.clone();
+        http2.alpn_protocols = offers(true);
+        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2), name })
+    }
 }
 
 impl Target {
@@ -53,7 +73,7 @@ impl Target {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = if https {
             let name = ServerName::try_from(host.clone()).map_err(|e| format!("upstream `{url}`: {e}"))?;
-            Some((client_config(upstream).map_err(|e| e.to_string())?, name))
+            Some(UpstreamTls::new(upstream, name)?)
         } else {
             None
         };
@@ -87,10 +107,14 @@ impl Target {
 /// # Errors
 /// A trust file that is not usable.
 pub fn upstream_tls(upstream: &Upstream) -> Result<ClientConfig, GatewayError> {
-    client_config(upstream).map(Arc::unwrap_or_clone)
+    client_config(upstream, upstream.http2)
 }
 
-fn client_config(upstream: &Upstream) -> Result<Arc<ClientConfig>, GatewayError> {
+fn offers(http2: bool) -> Vec<Vec<u8>> {
+    if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { Vec::new() }
+}
+
+fn client_config(upstream: &Upstream, http2: bool) -> Result<ClientConfig, GatewayError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
@@ -104,8 +128,8 @@ fn client_config(upstream: &Upstream) -> Result<Arc<ClientConfig>, GatewayError>
         .with_safe_default_protocol_versions()
         .map_err(|e| tls_error(Path::new("tls"), &e))?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = if upstream.http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![] };
-    Ok(Arc::new(config))
+    config.alpn_protocols = offers(http2);
+    Ok(config)
 }
 
 /// The listener's identity.
@@ -151,6 +175,7 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(1),
             preserve_host: false,
+            idle: None,
         };
         Target::new(&upstream)
     }

@@ -1,6 +1,7 @@
 //! gRPC calls: trailers, and what a call's status counts as. Whole calls with a real library are tested with the program.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +13,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
+use crate::support::client::Client as RawClient;
+use crate::support::origin::Origin;
 use crate::support::tap::Recorder;
-use crate::support::{config, copies, eventually, route, settled, shadowed, start_with};
+use crate::support::{
+    config, copies, dead_address, eventually, refused, route, settled, shadowed, start, start_with,
+};
 
 /// Data, then trailers.
 struct Message {
@@ -143,9 +148,8 @@ fn a_call_counts_by_its_own_status_and_strangers_are_not_copied() {
     let runtime = runtime();
     let to = origin(&runtime);
     let mut both = shadowed(to, to, 100.0);
-    for version in &mut both.versions {
-        version.upstream.http2 = true;
-    }
+    // No `http2: true`: a gRPC call goes to the version and to the shadow in HTTP/2 by itself.
+    assert!(both.versions.iter().all(|version| !version.upstream.http2));
     // Production's lane only: the shadow's answers come when they come.
     both.shadows[0].tap = false;
     let tap = Arc::new(Recorder::default());
@@ -176,4 +180,48 @@ fn a_call_counts_by_its_own_status_and_strangers_are_not_copied() {
     let snapshot = gateway.snapshot();
     let shadow = snapshot.lanes.iter().find(|lane| lane.lane == record::Lane::Shadow).unwrap();
     assert_eq!(shadow.by_code, [(200, 2), (500, 1), (503, 1), (504, 1)]);
+}
+
+/// Calls a version that is no gRPC server, and gives the call's status and message.
+fn failing(to: SocketAddr) -> (u64, String, String) {
+    let gateway = start_with(config(), route("m", to), Arc::new(gateway::NoTap));
+    let (head, body, _) = runtime().block_on(async {
+        let mut client = client(gateway.local_addr().unwrap()).await;
+        call(&mut client, "/x/echo", "application/grpc").await
+    });
+    assert!(body.is_empty());
+    let text = |name: &str| head[name].to_str().unwrap().to_owned();
+    (refused(&gateway, "upstream_not_http2"), text("grpc-status"), text("grpc-message"))
+}
+
+#[test]
+fn a_version_that_speaks_no_http2_is_said_in_the_calls_status() {
+    let bad_request = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    // One answers HTTP/2's first bytes in HTTP/1, one hangs up.
+    for origin in [
+        Origin::scripted(|_, stream| {
+            stream.write_all(bad_request).unwrap();
+            false
+        }),
+        Origin::scripted(|_, _| false),
+    ] {
+        let (refused, status, message) = failing(origin.address);
+        assert_eq!((refused, &*status), (1, "14"), "{message}");
+        assert!(message.contains("HTTP/2"), "{message}");
+    }
+    let (refused, status, message) = failing(dead_address());
+    assert_eq!((refused, &*status), (0, "14"), "{message}");
+}
+
+#[test]
+fn grpc_over_http1_is_refused_with_what_to_do() {
+    let origin = Origin::ok();
+    let gateway = start(route("m", origin.address));
+    let reply = RawClient::connect(gateway.local_addr().unwrap())
+        .ask("POST /a.B/C HTTP/1.1\r\nHost: t\r\nContent-Type: application/grpc+proto\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((reply.status, refused(&gateway, "grpc_over_http1")), (505, 1), "{}", reply.text());
+    assert!(origin.seen().is_empty());
+    let web =
+        "POST /a.B/C HTTP/1.1\r\nHost: t\r\nContent-Type: application/grpc-web\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(RawClient::connect(gateway.local_addr().unwrap()).ask(web).status, 200);
 }

@@ -242,6 +242,7 @@ fn build(
         logs,
         sources: Arc::new(Sources::new(settings.sources.clone(), &settings.store.folder)),
         fluentbit: FluentBit::default(),
+        refused: crate::refused::Refused::default(),
         settings: ArcSwap::from_pointee(settings),
         gateway,
         intake,

@@ -30,6 +30,7 @@ mod overview;
 mod pairs;
 mod plane;
 mod rates;
+mod refused;
 mod reload;
 mod routing;
 mod signals;

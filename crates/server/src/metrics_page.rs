@@ -32,6 +32,8 @@ pub(crate) struct MetricsInput<'a> {
     pub(crate) alerts: Vec<AlertMetrics>,
     /// Model, reason, count: the intake's and the decoder's drops together.
     pub(crate) dropped: Vec<(String, String, u64)>,
+    /// Reason and count: refused calls to the receivers of copies.
+    pub(crate) refused: Vec<(&'static str, u64)>,
     /// The inference log's sinks and what they counted.
     pub(crate) sinks: Vec<SinkStatus>,
     /// The sources and what they counted.
@@ -84,6 +86,8 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     metrics_signals::silence(&mut page, input.signals);
     metrics_signals::observations(&mut page, &input.reads);
     metrics_signals::quality(&mut page, input.readings);
+    refused(&mut page, input);
+    upstreams(&mut page, &input.gateway);
     copies(&mut page, &input.gateway);
     spending(&mut page, &input.accounts);
     if let Some((cache, unlearned)) = &input.embeddings {
@@ -198,6 +202,32 @@ fn traffic(page: &mut Exposition, gateway: &GatewaySnapshot) {
             ];
             page.sample(&labels, *count as f64);
         }
+    }
+}
+
+fn refused(page: &mut Exposition, input: &MetricsInput<'_>) {
+    page.family(
+        "driftline_refused_total",
+        Kind::Counter,
+        "Requests and connections that Driftline itself refused, and copies that its receivers refused, by reason.",
+    );
+    for (reason, count) in input.gateway.refused.iter().chain(&input.refused) {
+        page.sample(&[("reason", reason)], *count as f64);
+    }
+}
+
+fn upstreams(page: &mut Exposition, gateway: &GatewaySnapshot) {
+    page.family(
+        "driftline_upstream_retries_total",
+        Kind::Counter,
+        "Requests and copies sent again because the version closed a kept connection before a byte of the answer.",
+    );
+    let mut retries: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for lane in &gateway.lanes {
+        *retries.entry((&lane.model, &lane.version)).or_default() += lane.retries;
+    }
+    for ((model, version), count) in retries {
+        page.sample(&[("model", model), ("version", version)], count as f64);
     }
 }
 

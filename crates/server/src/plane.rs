@@ -28,6 +28,7 @@ use crate::llm::{Buyer, Embeddings, Ledger};
 use crate::monitor_loop::MonitorHandle;
 use crate::observed::Observed;
 use crate::rates::Rates;
+use crate::refused::Refused;
 use crate::routing::Routing;
 use crate::sources::Sources;
 use crate::told;
@@ -42,6 +43,8 @@ pub(crate) struct Plane {
     pub(crate) sources: Arc<Sources>,
     /// What Fluent Bit sends over HTTP.
     pub(crate) fluentbit: FluentBit,
+    /// Refused calls to the admin address.
+    pub(crate) refused: Refused,
     /// The inference log.
     pub(crate) logs: Logs,
     /// Traffic that others carried.

@@ -270,6 +270,7 @@ pub(crate) fn metrics(plane: &Plane, format: Format) -> String {
         models,
         alerts,
         dropped: dropped(plane),
+        refused: plane.refused.counts().collect(),
         sources: source_views(plane),
         sinks: plane.logs.status(),
         notifiers: plane.hub.status(),
@@ -325,7 +326,6 @@ fn dropped(plane: &Plane) -> Vec<(String, String, u64)> {
 /// The process's own figures: name, kind, help, value.
 fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, Kind, &'static str, f64)> {
     use Kind::{Counter, Gauge};
-    let refused: u64 = gateway.refused.iter().map(|(_, count)| count).sum();
     let reload = &plane.reload;
     vec![
         ("driftline_intake_depth", Gauge, "Exchanges waiting to be observed.", plane.intake.len() as f64),
@@ -355,7 +355,18 @@ fn own_figures(plane: &Plane, gateway: &GatewaySnapshot) -> Vec<(&'static str, K
             (gateway.panics + plane.monitor.panics()) as f64,
         ),
         ("driftline_connections", Gauge, "Open client connections.", gateway.connections as f64),
-        ("driftline_refused_total", Counter, "Requests refused by the gateway itself.", refused as f64),
+        (
+            "driftline_tunnels",
+            Gauge,
+            "Open WebSockets: passed through, neither copied nor measured.",
+            gateway.tunnels as f64,
+        ),
+        (
+            "driftline_tunnels_total",
+            Counter,
+            "WebSockets that were ever opened.",
+            gateway.tunnels_total as f64,
+        ),
         (
             "driftline_unrouted_total",
             Counter,

@@ -23,6 +23,9 @@ pub(crate) struct Limits {
     /// Time without a byte on a client's body or an upstream's answer before the exchange is given up.
     #[schemars(extend("x-min" = "10ms", "x-max" = "1d"))]
     pub(crate) idle_timeout: Span,
+    /// Time without a byte in either direction before a WebSocket is closed.
+    #[schemars(extend("x-min" = "10ms", "x-max" = "7d"))]
+    pub(crate) tunnel_timeout: Span,
     /// Bytes of a request's body; over it the client gets 413. There is no bound by default.
     #[schemars(extend("x-min" = "1B"))]
     pub(crate) body_bytes: Option<Size>,
@@ -81,6 +84,7 @@ impl Default for Limits {
             head_fields: gateway.head_fields,
             head_timeout: Span(gateway.head_timeout),
             idle_timeout: Span(gateway.idle_timeout),
+            tunnel_timeout: Span(gateway.tunnel_timeout),
             body_bytes: gateway.body_bytes.map(Size),
             capture_bytes: size(gateway.capture_bytes),
             connections: gateway.connections,
@@ -108,6 +112,7 @@ impl Limits {
             head_fields: self.head_fields,
             head_timeout: time(self.head_timeout),
             idle_timeout: time(self.idle_timeout),
+            tunnel_timeout: time(self.tunnel_timeout),
             body_bytes: self.body_bytes.map(|size| size.0),
             capture_bytes: bytes(self.capture_bytes),
             connections: self.connections,

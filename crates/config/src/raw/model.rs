@@ -36,6 +36,9 @@ pub(crate) struct Model {
     pub(crate) pairs: Option<Pairs>,
     /// Header whose value keeps a client on one version of the `split`. Without it each request is drawn anew.
     pub(crate) sticky: Option<HeaderText>,
+    /// How the connections to its versions are kept, and which requests are sent again when one was closed.
+    #[serde(default)]
+    pub(crate) upstream: UpstreamRules,
     /// Requests that belong to this model. A single model takes all.
     pub(crate) route: Option<Route>,
     /// How bodies are read.
@@ -141,6 +144,34 @@ impl Version {
             },
         }
     }
+}
+
+/// Connections to a model's versions that wait for the next request, and what happens when the version closes one at the
+/// moment a request is sent on it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UpstreamRules {
+    /// Requests that are sent again, once and on a new connection, when a kept connection was closed before a byte of the
+    /// answer. Only as long as the body so far is within `limits.capture_bytes`.
+    pub(crate) retry: Retry,
+    /// How long a connection is kept without a request; `0s` keeps none. By default it is learned: from `keep-alive:
+    /// timeout=` in answers, and from when the version closes idle connections; 45 s at most.
+    #[schemars(extend("x-min" = "0s", "x-max" = "1h"))]
+    pub(crate) idle: Option<Span>,
+}
+
+/// Requests that may be sent twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Retry {
+    /// None.
+    Never,
+    /// `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and requests with an `idempotency-key`.
+    Idempotent,
+    /// Those, and inferences, which have no effects: `POST`s of data (any content type but forms and uploads) to a path
+    /// that manages nothing (`/v2/repository/…`, `/v1/files`, `/v1/batches` and the like do).
+    #[default]
+    Inference,
 }
 
 /// A shadow and who is copied to it.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use gateway::{ModelRoute, SampleBy, Shadow, Upstream, Version};
+use gateway::{ModelRoute, Retry, SampleBy, Shadow, Upstream, Version};
 
 use crate::raw::{self, File, Model, OneOrMore, ShadowMode, ShadowRole, Tenant};
 use crate::resolve::{Context, files, llm, logs, routes};
@@ -54,7 +54,7 @@ fn one(
 ) -> ModelRoute {
     let versions = model.versions.iter().map(|(version, raw)| Version {
         name: version.into(),
-        upstream: upstream(raw, &at.key("versions").key(version), own, context),
+        upstream: upstream((model, raw), &at.key("versions").key(version), own, context),
     });
     let versions: Vec<Version> = versions.collect();
     if !versions.is_empty() && model.elsewhere.is_some() {
@@ -80,6 +80,11 @@ fn one(
         tap: true,
         log_headers: logs::headers(&file.logs),
         sticky_header: model.sticky.as_ref().map(|header| header.0.clone()),
+        retry: match model.upstream.retry {
+            raw::Retry::Never => Retry::Never,
+            raw::Retry::Idempotent => Retry::Idempotent,
+            raw::Retry::Inference => Retry::Inference,
+        },
     }
 }
 
@@ -161,6 +166,7 @@ fn check_measured_only(file: &File, model: &Model, at: &Cursor<'_>, context: &mu
         ("split", model.split.is_some()),
         ("sticky", model.sticky.is_some()),
         ("route", model.route.is_some()),
+        ("upstream", at.key("upstream").is_set()),
     ];
     for (key, _) in about_traffic.into_iter().filter(|(_, is_set)| *is_set) {
         let message = format!("`{key}` is about traffic, and a model without `versions` gets none");
@@ -219,7 +225,7 @@ fn check_stable(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) {
 }
 
 fn upstream(
-    raw: &raw::Version,
+    (model, raw): (&Model, &raw::Version),
     at: &Cursor<'_>,
     own: &OwnAddresses,
     context: &mut Context<'_, '_>,
@@ -246,6 +252,7 @@ fn upstream(
         connect_timeout: detail.connect_timeout.0,
         answer_timeout: detail.timeout.0,
         preserve_host: detail.preserve_host,
+        idle: model.upstream.idle.map(|idle| idle.0),
     }
 }
 

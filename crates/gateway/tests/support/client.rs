@@ -152,6 +152,14 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// Reads so many bytes, whatever they are.
+    #[track_caller]
+    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) {
+        let mut read = Vec::new();
+        assert!(self.exactly(bytes.len(), &mut read), "closed after {:?}", String::from_utf8_lossy(&read));
+        bytes.copy_from_slice(&read);
+    }
+
     /// Whether the gateway closes without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.more()

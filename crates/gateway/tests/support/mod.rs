@@ -34,6 +34,7 @@ pub(crate) fn version(name: &str, url: &str) -> Version {
         connect_timeout: DEADLINE,
         answer_timeout: DEADLINE,
         preserve_host: false,
+        idle: None,
     };
     Version { name: name.into(), upstream }
 }
@@ -49,6 +50,7 @@ pub(crate) fn route(name: &str, prod: SocketAddr) -> ModelRoute {
         tap: true,
         log_headers: Vec::new(),
         sticky_header: None,
+        retry: gateway::Retry::default(),
     }
 }
 

@@ -46,10 +46,19 @@ pub(crate) fn shown(name: &str) -> String {
     record::Privacy::default().name(&cut).into_owned()
 }
 
+/// Why an answer refuses, for whoever sees it on its way out.
+#[derive(Clone, Debug)]
+pub(crate) struct Why {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(Why { code: self.code, message: self.message });
+        response
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! A call that changes something needs the bearer token as soon as one is configured; with none it must come from this
 //! machine. A page on another origin can't make such a call, and a name that was rebound to this machine can't read.
+//!
+//! Receivers of copies are called by machines, which keep the `host` of the request that they copy (GoReplay) or make one up
+//! (Envoy appends `-shadow`). Nothing can be read from a receiver, so there a foreign `host` is refused only beside the
+//! headers that browsers send; and the token, which no page has, stands for both checks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -14,11 +17,14 @@ use axum::response::{IntoResponse, Response};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use config::Settings;
 
-use super::error::ApiError;
+use super::error::{ApiError, Why};
 use super::fluentbit::PATH as FLUENTBIT;
+use super::mirror::PREFIX as MIRROR;
 use crate::clock::now_ms;
 use crate::plane::Plane;
+use crate::refused::RefusedCall;
 
 /// Who made a change, for the audit trail.
 #[derive(Clone, Debug)]
@@ -32,45 +38,118 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let settings = plane.settings();
-    let token = settings.admin.token.as_ref().map(config::Secret::expose);
-    unwrap_password(&mut request);
-    let is_link = request.uri().path().starts_with(super::approve::PREFIX);
-    let outcome = check_host(request.headers(), peer.ip(), &settings.admin.allowed_hosts).and_then(|()| {
-        if is_link && *request.method() == Method::POST {
-            // The signature stands in for the token; the handler checks it.
-            return check_origin(request.headers())
-                .map(|()| Actor(format!("approval link from {}", peer.ip())));
-        }
-        check_change(request.method(), request.headers(), peer, token)
-    });
-    match outcome {
-        Ok(actor) => {
+    let receiver = receiver(request.uri().path());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let host = request.headers().get(header::HOST).cloned();
+    let outcome = match receiver {
+        Some(_) => check_copy(&mut request, peer, &settings),
+        None => check_call(&request, peer, &settings),
+    };
+    let (response, is_ours) = match outcome {
+        // Without a body there is no inference, whichever model the path names.
+        Ok(Verdict::Nothing) => return StatusCode::NO_CONTENT.into_response(),
+        Ok(Verdict::By(actor)) => {
             request.extensions_mut().insert(actor);
-            next.run(request).await
+            (next.run(request).await, false)
         }
-        Err(error) => {
-            log_refusal(peer, request.method(), request.uri().path());
-            error.into_response()
+        Err(error) => (error.into_response(), true),
+    };
+    // Fluent Bit's own refusals are counted and logged where its chunks are read.
+    if is_ours || (receiver.is_some_and(|what| what != "fluentbit") && response.status().as_u16() >= 400) {
+        let why = why(&response);
+        if receiver.is_some() {
+            plane.refused.count(why.code);
         }
+        let (reason, message) = (why.code, &*why.message);
+        let what = receiver.unwrap_or("admin");
+        let (method, host, path) = (&method, host.as_ref(), uri.path());
+        plane.refused.log(&RefusedCall { what, peer, method, host, path, reason, message }, now_ms());
+    }
+    response
+}
+
+/// Why a response refuses; those that the framework made say it by their status.
+fn why(response: &Response) -> Why {
+    response.extensions().get::<Why>().cloned().unwrap_or_else(|| {
+        let (code, message) = match response.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the body is over 16 MiB; send smaller pieces"),
+            _ => ("other", "the call could not be understood"),
+        };
+        Why { code, message: message.into() }
+    })
+}
+
+/// The receiver of copies or records at a path.
+fn receiver(path: &str) -> Option<&'static str> {
+    match path {
+        FLUENTBIT => Some("fluentbit"),
+        "/api/v1/observe" => Some("observe"),
+        "/api/v1/cloudevents" => Some("cloudevents"),
+        _ if path.starts_with(MIRROR) => Some("mirror"),
+        _ => None,
     }
 }
 
-/// When a refusal was last logged, unix milliseconds.
-static LOGGED_MS: AtomicI64 = AtomicI64::new(0);
+/// What the guard lets through.
+enum Verdict {
+    /// A call, and who made it.
+    By(Actor),
+    /// A copy without a body: nothing is left to do.
+    Nothing,
+}
 
-/// Refusals since then.
-static UNLOGGED: AtomicU64 = AtomicU64::new(0);
-
-/// One line a second at the most: a gateway whose copies are refused would fill the disk.
-fn log_refusal(peer: SocketAddr, method: &Method, path: &str) {
-    let (now, last) = (now_ms(), LOGGED_MS.load(Ordering::Relaxed));
-    let due = now.saturating_sub(last) >= 1_000 || now < last;
-    if due && LOGGED_MS.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        let more = UNLOGGED.swap(0, Ordering::Relaxed);
-        tracing::warn!(%peer, %method, path, more, "admin call refused");
-    } else {
-        UNLOGGED.fetch_add(1, Ordering::Relaxed);
+fn check_call(request: &Request, peer: SocketAddr, settings: &Settings) -> Result<Verdict, ApiError> {
+    let headers = request.headers();
+    check_host(headers, peer.ip(), &settings.admin.allowed_hosts)?;
+    let is_link = request.uri().path().starts_with(super::approve::PREFIX);
+    if is_link && *request.method() == Method::POST {
+        // The signature stands in for the token; the handler checks it.
+        check_origin(headers)?;
+        return Ok(Verdict::By(Actor(format!("approval link from {}", peer.ip()))));
     }
+    let token = settings.admin.token.as_ref().map(config::Secret::expose);
+    check_change(request.method(), headers, peer, token).map(Verdict::By)
+}
+
+/// Checks a call to a receiver.
+fn check_copy(request: &mut Request, peer: SocketAddr, settings: &Settings) -> Result<Verdict, ApiError> {
+    let token = settings.admin.token.as_ref().map(config::Secret::expose);
+    // As it came: a password is sent by browsers on their own.
+    let is_trusted = token.is_some_and(|token| check_token(request.headers(), token).is_ok());
+    if is_trusted {
+        return Ok(Verdict::By(by_token(peer)));
+    }
+    if let Err(error) = check_host(request.headers(), peer.ip(), &settings.admin.allowed_hosts) {
+        if let Some(mark) = browser_mark(request.headers()) {
+            return Err(foreign_copy(mark));
+        }
+        // What reads must not learn which models there are.
+        if is_safe(request.method()) {
+            let is_copy = request.uri().path().starts_with(MIRROR);
+            return if is_copy { Ok(Verdict::Nothing) } else { Err(error) };
+        }
+    }
+    unwrap_password(request);
+    check_change(request.method(), request.headers(), peer, token).map(Verdict::By)
+}
+
+/// The first header that only browsers send, or that a page's call always has.
+fn browser_mark(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .keys()
+        .find(|name| {
+            matches!(**name, header::ORIGIN | header::REFERER | header::COOKIE)
+                || name.as_str().starts_with("sec-")
+        })
+        .map(header::HeaderName::as_str)
+}
+
+fn foreign_copy(mark: &str) -> ApiError {
+    let message = format!(
+        "the `host` is not this machine's and `{mark}` looks like a browser: take `origin`, `referer`, `cookie` and \
+         `sec-*` off the copies, send them with `auth.token`, or add the name to `admin.allowed_hosts`"
+    );
+    ApiError::new(StatusCode::MISDIRECTED_REQUEST, "host_not_allowed", message)
 }
 
 /// A browser on this machine that was led here by a rebound name shows that name in `host`.
@@ -124,18 +203,26 @@ fn password(value: &HeaderValue) -> Option<String> {
     decoded.split_once(':').map(|(_, password)| password.to_owned())
 }
 
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn by_token(peer: SocketAddr) -> Actor {
+    Actor(format!("token from {}", peer.ip()))
+}
+
 fn check_change(
     method: &Method,
     headers: &HeaderMap,
     peer: SocketAddr,
     token: Option<&str>,
 ) -> Result<Actor, ApiError> {
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    if is_safe(method) {
         return Ok(Actor(String::new()));
     }
     check_origin(headers)?;
     match token {
-        Some(token) => check_token(headers, token).map(|()| Actor(format!("token from {}", peer.ip()))),
+        Some(token) => check_token(headers, token).map(|()| by_token(peer)),
         None if peer.ip().is_loopback() => Ok(Actor(format!("local {}", peer.ip()))),
         None => {
             let message = "changes are taken from this machine only until `auth.token` is configured";
@@ -147,7 +234,9 @@ fn check_change(
 /// Browsers send `origin` with every call that changes something; programs send none.
 fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let refused = || {
-        ApiError::new(StatusCode::FORBIDDEN, "cross_origin", "calls from pages of another origin are refused")
+        let message = "calls from pages of another origin are refused; if this is a copy of a browser's call, take \
+                       `origin` and `sec-fetch-site` off it, or send it with `auth.token`";
+        ApiError::new(StatusCode::FORBIDDEN, "cross_origin", message)
     };
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if matches!(text(header::HeaderName::from_static("sec-fetch-site")), Some("cross-site" | "same-site")) {

@@ -290,11 +290,12 @@ impl NotKept {
         match self {
             Self::Limit | Self::NoRoom => Ok(StatusCode::NO_CONTENT),
             Self::Aborted => {
-                let message = "the body did not come to its end";
+                let message =
+                    "the copy's body did not come to its end within 10 s; look at the sender's timeouts";
                 Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "aborted", message))
             }
             Self::TooLarge => {
-                let message = format!("a copy may have {BODY_BYTES} bytes at the most");
+                let message = format!("the copy is over {BODY_BYTES} bytes; copy smaller requests only");
                 Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message))
             }
         }

@@ -144,6 +144,7 @@ mod tests {
                 connect_timeout: Duration::from_secs(1),
                 answer_timeout: Duration::from_secs(1),
                 preserve_host: false,
+                idle: None,
             })
         };
         assert_eq!(of("http://a:1"), "http://a:1/v1/embeddings");
