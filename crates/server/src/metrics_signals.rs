@@ -63,13 +63,15 @@ pub(crate) fn observations(page: &mut Exposition, reads: &BTreeMap<LaneKey, Read
     }
 }
 
+type QualityGauge = (&'static str, &'static str, fn(&monitor::QualityReading) -> Option<f64>);
+
 /// The checks of the data on the prod lane.
 pub(crate) fn quality(page: &mut Exposition, readings: &Readings) {
     let of_prod = || {
         let all = readings.models.iter().flat_map(|model| model.quality.iter().map(move |one| (model, one)));
         all.filter(|(_, one)| one.lane == record::Lane::Prod)
     };
-    let families: [(&str, &str, fn(&monitor::QualityReading) -> Option<f64>); 2] = [
+    let families: [QualityGauge; 2] = [
         ("driftline_quality_ratio", "Share of values that fail a check of the data, 0 to 1.", |one| {
             Some(one.ratio)
         }),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use control::{Policy, Severity};
+use control::Policy;
 
 /// Where the files with secrets are; the Compose stack mounts them there.
 const SECRETS: &str = "/etc/alertmanager/secrets";
@@ -21,7 +21,8 @@ pub(super) fn alertmanager_yaml(policy: &Policy, with_token: bool) -> String {
          \x20 repeat_interval: 4h\n\
          \x20 routes:\n",
     );
-    let critical = names(policy, |severity| severity == Severity::Critical);
+    let rules = policy.rules.iter().filter(|rule| policy.moves_traffic(rule));
+    let critical: Vec<&str> = rules.map(|rule| rule.name.as_str()).collect();
     if !critical.is_empty() {
         // Alertmanager's own waits (30 s before a group is sent, 5 min before a change of it) would use up the 90 s.
         let _ok = write!(
@@ -56,10 +57,6 @@ pub(super) fn alertmanager_yaml(policy: &Policy, with_token: bool) -> String {
     out.push_str(&slack());
     out.push_str(&webhook(with_token));
     out
-}
-
-fn names(policy: &Policy, wanted: fn(Severity) -> bool) -> Vec<&str> {
-    policy.rules.iter().filter(|rule| wanted(rule.severity)).map(|rule| rule.name.as_str()).collect()
 }
 
 fn slack() -> String {
@@ -98,13 +95,15 @@ fn webhook(with_token: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use control::Severity;
+
     use super::*;
 
     #[test]
     fn only_critical_rules_reach_driftline() {
         let mut policy = config::default_policy();
         let text = alertmanager_yaml(&policy, true);
-        assert!(text.contains(r#"alertname=~"FeaturePSICritical|LatencySpike|DriftCritical""#), "{text}");
+        assert!(text.contains(r#"alertname=~"FeaturePSICritical|LatencySpike|DriftCritical|ErrorRateCritical|PredictionFrozen""#), "{text}");
         assert!(text.contains("credentials_file"));
         assert!(!alertmanager_yaml(&policy, false).contains("credentials_file"));
         policy.rules.retain(|rule| rule.severity != Severity::Critical);
