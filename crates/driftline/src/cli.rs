@@ -275,6 +275,9 @@ pub(crate) struct RollbackArgs {
     /// Say what every actuator would do, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Roll back although the stable version is measurably bad itself
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Arguments of commands about one model.
@@ -295,9 +298,9 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct PromoteArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// The version [default: the configured active one after a rollback, else the shadow's]
-    #[arg(long)]
-    pub(crate) version: Option<String>,
+    /// The version to switch to [default: the one that the configuration makes active]
+    #[arg(long, value_name = "VERSION", alias = "version")]
+    pub(crate) to: Option<String>,
 }
 
 /// Arguments of `auto-rollback`.

@@ -158,13 +158,19 @@ fn text(value: &Value) -> String {
 
 /// `driftline rollback`.
 pub(crate) fn rollback(args: &RollbackArgs) -> Outcome {
-    let body = json!({ "reason": args.change.reason, "actor": actor(), "dry_run": args.dry_run });
+    let body = json!({
+        "reason": args.change.reason, "actor": actor(), "dry_run": args.dry_run, "force": args.force,
+    });
     if !args.dry_run {
         return change(&args.change, "rollback", &body);
     }
     let answer = call(&args.change, "rollback", &body)?;
     let (model, from, to) = (text(&answer["model"]), text(&answer["from"]), text(&answer["to"]));
-    line(format!("{model}: nothing is done; from {from} to {to}"))?;
+    if answer["changed"] == false {
+        line(format!("{model}: {}", text(&answer["message"])))?;
+        return Ok(Exit::Fine);
+    }
+    line(format!("{model}: dry run: would switch {from} -> {to}"))?;
     let mut exit = Exit::Fine;
     for step in answer["steps"].as_array().into_iter().flatten() {
         let actuator = text(&step["actuator"]);
@@ -197,17 +203,14 @@ pub(crate) fn hold(args: &HoldArgs) -> Outcome {
         body["seconds"] = minutes.saturating_mul(60).into();
     }
     let answer = call(&args.change, "hold", &body)?;
-    let until = args
-        .minutes
-        .map_or_else(|| "until it is released".to_owned(), |minutes| format!("for {minutes} min"));
-    line(format!("{}: held where it is {until}", text(&answer["model"])))?;
+    line(text(&answer["message"]))?;
     Ok(Exit::Fine)
 }
 
 /// `driftline release`.
 pub(crate) fn release(args: &ChangeArgs) -> Outcome {
     let answer = call(args, "release", &json!({ "reason": args.reason, "actor": actor() }))?;
-    line(format!("{}: not held any more", text(&answer["model"])))?;
+    line(text(&answer["message"]))?;
     Ok(Exit::Fine)
 }
 
@@ -226,7 +229,7 @@ pub(crate) fn retrain(args: &RetrainArgs) -> Outcome {
 /// `driftline promote`.
 pub(crate) fn promote(args: &PromoteArgs) -> Outcome {
     let mut body = json!({ "reason": args.change.reason, "actor": actor() });
-    if let Some(version) = &args.version {
+    if let Some(version) = &args.to {
         body["version"] = json!(version);
     }
     change(&args.change, "promote", &body)
@@ -242,27 +245,26 @@ fn call(args: &ChangeArgs, verb: &str, body: &Value) -> anyhow::Result<Value> {
 
 fn change(args: &ChangeArgs, verb: &str, body: &Value) -> Outcome {
     let answer = call(args, verb, body)?;
-    let decision = &answer["decision"];
-    line(format!(
-        "{}: clients got {} and get {} now (decision {})",
-        text(&decision["model"]),
-        text(&decision["from"]),
-        text(&decision["to"]),
-        text(&decision["id"])
-    ))?;
+    let message = text(&answer["message"]);
+    match answer["decision"]["id"].as_i64() {
+        Some(id) => line(format!("{message} (decision {id})"))?,
+        // It is so already: a script that asks twice has what it wants.
+        None => line(format!("{}: {message}", text(&answer["model"])))?,
+    }
     Ok(Exit::Fine)
 }
 
 /// `driftline auto-rollback on|off`.
 pub(crate) fn auto_rollback(args: &AutoRollbackArgs) -> Outcome {
     let enabled = args.state == Switch::On;
-    let model = block_on(async {
+    let (model, answer) = block_on(async {
         let admin = AdminClient::from_args(&args.admin)?;
         let model = admin.model(args.model.as_deref()).await?;
-        admin.post(&format!("/api/v1/models/{model}/auto-rollback"), &json!({ "enabled": enabled })).await?;
-        Ok(model)
+        let path = format!("/api/v1/models/{model}/auto-rollback");
+        let answer = admin.post(&path, &json!({ "enabled": enabled })).await?;
+        Ok((model, answer))
     })?;
-    line(format!("{model}: automatic rollback is {}", if enabled { "on" } else { "off" }))?;
+    line(format!("{model}: {}", text(&answer["message"])))?;
     Ok(Exit::Fine)
 }
 

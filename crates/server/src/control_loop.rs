@@ -136,6 +136,11 @@ impl Heartbeat {
         self.0.store(now, Ordering::Relaxed);
     }
 
+    /// When it last ran, unix milliseconds.
+    pub(crate) fn last(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Whether the loop ran in the last `limit_ms`.
     pub(crate) fn is_alive(&self, now: i64, limit_ms: i64) -> bool {
         now.saturating_sub(self.0.load(Ordering::Relaxed)) < limit_ms

@@ -182,13 +182,13 @@ impl Desk {
         outcomes
     }
 
-    /// Clients get the new version.
+    /// The new version serves. Its windows are told first: what they hold from before is not judged.
     fn moved(&self, decision: &Decision) {
-        self.journal(|controller| controller.applied(decision.id, now_ms()));
         self.monitor.deliver(Command::SetActive {
             model: Arc::clone(&decision.change.model),
             version: Arc::clone(&decision.change.to),
         });
+        self.journal(|controller| controller.applied(decision.id, now_ms()));
     }
 
     fn failed(&self, decision: &Decision, reason: String) -> String {

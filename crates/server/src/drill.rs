@@ -26,8 +26,8 @@ const INJECT_EVERY: Duration = Duration::from_millis(100);
 /// to chance, and so would the PSI of a window that is made of such.
 const ROWS_PER_INJECTION: usize = 50;
 
-/// When a tenant's window is full, one injection in so many keeps it fresh.
-const FRESHEN_EVERY: u64 = 25;
+/// When a tenant's window is full, one injection in so many keeps it fresh: rules judge by new requests only.
+const FRESHEN_EVERY: u64 = 5;
 
 /// Synthetic answers per injection.
 const ANSWERS_PER_INJECTION: u64 = 20;
@@ -37,6 +37,12 @@ const AWAIT_CLIENTS_MS: i64 = 3_000;
 
 /// How long their p95 is awaited when there are some.
 const AWAIT_P95_MS: i64 = 30_000;
+
+/// The promise: an alert this long after the change, milliseconds.
+const ALERT_PROMISE_MS: i64 = 5 * 60_000;
+
+/// How long the loops are awaited that see the end of what was made up.
+const AWAIT_END_MS: i64 = 10_000;
 
 /// The promise: traffic moved this long after the alert, milliseconds.
 const MOVED_PROMISE_MS: i64 = 90_000;
@@ -49,6 +55,8 @@ pub(crate) struct DrillWish {
     psi: f64,
     /// Latency of the synthetic slow answers, milliseconds; 0 injects none.
     latency_ms: f64,
+    /// Share of synthetic answers that fail, percent; 0 injects none.
+    error_rate: f64,
     /// Leave traffic where the rollback put it.
     keep: bool,
     /// Give up after this, seconds.
@@ -57,7 +65,7 @@ pub(crate) struct DrillWish {
 
 impl Default for DrillWish {
     fn default() -> Self {
-        Self { psi: 0.35, latency_ms: 530.0, keep: false, timeout_secs: 900 }
+        Self { psi: 0.35, latency_ms: 530.0, error_rate: 0.0, keep: false, timeout_secs: 900 }
     }
 }
 
@@ -84,6 +92,8 @@ pub(crate) struct DrillProgress {
     stable: String,
     psi_wanted: f64,
     latency_ms: f64,
+    /// Percent.
+    error_rate: f64,
     injected_at_ms: i64,
     pending_at_ms: Option<i64>,
     fired_at_ms: Option<i64>,
@@ -106,9 +116,80 @@ pub(crate) struct DrillProgress {
     p95_drill_ms: Option<f64>,
     p95_after_ms: Option<f64>,
     rows_injected: u64,
+    /// What the verdict is made of.
+    checks: Vec<DrillCheck>,
     /// `passed`, `failed` or nothing yet.
     verdict: Option<&'static str>,
     detail: String,
+}
+
+/// One step of a drill against its limit.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DrillCheck {
+    name: &'static str,
+    /// What was measured; `None` when it did not come to that.
+    value: Option<i64>,
+    limit: i64,
+    /// `ms` or `requests`.
+    unit: &'static str,
+    ok: bool,
+}
+
+impl DrillProgress {
+    /// The steps against their limits. `restores`: traffic is to be back at the end.
+    fn judge(&mut self, restores: bool) {
+        let took = |from: Option<i64>, to: Option<i64>| Some(to?.saturating_sub(from?).max(0));
+        let check = |name, value: Option<i64>, limit, unit| DrillCheck {
+            name,
+            value,
+            limit,
+            unit,
+            ok: value.is_some_and(|value| value <= limit),
+        };
+        let lost = i64::try_from(self.requests_failed).unwrap_or(i64::MAX);
+        self.checks = vec![
+            check("change to alert", took(Some(self.injected_at_ms), self.fired_at_ms), ALERT_PROMISE_MS, "ms"),
+            check(
+                "alert to all traffic moved",
+                took(self.fired_at_ms, self.confirmed_at_ms),
+                MOVED_PROMISE_MS,
+                "ms",
+            ),
+            check("requests lost", Some(lost), 0, "requests"),
+        ];
+        if restores && self.moved_at_ms.is_some() {
+            let back = self.restored_at_ms.map(|_| 0);
+            self.checks.push(check("traffic switched back", back, 0, "ms"));
+        }
+    }
+
+    /// Why it failed, in words: the first failure that was seen, then every step that kept no limit.
+    fn reasons(&self, failure: Option<String>) -> String {
+        let wrong = self.checks.iter().filter(|check| !check.ok).map(|check| match (check.value, check.unit) {
+            (None, _) => format!("{}: did not happen", check.name),
+            (Some(value), "ms") => {
+                let secs = |ms: i64| ms as f64 / 1_000.0;
+                format!("{}: {:.1} s, limit {:.1} s", check.name, secs(value), secs(check.limit))
+            }
+            (Some(value), unit) => format!("{}: {value} {unit}, limit {}", check.name, check.limit),
+        });
+        failure.into_iter().chain(wrong).collect::<Vec<_>>().join("; ")
+    }
+
+    /// How far it came, when its time was up.
+    fn stuck(&self, secs: u64) -> String {
+        let number = |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.3}"));
+        if self.fired_at_ms.is_none() {
+            let (psi, p95) = (number(self.psi_seen), number(self.p95_drill_ms));
+            return format!("no critical alert fired within {secs} s (PSI seen {psi}, p95 seen {p95} ms)");
+        }
+        let what = match (self.moved_at_ms, self.confirmed_at_ms) {
+            (None, _) => "traffic was not switched",
+            (Some(_), None) => "not every actuator has confirmed the switch",
+            (Some(_), Some(_)) => "the latency of the stable version did not recover",
+        };
+        format!("{what} within {secs} s")
+    }
 }
 
 /// The drills of this process.
@@ -133,7 +214,7 @@ impl Drills {
     fn end_overlay(&self, model: &str) {
         let mut state = self.lock();
         state.overlay.counts.retain(|(of, _), _| of != model);
-        state.overlay.errors.retain(|(of, _), _| of != model);
+        state.overlay.answers.retain(|(of, _), _| of != model);
         *state.overlay.ended.entry(model.to_owned()).or_default() += 1;
     }
 
@@ -158,6 +239,14 @@ impl Drills {
         }
     }
 
+    /// Adds synthetic answers, `fine` ones and `failed` ones.
+    fn add_outcomes(&self, model: &str, version: &str, (fine, failed): (u64, u64)) {
+        let mut state = self.lock();
+        let counts = state.overlay.answers.entry((model.to_owned(), version.to_owned())).or_default();
+        counts.0 += fine;
+        counts.1 += failed;
+    }
+
     fn lock(&self) -> MutexGuard<'_, DrillState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,6 +269,13 @@ pub(crate) async fn start(
     if !(wish.latency_ms.is_finite() && (0.0..=60_000.0).contains(&wish.latency_ms)) {
         return Err(DrillError::Invalid("`latency_ms` must be between 0 and 60000".to_owned()));
     }
+    if !(wish.error_rate.is_finite() && (0.0..=100.0).contains(&wish.error_rate)) {
+        return Err(DrillError::Invalid("`error_rate` must be between 0 and 100 percent".to_owned()));
+    }
+    if wish.psi + wish.latency_ms + wish.error_rate <= 0.0 {
+        let message = "nothing to inject: one of `psi`, `latency_ms` and `error_rate` must be above 0";
+        return Err(DrillError::Invalid(message.to_owned()));
+    }
     let mode = settings.policy.models.iter().find(|m| *m.name == *model).map(|m| m.mode);
     if let Some(mode) = mode.filter(|mode| *mode != control::RollbackMode::Automatic) {
         let message = format!("its mode is `{}`: a drill needs `automatic`", mode.as_str());
@@ -192,6 +288,9 @@ pub(crate) async fn start(
     if *status.active == *stable {
         let message = format!("`{stable}` is active and stable at once: there is nothing to roll back to");
         return Err(DrillError::NotPossible(message));
+    }
+    if let Some(reason) = plane.desk.controller().drill_refusal(model).map_err(|_| DrillError::UnknownModel)? {
+        return Err(if status.drill { DrillError::Running } else { DrillError::NotPossible(reason) });
     }
     let readings = plane.monitor.readings();
     let reference = readings.models.iter().find(|m| *m.model == *model).map(|m| &m.reference);
@@ -212,6 +311,7 @@ pub(crate) async fn start(
             stable,
             psi_wanted: wish.psi,
             latency_ms: wish.latency_ms,
+            error_rate: wish.error_rate,
             ..DrillProgress::default()
         };
         state.progress.insert(model.to_owned(), progress);
@@ -230,6 +330,14 @@ pub(crate) async fn start(
     }
     tokio::spawn(drill.run());
     Ok(())
+}
+
+/// What was injected of answers so far.
+struct Outcomes {
+    /// Requests of clients at the last injection.
+    seen: u64,
+    /// Failures that are not injected yet: less than one.
+    owed: f64,
 }
 
 struct Drill {
@@ -275,17 +383,22 @@ impl Drill {
     async fn run(self) {
         let deadline = now_ms() + i64::try_from(self.wish.timeout_secs).unwrap_or(900).saturating_mul(1000);
         let mut seed = 0;
+        let mut outcomes = Outcomes { seen: self.traffic_before.0, owed: 0.0 };
         let failure = loop {
             if self.plane.stopping.load(std::sync::atomic::Ordering::Relaxed) {
                 break Some("the process is ending".to_owned());
             }
             if now_ms() > deadline {
-                break Some("gave up: not every step came in time".to_owned());
+                let progress = self.plane.drill.progress(&self.model).unwrap_or_default();
+                break Some(progress.stuck(self.wish.timeout_secs));
             }
             let moved =
                 self.plane.drill.progress(&self.model).is_some_and(|progress| progress.moved_at_ms.is_some());
             if !moved && let Err(reason) = self.inject(seed).await {
                 break Some(reason);
+            }
+            if !moved {
+                self.inject_outcomes(&mut outcomes);
             }
             seed += 1;
             if self.observe() {
@@ -296,13 +409,33 @@ impl Drill {
         self.finish(failure).await;
     }
 
+    /// Answers of which the wanted share fails, at least as many as clients get: their own dilute nothing.
+    fn inject_outcomes(&self, outcomes: &mut Outcomes) {
+        if self.wish.error_rate <= 0.0 {
+            return;
+        }
+        let requests = traffic(&self.plane, &self.model).0;
+        let real = requests.saturating_sub(std::mem::replace(&mut outcomes.seen, requests));
+        let share = self.wish.error_rate / 100.0;
+        let base = real.max(ANSWERS_PER_INJECTION);
+        let (fine, failing) = if share < 1.0 {
+            (base - real, base as f64 * share / (1.0 - share))
+        } else {
+            (0, base as f64 * 100.0)
+        };
+        outcomes.owed += failing;
+        let failed = outcomes.owed as u64;
+        outcomes.owed -= failed as f64;
+        self.plane.drill.add_outcomes(&self.model, &self.version, (fine, failed));
+    }
+
     /// Drifted rows for as many tenants as the quorum wants, and slow answers.
     async fn inject(&self, seed: u64) -> Result<(), String> {
         let settings = self.plane.settings();
         let window = settings.monitor.iter().find(|m| *m.name == *self.model).map_or(1_000, |m| m.window);
         let full = seed as usize * ROWS_PER_INJECTION > window;
         let is_due = !full || seed.is_multiple_of(FRESHEN_EVERY);
-        let tenants = if is_due { settings.policy.tenants_red } else { 0 };
+        let tenants = if is_due && self.wish.psi > 0.0 { settings.policy.tenants_red } else { 0 };
         for tenant in 1..=tenants {
             let (model, psi) = (self.model.clone(), self.wish.psi);
             let seed = seed * 1_000 + tenant as u64;
@@ -446,33 +579,43 @@ impl Drill {
             .max_by(f64::total_cmp)
     }
 
-    /// Puts the windows back, restores traffic unless it is to stay, and judges.
+    /// Switches traffic back unless it is to stay, puts back what was measured, and judges. The controller takes the drill for
+    /// running until nobody sees any more of what was made up: what is left must not count as real.
     async fn finish(&self, failure: Option<String>) {
-        self.plane.monitor.deliver(Command::EndDrill { model: self.model.clone() });
         self.plane.drill.end_overlay(&self.model);
         let moved =
             self.plane.drill.progress(&self.model).is_some_and(|progress| progress.moved_at_ms.is_some());
         if moved && !self.wish.keep {
             self.restore().await;
         }
+        let model = self.model.clone();
+        let put_back = self.plane.monitor.ask(|reply| Command::EndDrill { model, reply }).await;
+        let since = put_back.unwrap_or_else(|error| {
+            tracing::warn!(model = self.model, %error, "the windows still hold the drill's rows");
+            now_ms()
+        });
+        self.await_loops(since.max(now_ms())).await;
+        // The control loop may have been in the middle of a step.
+        self.await_loops(now_ms()).await;
         if let Err(error) = self.plane.desk.controller().end_drill(&self.model, &self.actor, now_ms()) {
             tracing::warn!(model = self.model, %error, "the drill's end is not in the audit trail");
         }
         self.plane.drill.update(&self.model, |progress| {
+            progress.judge(!self.wish.keep);
+            let passed = failure.is_none() && progress.checks.iter().all(|check| check.ok);
+            progress.verdict = Some(if passed { "passed" } else { "failed" });
+            progress.detail = if passed { String::new() } else { progress.reasons(failure) };
             progress.state = "finished";
-            let in_time = match (progress.fired_at_ms, progress.moved_at_ms) {
-                (Some(fired), Some(_)) => {
-                    progress.confirmed_at_ms.is_some_and(|confirmed| confirmed - fired <= MOVED_PROMISE_MS)
-                }
-                _ => false,
-            };
-            progress.verdict = Some(if failure.is_none() && in_time && progress.requests_failed == 0 {
-                "passed"
-            } else {
-                "failed"
-            });
-            progress.detail = failure.unwrap_or_default();
         });
+    }
+
+    /// Waits until both loops have run after `since`.
+    async fn await_loops(&self, since: i64) {
+        while now_ms() < since + AWAIT_END_MS
+            && (self.plane.monitor.readings().at_ms <= since || self.plane.control_beat.last() <= since)
+        {
+            tokio::time::sleep(INJECT_EVERY).await;
+        }
     }
 
     async fn restore(&self) {
@@ -490,7 +633,7 @@ impl Drill {
                 }
             }
             Err(error) => {
-                tracing::error!(model = self.model, %error, "traffic stays where the drill's rollback put it");
+                tracing::error!(model = self.model, %error, "the drill could not switch traffic back");
             }
         }
     }

@@ -92,8 +92,10 @@ pub(crate) enum Command {
         records: Vec<Record>,
         reply: oneshot::Sender<Counted>,
     },
+    /// Puts the windows back; the answer: when that was done.
     EndDrill {
         model: String,
+        reply: oneshot::Sender<i64>,
     },
     Stop,
 }
@@ -292,7 +294,11 @@ impl MonitorLoop {
             };
             match commands.recv_timeout(rest) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(command) => self.obey(command),
+                Ok(command) => {
+                    if self.obey(command) {
+                        next_snapshot = Instant::now();
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
@@ -351,8 +357,9 @@ impl MonitorLoop {
         self.shared.evaluation_us.store(micros, Ordering::Relaxed);
     }
 
-    /// Carries a command out. An asker that has gone away is not an error.
-    fn obey(&mut self, command: Command) {
+    /// Carries a command out. An asker that has gone away is not an error. True when what is stored must not wait: rows from
+    /// before a switch of traffic must not come back after a crash.
+    fn obey(&mut self, command: Command) -> bool {
         match command {
             Command::Configure { specs, settings } => {
                 self.pairs.configure(&specs);
@@ -360,8 +367,8 @@ impl MonitorLoop {
                 self.settings = settings;
             }
             Command::SetActive { model, version } => {
-                self.engine.set_active(&model, &version);
                 self.pairs.set_active(&model, &version);
+                return self.engine.set_active(&model, &version);
             }
             Command::Observations { batch, reply } => drop(reply.send(self.count(&batch))),
             Command::Histograms { model, version, lane, tenant, reply } => {
@@ -386,9 +393,13 @@ impl MonitorLoop {
                 });
                 drop(reply.send(collect(outcomes)));
             }
-            Command::EndDrill { model } => self.engine.end_drill(&model),
+            Command::EndDrill { model, reply } => {
+                self.engine.end_drill(&model);
+                reply.send(now_ms()).ok();
+            }
             Command::Stop => {}
         }
+        false
     }
 
     fn count(&mut self, batch: &[Observation]) -> Counted {

@@ -23,8 +23,8 @@ type LaneKey = (Arc<str>, Arc<str>, Lane);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LatencyOverlay {
     pub(crate) counts: BTreeMap<(String, String), Vec<u64>>,
-    /// Synthetic failures, answered 503, that are added to a version's own.
-    pub(crate) errors: BTreeMap<(String, String), u64>,
+    /// Synthetic answers that are added to a version's own: those with 200, and those with 503.
+    pub(crate) answers: BTreeMap<(String, String), (u64, u64)>,
     /// Drills that have ended, by model: the horizons of such a model begin anew, without what was added.
     pub(crate) ended: BTreeMap<String, u64>,
 }
@@ -208,8 +208,8 @@ fn with_drill(lane: &LaneSnapshot, input: &Input<'_>) -> (LaneCounts, Vec<u64>) 
         if let Some(overlay) = input.drilled.counts.get(&key) {
             buckets.iter_mut().zip(overlay).for_each(|(count, added)| *count += added);
         }
-        if let Some(errors) = input.drilled.errors.get(&key) {
-            by_code.push((503, *errors));
+        if let Some((fine, failed)) = input.drilled.answers.get(&key) {
+            by_code.extend([(200, *fine), (503, *failed)]);
         }
     }
     let reads = input.reads.get(&(key.0, key.1, lane.lane)).copied().unwrap_or_default();

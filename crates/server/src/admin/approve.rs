@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::change::{Why, body, carry_out};
+use super::change::{Why, body, carry_out, done};
 use super::error::ApiError;
 use super::guard::Actor;
 use crate::clock::{now_ms, rfc3339};
@@ -88,8 +88,10 @@ pub(super) async fn show(
             escape(&signed.s)
         )
     };
+    let warning = proposal.warning.as_deref();
+    let warning = warning.map(|why| format!("<p class=\"wrong\">Careful: {}</p>", escape(why))).unwrap_or_default();
     let text = format!(
-        "<p>{}</p><p>Clients of <b>{}</b> would get <b>{}</b> in place of <b>{}</b>.</p>\
+        "<p>{}</p>{warning}<p>Clients of <b>{}</b> would get <b>{}</b> in place of <b>{}</b>.</p>\
          <p class=\"muted\">It can be approved until {}. Without an answer everything stays as it is.</p>\
          <div class=\"buttons\">{}{}</div><p><a href=\"/?page=control&amp;model={}\">Look at the dashboard first</a></p>",
         escape(&proposal.reason),
@@ -164,8 +166,8 @@ pub(super) async fn approve(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let Answer { id, actor, reason } = which(&plane, &model, &bytes, &caller)?;
-    let decision = plane.desk.controller().approve(&model, id, &actor, &reason, now_ms())?;
-    carry_out(&plane, &decision).await
+    let decided = plane.desk.controller().approve(&model, id, &actor, &reason, now_ms());
+    done(&plane, decided).await
 }
 
 pub(super) async fn reject(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use control::{Change, Decision, DecisionKind};
+use control::{Change, ControlError, Decision, DecisionKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -31,7 +31,11 @@ pub(super) struct Why {
     reason: String,
     /// Who asks, in their own words; the token or address stands beside it.
     actor: String,
+    /// The version to switch to; `version` means the same.
+    #[serde(alias = "to")]
     version: Option<String>,
+    /// Roll back although the stable version is measurably bad itself.
+    force: bool,
     /// Say what would be done, and do nothing.
     dry_run: bool,
 }
@@ -66,8 +70,14 @@ pub(super) async fn rollback(
     if why.dry_run {
         return rehearse(&plane, &model, DecisionKind::Rollback, None).await;
     }
-    let decision = plane.desk.controller().rollback(&model, &why.actor(&caller), why.reason(), now_ms())?;
-    carry_out(&plane, &decision).await
+    let decided = {
+        let (actor, reason, mut controller) = (why.actor(&caller), why.reason(), plane.desk.controller());
+        match why.force {
+            true => controller.force_rollback(&model, &actor, reason, now_ms()),
+            false => controller.rollback(&model, &actor, reason, now_ms()),
+        }
+    };
+    done(&plane, decided).await
 }
 
 pub(super) async fn promote(
@@ -82,9 +92,40 @@ pub(super) async fn promote(
     if why.dry_run {
         return rehearse(&plane, &model, DecisionKind::Promote, version).await;
     }
-    let decision =
-        plane.desk.controller().promote(&model, version, &why.actor(&caller), why.reason(), now_ms())?;
-    carry_out(&plane, &decision).await
+    let decided =
+        plane.desk.controller().promote(&model, version, &why.actor(&caller), why.reason(), now_ms());
+    done(&plane, decided).await
+}
+
+/// Carries out what was decided, or says that it is so already: a call that is repeated does no harm, and is no error.
+pub(super) async fn done(
+    plane: &Arc<Plane>,
+    decided: Result<Decision, ControlError>,
+) -> Result<Json<Value>, ApiError> {
+    match decided {
+        Ok(decision) => carry_out(plane, &decision).await,
+        Err(error) => unchanged(plane, error),
+    }
+}
+
+/// The answer to a call that asks for what is so already; every other error stays one.
+fn unchanged(plane: &Plane, error: ControlError) -> Result<Json<Value>, ApiError> {
+    let ControlError::Unchanged { model, reason } = error else { return Err(error.into()) };
+    let status = plane.desk.controller().models().into_iter().find(|one| *one.model == *model);
+    let active = status.map(|status| status.active);
+    Ok(Json(json!({ "changed": false, "model": model, "active": active, "message": reason })))
+}
+
+/// The answer to a setting that was changed, or was so already.
+fn set(plane: &Plane, outcome: Result<(), ControlError>, mut answer: Value) -> Result<Json<Value>, ApiError> {
+    if let Err(error) = outcome {
+        let said = unchanged(plane, error)?;
+        answer["message"] = said["message"].clone();
+        answer["changed"] = false.into();
+    } else {
+        answer["changed"] = true.into();
+    }
+    Ok(Json(answer))
 }
 
 /// A model whose traffic goes elsewhere has nothing that could be moved here; to say otherwise would be a lie.
@@ -115,6 +156,12 @@ async fn rehearse(
         (DecisionKind::Promote, None) => Arc::clone(&status.configured_active),
         (DecisionKind::Rollback, _) => Arc::clone(&status.stable),
     };
+    if to == status.active {
+        let message = format!("{to} is active already");
+        return Ok(Json(json!({
+            "dry_run": true, "changed": false, "model": model, "from": to, "to": to, "steps": [], "message": message,
+        })));
+    }
     let change = Change {
         decision_id: 0,
         kind,
@@ -136,7 +183,14 @@ async fn rehearse(
 
 pub(super) async fn carry_out(plane: &Arc<Plane>, decision: &Decision) -> Result<Json<Value>, ApiError> {
     match plane.carry_out(decision).await {
-        Ok(Ok(())) => Ok(Json(json!({ "decision": status::decision(decision), "state": "confirmed" }))),
+        Ok(Ok(())) => {
+            let Change { model, from, to, .. } = &decision.change;
+            Ok(Json(json!({
+                "changed": true, "model": model, "from": from, "to": to,
+                "message": format!("switched traffic of {model} from {from} to {to}"),
+                "decision": status::decision(decision), "state": "confirmed",
+            })))
+        }
         Ok(Err(reason)) => Err(ApiError::new(
             axum::http::StatusCode::BAD_GATEWAY,
             "not_moved",
@@ -163,8 +217,9 @@ pub(super) async fn shadow(
 ) -> Result<Json<Value>, ApiError> {
     let wanted: Percent = body(&bytes)?;
     check_forwards(&plane, &model)?;
-    plane.desk.set_shadow_percent(&model, wanted.percent, &caller.0)?;
-    Ok(Json(json!({ "model": model, "percent": wanted.percent })))
+    let outcome = plane.desk.set_shadow_percent(&model, wanted.percent, &caller.0);
+    let message = format!("{} % of requests of {model} are copied", wanted.percent);
+    set(&plane, outcome, json!({ "model": model, "percent": wanted.percent, "message": message }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,8 +236,9 @@ pub(super) async fn auto_rollback(
 ) -> Result<Json<Value>, ApiError> {
     let wanted: Enabled = body(&bytes)?;
     check_can_move(&plane, &model)?;
-    plane.desk.controller().set_auto_rollback(&model, wanted.enabled, &caller.0, now_ms())?;
-    Ok(Json(json!({ "model": model, "enabled": wanted.enabled })))
+    let outcome = plane.desk.controller().set_auto_rollback(&model, wanted.enabled, &caller.0, now_ms());
+    let message = format!("automatic rollback is {}", if wanted.enabled { "on" } else { "off" });
+    set(&plane, outcome, json!({ "model": model, "enabled": wanted.enabled, "message": message }))
 }
 
 /// Changes nothing: whoever gets this far may change something.
@@ -209,8 +265,18 @@ pub(super) async fn hold(
     let for_ms = wish.seconds.map(|seconds| seconds.saturating_mul(1_000));
     let reason = if wish.reason.is_empty() { "no reason given" } else { &wish.reason };
     let actor = Why::named(&wish.actor, &caller);
-    plane.desk.controller().hold(&model, for_ms, &actor, reason, now_ms())?;
-    Ok(Json(json!({ "model": model, "held": true, "seconds": wish.seconds })))
+    let replaced = {
+        let mut controller = plane.desk.controller();
+        let held = controller.models().into_iter().find(|one| *one.model == *model).and_then(|one| one.hold);
+        controller.hold(&model, for_ms, &actor, reason, now_ms())?;
+        held.map(|hold| hold.by)
+    };
+    let until = for_ms.map_or_else(|| "until it is released".to_owned(), |ms| format!("for {} s", ms / 1_000));
+    let instead = replaced.as_ref().map(|by| format!("; this replaces the hold by {by}")).unwrap_or_default();
+    Ok(Json(json!({
+        "changed": true, "model": model, "held": true, "seconds": wish.seconds, "replaced": replaced,
+        "message": format!("{model} is held {until}{instead}"),
+    })))
 }
 
 pub(super) async fn release(
@@ -220,8 +286,8 @@ pub(super) async fn release(
     bytes: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let why: Why = body(&bytes)?;
-    plane.desk.controller().release(&model, &why.actor(&caller), why.reason(), now_ms())?;
-    Ok(Json(json!({ "model": model, "held": false })))
+    let outcome = plane.desk.controller().release(&model, &why.actor(&caller), why.reason(), now_ms());
+    set(&plane, outcome, json!({ "model": model, "held": false, "message": format!("{model} is released") }))
 }
 
 #[derive(Debug, Default, Deserialize)]

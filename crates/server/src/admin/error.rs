@@ -70,6 +70,8 @@ impl From<ControlError> for ApiError {
             ControlError::Conflict { .. } | ControlError::NotPending { .. } => {
                 (StatusCode::CONFLICT, "conflict")
             }
+            ControlError::Unchanged { .. } => (StatusCode::CONFLICT, "unchanged"),
+            ControlError::TargetUnhealthy { .. } => (StatusCode::CONFLICT, "target_unhealthy"),
             ControlError::InvalidPercent { .. } => (StatusCode::BAD_REQUEST, "invalid_percent"),
             ControlError::Webhook { .. } => (StatusCode::BAD_REQUEST, "bad_webhook"),
             ControlError::Policy { .. } | ControlError::Store(_) => {
