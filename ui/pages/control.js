@@ -105,23 +105,25 @@ function rows(m, after) {
 /** @param {any} m @param {boolean} pending @param {any} call */
 function rollbackRow(m, pending, call) {
   const done = m.active === m.stable;
-  return row("Rollback", done ? ["Clients get the stable version ", name(m.stable), " already."] : ["Sends all traffic from ", name(m.active), " to the stable version ", name(m.stable), "."],
-    h("button", { type: "button", class: "plain-danger", disabled: done || pending, onclick: () => askRollback(m, call) }, "Roll back…"));
+  return row("Rollback", done ? ["The stable version ", name(m.stable), " is active already."] : ["Switches all traffic from ", name(m.active), " to the stable version ", name(m.stable), ".", m.target_trouble ? h("span", { class: "wrong" }, ` Careful: ${plain(m.target_trouble, 200)}.`) : ""],
+    h("button", { type: "button", class: "plain-danger", disabled: done || pending, onclick: () => askRollback(m, call) }, `Roll back to ${plain(m.stable, 40)}…`));
 }
 
 /** @param {any} m @param {number} requests @param {boolean} pending @param {any} call */
 function promoteRow(m, requests, pending, call) {
   const others = m.versions.filter((/** @type {string} */ v) => v !== m.active);
   const choice = h("select", { "aria-label": "Version to promote" }, others.map((/** @type {string} */ v) => h("option", { value: v, selected: v === m.configured_active }, plain(v, 40))));
-  return row("Promote", ["Sends all traffic to another version. The configuration wants ", name(m.configured_active), "."],
-    choice, h("button", { type: "button", disabled: !others.length || pending, onclick: () => {
+  const verb = () => `Promote ${plain(choice.value, 40)}…`;
+  const button = h("button", { type: "button", disabled: !others.length || pending, onclick: () => {
       const to = choice.value;
       confirm({
-        title: `Promote ${plain(to, 40)}?`, verb: `Promote ${plain(to, 40)}`, reason: true, act: call("promote", { version: to, reason: "" }),
+        title: `Promote ${plain(to, 40)}: ${plain(m.active, 40)} → ${plain(to, 40)}?`, verb: `Promote ${plain(to, 40)}`, reason: true, act: call("promote", { version: to, reason: "" }),
         what: [h("p", {}, "Clients (", rate(requests), ") get ", name(to), " instead of ", name(m.active), " with the next request", to === m.configured_active ? "; a configured split applies again." : "."),
           m.auto_rollback ? h("p", { class: "muted" }, "A critical alert about it rolls back to ", name(m.stable), " after the cool-down.") : h("p", { class: "wrong" }, "Automatic rollback is off: nothing takes this back by itself.")],
       });
-    } }, "Promote…"));
+    } }, verb());
+  choice.addEventListener("change", () => { button.textContent = verb(); });
+  return row("Promote", ["Switches all traffic to another version. The configuration wants ", name(m.configured_active), "."], choice, button);
 }
 
 /** What a critical alert does in each mode, while automatic rollback is on. @param {any} m */

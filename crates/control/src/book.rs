@@ -162,7 +162,8 @@ impl AlertBook {
             }
             *count += 1;
         }
-        let instance = self.instances.entry(key.clone()).or_insert_with(|| Instance::begin(rule, tick.now_ms));
+        let instance =
+            self.instances.entry(key.clone()).or_insert_with(|| Instance::begin(rule, tick.now_ms));
         instance.fresh = match seen {
             // Time itself is what the rule is about.
             None => true,
@@ -192,13 +193,7 @@ impl AlertBook {
         Some(AlertChange { transition, alert: instance.alert(policy, rule, &key.subject) })
     }
 
-    fn clear(
-        &mut self,
-        policy: &Policy,
-        rule: &Rule,
-        subject: &Subject,
-        tick: Tick,
-    ) -> Option<AlertChange> {
+    fn clear(&mut self, policy: &Policy, rule: &Rule, subject: &Subject, tick: Tick) -> Option<AlertChange> {
         let key = Key { rule: rule.name.as_str().into(), subject: subject.clone() };
         let instance = self.instances.get_mut(&key)?;
         if instance.heard == Heard::Clear {

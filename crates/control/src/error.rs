@@ -43,7 +43,9 @@ pub enum ControlError {
         reason: String,
     },
     /// The stable version is measurably bad itself.
-    #[error("no rollback of `{model}` to {version}: {why}. To switch all the same, force it (`--force`, or `\"force\": true`)")]
+    #[error(
+        "no rollback of `{model}` to {version}: {why}. To switch all the same, force it (`--force`, or `\"force\": true`)"
+    )]
     TargetUnhealthy {
         /// The model.
         model: String,

@@ -27,7 +27,7 @@ mod store;
 mod testing;
 
 pub use actuator::{Actuator, ActuatorError, ActuatorFuture, Change, Patience, RehearsalFuture};
-pub use alert::{Alert, AlertChange, AlertState, AlertTransition, Annotations};
+pub use alert::{Alert, AlertChange, AlertEnd, AlertState, AlertTransition, Annotations};
 pub use controller::{
     AlertmanagerAlert, AlertmanagerWebhook, Controller, Hold, ModelPhase, ModelStatus, News, Proposal,
     ProposalState, RetrainState, Retraining, Step, WebhookAlertOutcome, WebhookOutcome, WebhookVerdict,

@@ -145,7 +145,12 @@ fn check(check: &Value) -> String {
         (Some(n), _) => n.to_string(),
     };
     let word = if check["ok"] == true { "ok" } else { "FAILED" };
-    format!("{}: {} (limit {}): {word}", string(&check["name"]), number(&check["value"]), number(&check["limit"]))
+    format!(
+        "{}: {} (limit {}): {word}",
+        string(&check["name"]),
+        number(&check["value"]),
+        number(&check["limit"])
+    )
 }
 
 fn seconds(ms: i64) -> String {
@@ -206,7 +211,10 @@ mod tests {
             "checks": [{ "name": "change to alert", "value": null, "limit": 300_000, "unit": "ms", "ok": false }],
         });
         let lines = verdict(&progress);
-        assert!(lines.contains(&"change to alert: did not happen (limit 300.0 s): FAILED".to_owned()), "{lines:?}");
+        assert!(
+            lines.contains(&"change to alert: did not happen (limit 300.0 s): FAILED".to_owned()),
+            "{lines:?}"
+        );
         assert_eq!(
             lines.last().map(String::as_str),
             Some("drill failed: no critical alert fired within 90 s")

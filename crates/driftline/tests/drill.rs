@@ -13,7 +13,8 @@ use crate::support::{DEADLINE, Outcome, await_until, holds_for, run};
 
 fn drill(instance: &Instance, folder: &Folder, more: &[&str]) -> Outcome {
     let admin = format!("http://{}", instance.admin);
-    run(folder.path(), &[&["drill", "--admin", &admin, "--timeout", "90"][..], more].concat())
+    let timeout: &[&str] = if more.contains(&"--timeout") { &[] } else { &["--timeout", "90"] };
+    run(folder.path(), &[&["drill", "--admin", &admin][..], timeout, more].concat())
 }
 
 /// An instance with a learned reference, full windows of production's own.
@@ -47,7 +48,7 @@ fn it_passes_and_leaves_no_trace() {
     let outcome = drill(&instance, &folder, &["--psi", "0.35", "--latency-ms", "530"]).expect(0);
     let printed = &outcome.stdout;
     let steps = [
-        "drift and slow answers injected",
+        "injection started",
         "alert pending",
         "alert fired: ",
         "traffic moved to v1",
@@ -63,7 +64,8 @@ fn it_passes_and_leaves_no_trace() {
             .find(step)
             .unwrap_or_else(|| panic!("`{step}` is not where it should be in:\n{printed}"));
     }
-    assert!(!printed.contains("BROKEN"), "{printed}");
+    assert!(!printed.contains("FAILED"), "{printed}");
+    assert_eq!(instance.model()["cooldown_until"], serde_json::Value::Null, "no cool-down is left");
     assert_eq!(models.v2.count() + models.v1.count(), served_before, "no model has seen anything of it");
     await_until("traffic is back", DEADLINE, || instance.active() == "v2");
     await_until("the windows are as they were", DEADLINE, || windows(&instance) == before);
@@ -123,6 +125,50 @@ fn traffic_stays_when_asked_to() {
     let outcome = drill(&instance, &folder, &["--keep", "--latency-ms", "0"]).expect(0);
     assert!(!outcome.stdout.contains("traffic back"), "{}", outcome.stdout);
     assert_eq!(instance.active(), "v1");
+}
+
+#[test]
+fn failures_are_drilled_as_well() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let quick = "    ErrorRateCritical: { for: 1s, keep_firing_for: 1s }\n";
+    let yaml =
+        models.yaml("", "drill: true\n").replace("    LatencySpike:", &format!("{quick}    LatencySpike:"));
+    let instance = Instance::start(&folder, &yaml);
+    let mut client = instance.client();
+    rows::send(&mut client, None, LEARN, ordinary);
+    instance.await_reference();
+    rows::send(&mut client, None, WINDOW, ordinary);
+    let only = ["--psi", "0", "--latency-ms", "0"];
+    let outcome = drill(&instance, &folder, &[&only[..], &["--error-rate", "20"]].concat()).expect(0);
+    assert!(outcome.stdout.contains("alert fired: ErrorRateCritical"), "{}", outcome.stdout);
+    await_until("traffic is back", DEADLINE, || instance.active() == "v2");
+    let nothing = drill(&instance, &folder, &only).expect(2);
+    assert!(nothing.stderr.contains("nothing to inject"), "{}", nothing.stderr);
+}
+
+#[test]
+fn a_failed_one_says_why_and_exits_1() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = ready(&models, &folder);
+    // Below every critical limit.
+    let more = ["--psi", "0.12", "--latency-ms", "0", "--timeout", "4"];
+    let outcome = drill(&instance, &folder, &more).expect(1);
+    assert!(outcome.stdout.contains("change to alert: did not happen"), "{}", outcome.stdout);
+    assert!(
+        outcome.stdout.contains("drill failed: no critical alert fired within 4 s"),
+        "{}",
+        outcome.stdout
+    );
+}
+
+#[test]
+fn it_is_refused_while_something_real_is_going_on() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    let instance = ready(&models, &folder);
+    assert_eq!(instance.post("/api/v1/models/fraud/rollback", &serde_json::json!({})).status(), 200);
+    assert_eq!(instance.post("/api/v1/models/fraud/promote", &serde_json::json!({})).status(), 200);
+    let refused = drill(&instance, &folder, &[]).expect(2);
+    assert!(refused.stderr.contains("cool-down"), "{}", refused.stderr);
 }
 
 #[test]

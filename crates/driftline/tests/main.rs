@@ -25,6 +25,7 @@ mod fluent_bit;
 mod follow;
 mod grpc;
 mod hostile;
+mod judgement;
 mod kafka;
 #[cfg(feature = "kafka-tls")]
 mod kafka_tls;

@@ -148,7 +148,12 @@ impl DrillProgress {
         };
         let lost = i64::try_from(self.requests_failed).unwrap_or(i64::MAX);
         self.checks = vec![
-            check("change to alert", took(Some(self.injected_at_ms), self.fired_at_ms), ALERT_PROMISE_MS, "ms"),
+            check(
+                "change to alert",
+                took(Some(self.injected_at_ms), self.fired_at_ms),
+                ALERT_PROMISE_MS,
+                "ms",
+            ),
             check(
                 "alert to all traffic moved",
                 took(self.fired_at_ms, self.confirmed_at_ms),
@@ -165,20 +170,22 @@ impl DrillProgress {
 
     /// Why it failed, in words: the first failure that was seen, then every step that kept no limit.
     fn reasons(&self, failure: Option<String>) -> String {
-        let wrong = self.checks.iter().filter(|check| !check.ok).map(|check| match (check.value, check.unit) {
-            (None, _) => format!("{}: did not happen", check.name),
-            (Some(value), "ms") => {
-                let secs = |ms: i64| ms as f64 / 1_000.0;
-                format!("{}: {:.1} s, limit {:.1} s", check.name, secs(value), secs(check.limit))
-            }
-            (Some(value), unit) => format!("{}: {value} {unit}, limit {}", check.name, check.limit),
-        });
+        let wrong =
+            self.checks.iter().filter(|check| !check.ok).map(|check| match (check.value, check.unit) {
+                (None, _) => format!("{}: did not happen", check.name),
+                (Some(value), "ms") => {
+                    let secs = |ms: i64| ms as f64 / 1_000.0;
+                    format!("{}: {:.1} s, limit {:.1} s", check.name, secs(value), secs(check.limit))
+                }
+                (Some(value), unit) => format!("{}: {value} {unit}, limit {}", check.name, check.limit),
+            });
         failure.into_iter().chain(wrong).collect::<Vec<_>>().join("; ")
     }
 
     /// How far it came, when its time was up.
     fn stuck(&self, secs: u64) -> String {
-        let number = |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.3}"));
+        let number =
+            |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.3}"));
         if self.fired_at_ms.is_none() {
             let (psi, p95) = (number(self.psi_seen), number(self.p95_drill_ms));
             return format!("no critical alert fired within {secs} s (PSI seen {psi}, p95 seen {p95} ms)");
@@ -289,7 +296,9 @@ pub(crate) async fn start(
         let message = format!("`{stable}` is active and stable at once: there is nothing to roll back to");
         return Err(DrillError::NotPossible(message));
     }
-    if let Some(reason) = plane.desk.controller().drill_refusal(model).map_err(|_| DrillError::UnknownModel)? {
+    if let Some(reason) =
+        plane.desk.controller().drill_refusal(model).map_err(|_| DrillError::UnknownModel)?
+    {
         return Err(if status.drill { DrillError::Running } else { DrillError::NotPossible(reason) });
     }
     let readings = plane.monitor.readings();

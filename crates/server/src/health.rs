@@ -297,6 +297,7 @@ mod tests {
             drill: false,
             hold: None,
             hold_until_ms: None,
+            target_trouble: None,
             proposal: None,
         }
     }

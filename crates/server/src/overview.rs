@@ -161,7 +161,7 @@ impl View<'_> {
             "pending_decision": status.pending.as_ref().map(decision),
             "last_decision": status.last.as_ref().map(decision),
             "proposal": status.proposal.as_ref().map(proposal),
-            "hold": status::hold(status),
+            "hold": status::hold(status), "target_trouble": status.target_trouble,
             "reference": read.map(|read| &read.reference),
             "requests": requests,
             "window_size": settings.monitor.iter().find(|m| m.name == status.model).map(|m| m.window),

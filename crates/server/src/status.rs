@@ -74,6 +74,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "mode": status.mode,
                 "drill": status.drill,
                 "blocked": status.blocked,
+                "target_trouble": status.target_trouble,
                 "rollbacks_in_period": status.rollbacks_in_period,
                 "pending_decision": status.pending.as_ref().map(decision),
                 "last_decision": status.last.as_ref().map(decision),

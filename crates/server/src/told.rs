@@ -60,7 +60,10 @@ pub(crate) fn decision(
         None => (
             NoticeKind::Moved,
             format!("{drill}{verb} of {subject}"),
-            format!("Clients of `{}` get `{}` now. {}", change.model, change.to, decision.reason),
+            format!(
+                "Switched traffic of `{}` from `{}` to `{}`. {}",
+                change.model, change.from, change.to, decision.reason
+            ),
         ),
         Some(why) => (
             NoticeKind::NotMoved,
@@ -140,6 +143,7 @@ pub(crate) fn blocked(
         _ => (NoticeKind::Blocked, Severity::Critical),
     };
     let title = match reason {
+        BlockReason::TargetUnhealthy => "No rollback, stable version unhealthy",
         BlockReason::Observe => "Dry run: would roll back",
         BlockReason::Recommended => "Rollback advised",
         _ => "No rollback",
@@ -164,10 +168,11 @@ pub(crate) fn blocked(
 pub(crate) fn proposal(proposal: &Proposal, features: Vec<FeatureShare>, links: Vec<Link>) -> Notice {
     let Proposal { model, from, to, id, .. } = proposal;
     let key = format!("{model}/proposal/{id}");
+    let warning = proposal.warning.as_ref().map(|why| format!(" Careful: {why}.")).unwrap_or_default();
     Notice {
         title: format!("Roll back {model} {from} -> {to}?"),
         text: format!(
-            "{}. Approve it by the link, or with `driftline approve --model {model}`; turn it down with `driftline reject \
+            "{}.{warning} Approve it by the link, or with `driftline approve --model {model}`; turn it down with `driftline reject \
              --model {model}`.",
             proposal.reason.trim_end_matches('.')
         ),

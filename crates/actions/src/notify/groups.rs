@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Alert, AlertChange, AlertTransition, Severity};
+use control::{Alert, AlertChange, AlertEnd, AlertTransition, Severity};
 
 use super::notice::{ALERTS_MAX, FeatureShare, Link, Notice, NoticeKind};
 
@@ -156,8 +156,9 @@ impl Group {
             Some(version) => format!("{} {version}", self.model),
             None => self.model.to_string(),
         };
-        let title = format!("{}: {subject}{}", self.rule, if fires { "" } else { " is over" });
         let shown = if fires { &self.firing } else { &self.ended };
+        let drill = if shown.values().any(|alert| alert.drill) { "Drill: " } else { "" };
+        let title = format!("{drill}{}: {subject}{}", self.rule, if fires { "" } else { " is over" });
         let mut alerts: Vec<&Alert> = shown.values().collect();
         alerts.sort_by(|a, b| b.value.total_cmp(&a.value));
         let since_ms = alerts.iter().map(|alert| alert.since_ms).min().unwrap_or(self.since_ms);
@@ -189,7 +190,9 @@ fn text(alerts: &[&Alert], fires: bool) -> String {
         return if fires {
             worst.annotations.description.clone()
         } else {
-            format!("Over: {}", worst.annotations.summary)
+            let why = worst.ended.filter(|why| *why != AlertEnd::Clear);
+            let why = why.map(|why| format!(" ({})", why.why())).unwrap_or_default();
+            format!("Over: {}{why}", worst.annotations.summary)
         };
     }
     let named = features.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
@@ -197,7 +200,11 @@ fn text(alerts: &[&Alert], fires: bool) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let verb = if fires { "fire" } else { "are back to normal" };
+    let verb = match worst.ended {
+        None => "fire".to_owned(),
+        Some(AlertEnd::Clear) => "are back to normal".to_owned(),
+        Some(why) => format!("are over ({})", why.why()),
+    };
     let worst = if fires { format!(" {}", worst.annotations.description) } else { String::new() };
     format!("{} features {verb}: {named}{more}.{worst}", features.len())
 }

@@ -26,8 +26,7 @@ impl Controller {
         let alerts = self.book.about(model);
         let entry = &mut self.models[idx];
         entry.drill = true;
-        entry.before_drill =
-            BeforeDrill { changed: entry.changed, activated_ms: entry.activated_ms, alerts };
+        entry.before_drill = BeforeDrill { changed: entry.changed, activated_ms: entry.activated_ms, alerts };
         let data = json!({ "running": true });
         self.write_event(EventKind::Drill, Some(model), actor, "drill began", data, now_ms);
         Ok(())

@@ -108,7 +108,7 @@ impl Controller {
         let intent = Intent {
             model_idx,
             kind: DecisionKind::Promote,
-            trigger: Trigger::Manual,
+            trigger: if self.models[model_idx].drill { Trigger::Drill } else { Trigger::Manual },
             to: Arc::clone(&to),
             actor,
             reason: reason.to_owned(),
@@ -147,7 +147,8 @@ impl Controller {
         if *to == entry.active {
             let mut reason = format!("{to} is active already");
             if let (None, Some(shadow)) = (version, policy.shadow.as_ref().filter(|shadow| *shadow != to)) {
-                reason.push_str(&format!("; name a version to switch to another one (copies go to {shadow})"));
+                reason
+                    .push_str(&format!("; name a version to switch to another one (copies go to {shadow})"));
             }
             return Err(unchanged(&policy.name, reason));
         }

@@ -36,8 +36,8 @@ mod news;
 mod open;
 mod proposal;
 pub(crate) mod retrain;
-mod status;
 mod serving;
+mod status;
 mod step;
 mod target;
 #[cfg(test)]

@@ -247,8 +247,11 @@ impl ModelEntry {
         if self.pending.as_ref().is_some_and(|pending| *pending.change.from == *version) {
             return false;
         }
-        let windows =
-            readings.models.iter().filter(|model| model.model == self.policy.name).flat_map(|model| &model.windows);
+        let windows = readings
+            .models
+            .iter()
+            .filter(|model| model.model == self.policy.name)
+            .flat_map(|model| &model.windows);
         let newest = windows
             .filter(|window| window.lane == Lane::Prod && *window.version == *version)
             .map(|window| window.last_at_ms)

@@ -216,7 +216,9 @@ impl Controller {
             match stored.map(|one| one.state) {
                 Some(ProposalState::Approved) => unchanged(model, said("is approved already")),
                 Some(ProposalState::Rejected) => conflict(model, said("was turned down")),
-                Some(ProposalState::Expired) => conflict(model, said("has expired: nobody approved it in time")),
+                Some(ProposalState::Expired) => {
+                    conflict(model, said("has expired: nobody approved it in time"))
+                }
                 Some(ProposalState::Withdrawn) => conflict(model, said("was withdrawn: it became pointless")),
                 Some(ProposalState::Open) | None => conflict(model, said("does not wait for approval")),
             }

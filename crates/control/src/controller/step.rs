@@ -9,10 +9,10 @@ use super::news::News;
 use super::proposal::Draft;
 use super::{Controller, Intent, SELF};
 use crate::alert::{Alert, AlertChange, AlertTransition};
+use crate::book::Tick;
 use crate::decide::{BlockReason, Episode, FiringAlert, ModelState, Verdict, decide};
 use crate::decision::{Decision, DecisionKind, Trigger};
 use crate::error::StoreError;
-use crate::book::Tick;
 use crate::evaluate::evaluate;
 use crate::evidence::Evidence;
 use crate::policy::Severity;
@@ -116,7 +116,8 @@ impl Controller {
                 let evidence = self.evidence(&model, &firing, signals);
                 self.block(model_idx, reason, &episodes, &evidence, now_ms);
                 if reason == BlockReason::TargetUnhealthy && fresh {
-                    let proposed = self.propose_anyway(model_idx, reason_of(&firing), evidence, episodes, now_ms);
+                    let proposed =
+                        self.propose_anyway(model_idx, reason_of(&firing), evidence, episodes, now_ms);
                     step.errors.extend(proposed.err());
                 }
             }

@@ -58,7 +58,9 @@ fn measure(policy: &Policy, model: &ModelPolicy, signals: &[SignalReading]) -> O
     let mut known = false;
     for rule in policy.rules.iter().filter(|rule| policy.moves_traffic(rule)) {
         let condition = &rule.condition;
-        let (Kind::Latency | Kind::Errors, Some(limit)) = (condition.kind(), condition.above) else { continue };
+        let (Kind::Latency | Kind::Errors, Some(limit)) = (condition.kind(), condition.above) else {
+            continue;
+        };
         let horizon_ms = policy.horizon_ms(condition);
         let own = signals.iter().filter(|one| {
             one.model == model.name
@@ -103,7 +105,8 @@ mod tests {
     use crate::testing::policy;
 
     fn errors(lane: Lane, hits: u64, n: u64) -> SignalReading {
-        SignalReading::share((&"fraud".into(), &"v1".into(), lane), Signal::ErrorRate, 60_000, hits, n).unwrap()
+        SignalReading::share((&"fraud".into(), &"v1".into(), lane), Signal::ErrorRate, 60_000, hits, n)
+            .unwrap()
     }
 
     fn said(signals: &[SignalReading]) -> Option<Option<String>> {

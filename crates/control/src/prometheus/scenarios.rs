@@ -8,8 +8,8 @@ use record::Lane;
 
 use crate::alert::{Alert, AlertState};
 use crate::book::{AlertBook, Tick};
-use crate::evidence::Evidence;
 use crate::evaluate::{evaluate, quality_excess};
+use crate::evidence::Evidence;
 use crate::latency::LatencyHorizon;
 use crate::policy::Policy;
 use crate::signal::{LaneCounts, RateHorizon, Signal, SignalReading};

@@ -10,22 +10,22 @@ fn everything_asks_first_and_is_in_the_trail() {
     let Some(mut browser) = Browser::start() else { return };
     let running = Running::learned("");
     browser.open(&running.url("?page=control"));
-    browser.click("button", "Roll back…");
+    browser.click("button", "Roll back to v1…");
     browser.await_text("dialog", "goes from v2 to v1 with the next request");
     browser.screenshot("confirm-1280-light");
     browser.press("Escape");
     browser.await_true("!document.querySelector('dialog')");
     assert_eq!(running.instance.active(), "v2", "nothing happens without the second click");
-    browser.click("button", "Roll back…");
+    browser.click("button", "Roll back to v1…");
     browser.type_into("#why", "scores look <b>wrong</b>");
     browser.click("dialog button", "Roll back to v1");
-    browser.await_text(".controls", "Clients get the stable version v1 already.");
+    browser.await_text(".controls", "The stable version v1 is active already.");
     assert_eq!(running.instance.active(), "v1");
     browser.await_text(".events", "scores look <b>wrong</b>");
 
-    browser.click("button", "Promote…");
+    browser.click("button", "Promote v2…");
     browser.click("dialog button", "Promote v2");
-    browser.await_text(".controls", "Sends all traffic from v2");
+    browser.await_text(".controls", "Switches all traffic from v2");
     assert_eq!(running.instance.active(), "v2");
 
     browser.click("[role=switch]", "");
@@ -80,7 +80,7 @@ fn the_token_is_asked_for_tried_and_kept_in_the_tab() {
     let running = Running::learned(&format!("auth: {{ token: {TOKEN} }}\n"));
     browser.open(&running.url("?page=control"));
     browser.await_text("main", "Changes need the token.");
-    browser.click("button", "Roll back…");
+    browser.click("button", "Roll back to v1…");
     browser.click("dialog button", "Roll back to v1");
     browser.await_text("dialog .wrong", "This needs the token");
     assert_eq!(running.instance.active(), "v2");
@@ -95,9 +95,9 @@ fn the_token_is_asked_for_tried_and_kept_in_the_tab() {
     browser.click("dialog button", "Use it");
     browser.await_text("main", "The token is kept in this tab until it is closed.");
     browser.forgive();
-    browser.click("button", "Roll back…");
+    browser.click("button", "Roll back to v1…");
     browser.click("dialog button", "Roll back to v1");
-    browser.await_text(".controls", "Clients get the stable version v1 already.");
+    browser.await_text(".controls", "The stable version v1 is active already.");
     assert_eq!(running.instance.active(), "v1");
 
     browser.reload();

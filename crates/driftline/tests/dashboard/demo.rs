@@ -74,14 +74,14 @@ fn the_drift_is_seen_opened_answered_and_taken_back() {
     browser.click("[role=switch]", "");
     browser.click("dialog button", "Switch off");
     browser.await_true("document.querySelector('[role=switch]').getAttribute('aria-checked') === 'false'");
-    browser.click("button", "Promote…");
+    browser.click("button", "Promote v2…");
     browser.await_text("dialog", "nothing takes this back by itself");
     browser.type_into("#why", "once more");
     browser.click("dialog button", "Promote v2");
-    browser.await_text(".controls", "Sends all traffic from v2 to the stable version v1.");
-    browser.click("button", "Roll back…");
+    browser.await_text(".controls", "Switches all traffic from v2 to the stable version v1.");
+    browser.click("button", "Roll back to v1…");
     browser.click("dialog button", "Roll back to v1");
-    browser.await_text(".controls", "Clients get the stable version v1 already.");
+    browser.await_text(".controls", "The stable version v1 is active already.");
     browser.click("[role=switch]", "");
     browser.click("dialog button", "Switch on");
     browser.await_true("document.querySelector('[role=switch]').getAttribute('aria-checked') === 'true'");

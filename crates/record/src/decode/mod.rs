@@ -39,7 +39,6 @@ use auto::Form;
 use layout::{Layouts, Told};
 use names::NameTable;
 use reader::Reader;
-pub(crate) use sink::infinity;
 use sink::{Side, Sink};
 
 pub use error::{DecodeError, DecodeErrorKind};

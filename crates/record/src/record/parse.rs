@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{FeatureValue, PREDICTION, Record};
 use crate::Lane;
-use crate::decode::{JsonReader as Reader, Kind, Number, ReadError, Scalar, infinity};
+use crate::decode::{JsonReader as Reader, Kind, Number, ReadError, Scalar};
 
 type Result<T> = std::result::Result<T, RecordError>;
 

@@ -89,7 +89,8 @@ pub(super) async fn show(
         )
     };
     let warning = proposal.warning.as_deref();
-    let warning = warning.map(|why| format!("<p class=\"wrong\">Careful: {}</p>", escape(why))).unwrap_or_default();
+    let warning =
+        warning.map(|why| format!("<p class=\"wrong\">Careful: {}</p>", escape(why))).unwrap_or_default();
     let text = format!(
         "<p>{}</p>{warning}<p>Clients of <b>{}</b> would get <b>{}</b> in place of <b>{}</b>.</p>\
          <p class=\"muted\">It can be approved until {}. Without an answer everything stays as it is.</p>\

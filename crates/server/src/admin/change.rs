@@ -271,7 +271,8 @@ pub(super) async fn hold(
         controller.hold(&model, for_ms, &actor, reason, now_ms())?;
         held.map(|hold| hold.by)
     };
-    let until = for_ms.map_or_else(|| "until it is released".to_owned(), |ms| format!("for {} s", ms / 1_000));
+    let until =
+        for_ms.map_or_else(|| "until it is released".to_owned(), |ms| format!("for {} s", ms / 1_000));
     let instead = replaced.as_ref().map(|by| format!("; this replaces the hold by {by}")).unwrap_or_default();
     Ok(Json(json!({
         "changed": true, "model": model, "held": true, "seconds": wish.seconds, "replaced": replaced,

@@ -166,14 +166,8 @@ fn people_conflict_with_what_is_going_on() {
     );
     assert!(conflict(rig.controller.promote("fraud", None, "bob", "no", 2)).contains("rollback 1"));
     rig.carry(&rollback);
-    assert_eq!(
-        conflict(rig.controller.rollback("fraud", "bob", "too", 3)),
-        "v1 is active already"
-    );
-    assert_eq!(
-        conflict(rig.controller.promote("fraud", Some("v1"), "bob", "x", 3)),
-        "v1 is active already"
-    );
+    assert_eq!(conflict(rig.controller.rollback("fraud", "bob", "too", 3)), "v1 is active already");
+    assert_eq!(conflict(rig.controller.promote("fraud", Some("v1"), "bob", "x", 3)), "v1 is active already");
     assert!(matches!(
         rig.controller.promote("fraud", Some("v9"), "bob", "x", 3),
         Err(ControlError::UnknownVersion { .. })

@@ -8,8 +8,8 @@ use super::Rig;
 use crate::controller::Controller;
 use crate::decision::{Decision, DecisionState};
 use crate::policy::{Policy, RollbackMode};
-use crate::store::{Store, journal};
 use crate::signal::SignalReading;
+use crate::store::{Store, journal};
 use crate::testing::{drift, latency};
 
 #[derive(Clone, Debug)]
