@@ -166,7 +166,7 @@ impl Flight {
         let status = match outcome {
             Outcome::Aborted if self.broke.get() => 0,
             Outcome::Aborted => CLIENT_GONE,
-            Outcome::Complete | Outcome::Ours => self.status.get(),
+            Outcome::Complete | Outcome::Ours | Outcome::Switched => self.status.get(),
         };
         self.version().counters.add(self.ctx.shard, status, latency);
         if let Some(busy) = self.busy.borrow_mut().take() {
