@@ -25,6 +25,8 @@ pub(crate) struct Batch {
     /// The same places as in `slots`, in the detector's bins; empty for rows that no detector sees.
     watched: Vec<u8>,
     watching: bool,
+    /// Whether the rows are production's.
+    prod: bool,
     raws: Vec<Raw>,
     scratch: String,
 }
@@ -45,6 +47,7 @@ impl Batch {
         self.slots.clear();
         self.watched.clear();
         self.watching = watching;
+        self.prod = lane == Lane::Prod;
         self.raws.clear();
         let rows = self.rows[0].max(self.rows[1]);
         if rows.saturating_mul(state.features.len() + 1) > MAX_CELLS {
@@ -142,6 +145,9 @@ impl Batch {
     #[inline]
     fn put(&mut self, state: &mut State, at: usize, row: usize, value: Cell<'_>) {
         let feature = state.features.get_mut(at);
+        if self.prod {
+            feature.see(value);
+        }
         let start = self.starts[at];
         if start == ABSENT || row >= self.rows[feature.side as usize] {
             return;

@@ -71,7 +71,7 @@ impl Engine {
             .state
             .features
             .iter()
-            .filter(|feature| feature.side == Side::Features)
+            .filter(|feature| feature.side == Side::Features && feature.role().is_judged())
             .filter_map(|feature| Some((&feature.name, feature.frozen().filter(|frozen| frozen.rows > 0)?)))
             .collect();
         if !(target_psi.is_finite() && target_psi >= 0.0) {

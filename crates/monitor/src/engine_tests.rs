@@ -418,7 +418,13 @@ proptest! {
         let all = windows.iter().find(|w| &*w.tenant == "all").unwrap();
         for (place, feature) in profile().features.iter().enumerate() {
             let mut counts = vec![0u64; feature.bins.slots()];
-            for (_, at) in counted.iter().rev().take(window) {
+            // Until requests have it for the first time, a feature of the profile is not seen yet.
+            let has = |(x, c, _): &_| if place == 0 { Option::is_some(x) || Option::is_none(c) } else { Option::is_some(c) };
+            let Some(first) = rows.iter().position(has) else {
+                prop_assert!(all.of(&feature.name, BASELINE).is_none());
+                continue;
+            };
+            for (_, at) in counted.iter().skip(first).rev().take(window) {
                 let value = if place == 0 { rows[*at].0.as_ref() } else { rows[*at].1.as_ref() };
                 counts[crate::profile::slot_of(&feature.bins, cell(value), &mut String::new())] += 1;
             }

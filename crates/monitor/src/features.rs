@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use record::Cell;
 use stats::{Bins, MAX_WINDOW_SLOTS};
 
 use crate::detector::DetectorReference;
 use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
+use crate::role::{Role, RoleSample};
 use crate::spec::ModelSpec;
 
 /// What a cell is part of.
@@ -29,12 +31,15 @@ pub(crate) struct Frozen {
     pub(crate) at_ms: i64,
     /// What the sequential detector counts in; without it, `bins`.
     pub(crate) detector: Option<DetectorReference>,
+    /// Whether it can be judged, by the reference's values.
+    pub(crate) role: Role,
 }
 
 impl Frozen {
     pub(crate) fn new(feature: FeatureProfile, at_ms: i64) -> Self {
         let rows = feature.rows();
-        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector: feature.detector }
+        let (detector, role) = (feature.detector, feature.role);
+        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role }
     }
 }
 
@@ -49,6 +54,14 @@ pub(crate) struct Feature {
     pub(crate) name: Arc<str>,
     pub(crate) side: Side,
     pub(crate) stage: Stage,
+    /// Whether production traffic has ever had it.
+    pub(crate) seen: bool,
+    /// The newest production values, until their role is looked at.
+    pub(crate) sample: RoleSample,
+    /// The role that live values turned out to have, where that is not to be judged.
+    pub(crate) review: Option<Role>,
+    /// The configuration has it judged whatever its values are.
+    pub(crate) forced: bool,
 }
 
 impl Feature {
@@ -58,6 +71,44 @@ impl Feature {
             Stage::Learning(_) => None,
         }
     }
+
+    /// Its role by reference and live traffic.
+    pub(crate) fn role(&self) -> Role {
+        self.review.unwrap_or_else(|| self.frozen().map_or(Role::Value, |frozen| frozen.role))
+    }
+
+    /// Whether its values are counted into windows and compared: it is there, and it can be compared.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.seen && self.role().is_judged()
+    }
+
+    /// Takes note of a production value.
+    #[inline]
+    pub(crate) fn see(&mut self, value: Cell<'_>) {
+        self.seen = true;
+        if !self.sample.is_full() && self.frozen().is_some() {
+            self.sample.push(value);
+        }
+    }
+
+    /// Looks at the live values once there are enough of them. True when it is not to be judged any more.
+    pub(crate) fn look_again(&mut self) -> bool {
+        if !self.sample.is_full() {
+            return false;
+        }
+        let sample = std::mem::take(&mut self.sample);
+        let live = role_for(self.side, sample.role());
+        let news = !self.forced && self.role().is_judged() && !live.is_judged();
+        if news {
+            self.review = Some(live);
+        }
+        news
+    }
+}
+
+/// A model's answers are no times and no counters, however they look.
+pub(crate) fn role_for(side: Side, role: Role) -> Role {
+    if side == Side::Predictions && role == Role::Time { Role::Value } else { role }
 }
 
 /// Which names are measured at all.
@@ -65,6 +116,7 @@ impl Feature {
 pub(crate) struct Filter {
     include: HashSet<String>,
     exclude: HashSet<String>,
+    judge: HashSet<String>,
 }
 
 impl Filter {
@@ -72,7 +124,13 @@ impl Filter {
         Self {
             include: spec.include.iter().cloned().collect(),
             exclude: spec.exclude.iter().cloned().collect(),
+            judge: spec.judge.iter().cloned().collect(),
         }
+    }
+
+    /// Whether the configuration has it judged whatever its values are.
+    pub(crate) fn forces(&self, name: &str) -> bool {
+        self.judge.contains(name)
     }
 
     /// `include` chooses among features; predictions are measured unless excluded.
@@ -137,8 +195,14 @@ impl FeatureTable {
             let fits =
                 feature.bins.slots() <= MAX_WINDOW_SLOTS && feature.counts.len() == feature.bins.slots();
             if fits && filter.allows(&feature.name, side) && !table.by_name.contains_key(&*feature.name) {
-                let frozen = Frozen::new(feature.clone(), profile.created_at_ms);
-                table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
+                let mut frozen = Frozen::new(feature.clone(), profile.created_at_ms);
+                let forced = filter.forces(&feature.name);
+                // Of categories that were not kept there is nothing to judge by.
+                if forced && frozen.bins.len() > 1 {
+                    frozen.role = Role::Value;
+                }
+                let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
+                table.get_mut(at).forced = forced;
             }
         }
         table
@@ -150,6 +214,10 @@ impl FeatureTable {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Feature> {
         self.features.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Feature> {
+        self.features.iter_mut()
     }
 
     pub(crate) fn get(&self, at: usize) -> &Feature {
@@ -203,14 +271,17 @@ impl FeatureTable {
         if self.features.len() >= limit {
             return Found::OverLimit;
         }
-        Found::Known(self.insert(name.into(), side, Stage::Learning(Column::starting_after(rows))))
+        let at = self.insert(name.into(), side, Stage::Learning(Column::starting_after(rows)));
+        self.features[at].forced = filter.forces(name);
+        Found::Known(at)
     }
 
     /// Adds a feature under the next number. The name must not be there yet.
     pub(crate) fn insert(&mut self, name: Arc<str>, side: Side, stage: Stage) -> usize {
         let at = self.features.len();
         self.by_name.insert(name.clone(), at);
-        self.features.push(Feature { name, side, stage });
+        let (sample, review) = (RoleSample::default(), None);
+        self.features.push(Feature { name, side, stage, seen: false, sample, review, forced: false });
         self.next.push(at + 1);
         at
     }
@@ -257,7 +328,7 @@ mod tests {
         assert_eq!(side_of("predictions"), Side::Features);
         let mut table = FeatureTable::new();
         let filter =
-            Filter { include: HashSet::from(["a".to_owned()]), exclude: HashSet::from(["x".to_owned()]) };
+            Filter { include: HashSet::from(["a".to_owned()]), exclude: HashSet::from(["x".to_owned()]), judge: HashSet::new() };
         let mut meet = |name, side| table.meet(name, side, &filter, 2, Some(0));
         assert_eq!(meet("b", Side::Features), Found::Ignored, "not included");
         assert_eq!(meet("prediction", Side::Features), Found::Ignored, "reserved");

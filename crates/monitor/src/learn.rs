@@ -8,6 +8,8 @@ use record::value;
 use stats::Bins;
 
 use crate::detector::DetectorReference;
+use crate::features::{role_for, side_of};
+use crate::role::{Role, RoleSample};
 use crate::profile::{
     BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, UNKEPT_TEXT, slot_of,
 };
@@ -102,7 +104,8 @@ impl Column {
     }
 
     /// Cuts the bins from the rows so far.
-    pub(crate) fn fit(&self, name: &str, rules: &BuildRules) -> FeatureProfile {
+    /// `judge`: whatever its values are.
+    pub(crate) fn fit(&self, name: &str, rules: &BuildRules, judge: bool) -> FeatureProfile {
         let mut builder = ColumnBuilder::default();
         for raw in &self.rows {
             match (raw.text_code(), self.cell(*raw)) {
@@ -114,8 +117,11 @@ impl Column {
         }
         let mut profile = builder.finish(name, rules);
         let cells = self.rows.iter().map(|raw| self.cell(*raw));
-        profile.detector = DetectorReference::of_rows(profile.bins.is_ordered(), cells);
-        profile
+        profile.detector = DetectorReference::of_rows(profile.bins.is_ordered(), cells.clone());
+        let mut sample = RoleSample::default();
+        cells.for_each(|cell| sample.push(cell));
+        let role = if judge { Role::Value } else { role_for(side_of(name), sample.role()) };
+        profile.with_role(role)
     }
 
     /// The slot of a value of this column.
@@ -188,7 +194,7 @@ mod tests {
             column.rows.push(raw);
         }
         assert!(column.text_bytes <= MAX_COLUMN_TEXT);
-        let feature = column.fit("f", &RULES);
+        let feature = column.fit("f", &RULES, true);
         assert_eq!(feature.counts, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2_990, 0]);
     }
 }

@@ -11,12 +11,14 @@ mod drill;
 mod engine;
 mod evaluate;
 mod features;
+mod fit;
 mod learn;
 mod model;
 pub mod pairs;
 pub mod profile;
 mod quality;
 mod readings;
+mod role;
 mod rules;
 mod snapshot;
 mod spec;
@@ -35,9 +37,10 @@ pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
 pub use quality::{Check, QualityReading};
 pub use readings::{
-    FeatureHistogram, FeatureReading, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict,
+    FeatureHistogram, FeatureReading, FeatureState, Fit, ModelReadings, Readings, ReferenceKind, ReferenceState, Verdict,
     WindowReadings,
 };
+pub use role::{Role, RoleSample};
 pub use snapshot::{RestoreError, RestoreReport};
 pub use spec::{DetectorSpec, ModelSpec, PairSpec, ReferenceSpec, TenantSpec, WindowLimits};
 /// Where a detector stands.

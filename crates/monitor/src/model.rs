@@ -224,7 +224,8 @@ impl Model {
                 let frozen = feature.frozen()?;
                 let (bins, counts) = (frozen.bins.clone(), frozen.counts.clone());
                 let detector = frozen.detector.clone();
-                Some(FeatureProfile { detector, ..FeatureProfile::new(&*feature.name, bins, counts) })
+                let (name, role) = (&*feature.name, feature.role());
+                Some(FeatureProfile { detector, ..FeatureProfile::new(name, bins, counts) }.with_role(role))
             })
             .collect();
         if features.is_empty() {

@@ -18,6 +18,7 @@ use stats::detect::DetectorBins;
 use stats::{Bins, CategoricalBins, MAX_BINS, MAX_WINDOW_SLOTS};
 
 use crate::detector::DetectorReference;
+use crate::role::Role;
 
 pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
 use document::{DocumentVersion, ProfileDocument};
@@ -53,6 +54,8 @@ pub struct FeatureProfile {
     pub counts: Vec<u64>,
     /// The sequential detector's own bins; without them it takes `bins`.
     pub detector: Option<DetectorReference>,
+    /// Whether it can be judged at all.
+    pub role: Role,
 }
 
 /// Why a profile was refused.
@@ -227,7 +230,25 @@ impl Profile {
 impl FeatureProfile {
     /// A feature from its frozen bins and the counts per slot (`Bins::slots()` many, `missing` last).
     pub fn new(name: impl Into<String>, bins: impl Into<Bins>, counts: Vec<u64>) -> Self {
-        Self { name: name.into(), bins: bins.into(), counts, detector: None }
+        Self { name: name.into(), bins: bins.into(), counts, detector: None, role: Role::Value }
+    }
+
+    /// The same with this role. Of what is not judged no value is kept, only how many rows had one.
+    #[must_use]
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        if !role.is_judged() {
+            self.detector = None;
+            if let Bins::Categorical(bins) = &self.bins {
+                let missing = self.missing();
+                let values = self.rows() - missing;
+                if let (Ok(none), false) = (CategoricalBins::new(Vec::new()), bins.categories().is_empty()) {
+                    self.bins = Bins::Categorical(none);
+                    self.counts = vec![values, missing];
+                }
+            }
+        }
+        self
     }
 
     /// Rows counted for this feature, missing values included.

@@ -38,6 +38,10 @@ pub struct ModelReadings {
     pub unreadable: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Rows counted since the start.
     pub rows: u64,
+    /// Every feature and prediction, judged or not.
+    pub features: Vec<FeatureState>,
+    /// Whether the reference fits the traffic; `None` before there is traffic enough to say, and for references that are learned.
+    pub fit: Option<Fit>,
 }
 
 /// Features of a model whose unreadable values are counted by name.
@@ -45,6 +49,30 @@ pub(crate) const UNREADABLE_FEATURES: usize = 256;
 
 /// The name of all others.
 pub(crate) const OTHER_FEATURES: &str = "other";
+
+/// One feature or prediction that the model's reference or traffic has, and whether it is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeatureState {
+    /// Its name.
+    pub feature: Arc<str>,
+    /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `learning`.
+    pub reason: &'static str,
+}
+
+/// Whether the reference fits the traffic: the names of a profile's features against those that requests have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fit {
+    /// Whether drift is judged at all.
+    pub armed: bool,
+    /// Features of the profile.
+    pub expected: usize,
+    /// How many of them the traffic has.
+    pub matched: usize,
+    /// Names of the profile that no request has had, at most 20.
+    pub not_seen: Vec<Arc<str>>,
+    /// Names in requests that the profile does not have, at most 20.
+    pub unknown: Vec<Arc<str>>,
+}
 
 /// Where a model's reference stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]

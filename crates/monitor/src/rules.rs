@@ -68,7 +68,7 @@ pub(crate) fn signature(spec: &ModelSpec) -> [u8; 32] {
     }
     add(&spec.decoder.privacy.fingerprint());
     add(&format!("{:?} {} {}", spec.binning, spec.window, spec.limits.categories));
-    for names in [&spec.include, &spec.exclude] {
+    for names in [&spec.include, &spec.exclude, &spec.judge] {
         add(&names.len().to_string());
         names.iter().for_each(|name| add(name));
     }

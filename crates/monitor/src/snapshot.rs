@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::state::State;
 
 const MAGIC: &[u8; 8] = b"DRIFTWIN";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Magic, version and length.
 const HEADER: usize = 8 + 4 + 8;
 const CHECKSUM: usize = 32;

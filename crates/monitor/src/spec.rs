@@ -39,6 +39,8 @@ pub struct ModelSpec {
     pub include: Vec<String>,
     /// These are not, features and predictions alike.
     pub exclude: Vec<String>,
+    /// These are judged although they look like identifiers, times or texts.
+    pub judge: Vec<String>,
 }
 
 /// How the sequential detector watches.

@@ -157,10 +157,13 @@ impl State {
             match &feature.stage {
                 Stage::Frozen(frozen) => {
                     let slots = batch.slots(at, feature.side);
+                    counted = counted.max(slots.len());
+                    if !feature.is_judged() {
+                        continue;
+                    }
                     for set in sets.iter() {
                         self.sets[set].push(at, &frozen.bins, rules.window, rules.previous, slots);
                     }
-                    counted = counted.max(slots.len());
                 }
                 Stage::Learning(_) => {
                     let raws = batch.raws(at, feature.side);
@@ -210,7 +213,7 @@ impl State {
             }
         }
         for row in 0..batch.rows(Side::Features).max(batch.rows(Side::Predictions)) {
-            let slots = self.watch.row(batch, row);
+            let slots = self.watch.row(&self.features, batch, row);
             for set in watched.iter() {
                 if let Some(live) = &mut self.sets[set].detector {
                     live.push(slots);
@@ -222,6 +225,9 @@ impl State {
     /// Once a second: closes the detectors' slices. Those of tenants of a version that clients don't get any more are given up.
     pub(crate) fn tick(&mut self, now: i64, active: Option<&str>) {
         self.watch.tick(now);
+        // A role that changes makes the detectors begin anew: what they have gathered speaks of a column that is none.
+        let changed = self.features.iter_mut().filter_map(|feature| feature.look_again().then_some(())).count();
+        self.references += u64::from(changed > 0);
         for set in &mut self.sets {
             let Some(live) = &mut set.detector else { continue };
             let is_active = active.is_none_or(|active| **self.versions.name(set.version) == *active);
@@ -276,7 +282,8 @@ impl State {
             Stage::Learning(column) => std::mem::take(column),
             Stage::Frozen(_) => return Column::default(),
         };
-        feature.stage = Stage::Frozen(Frozen::new(column.fit(&feature.name, &rules.build), at_ms));
+        let profile = column.fit(&feature.name, &rules.build, feature.forced);
+        feature.stage = Stage::Frozen(Frozen::new(profile, at_ms));
         self.references += 1;
         let rows = column.rows.iter().copied().zip(column.sets.iter().copied());
         self.push_raws(rules, at, &column, rows);

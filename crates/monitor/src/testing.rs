@@ -26,6 +26,7 @@ pub(crate) fn spec(reference: ReferenceSpec) -> ModelSpec {
         limits: WindowLimits::default(),
         include: Vec::new(),
         exclude: Vec::new(),
+        judge: Vec::new(),
     }
 }
 

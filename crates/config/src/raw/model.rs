@@ -373,6 +373,9 @@ pub(crate) struct FeaturesDetail {
     /// These are not measured.
     #[serde(default)]
     pub(crate) exclude: Vec<String>,
+    /// These are judged although their values look like identifiers, times or free text.
+    #[serde(default)]
+    pub(crate) judge: Vec<String>,
     /// Where a body holds each feature, by the feature's name; nothing else is read then. `[*]` makes a row of every
     /// element.
     pub(crate) paths: Option<Named<AnyText, PathText>>,

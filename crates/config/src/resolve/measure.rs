@@ -45,7 +45,7 @@ fn one(
 ) -> ModelSpec {
     let reference = hidden(reference(model, at, context), privacy, at, context);
     let window = model.window.detail();
-    let (include, exclude) = features(model, at, context);
+    let (include, exclude, judge) = features(model, at, context);
     if let ReferenceSpec::Profile { profile, .. } = &reference {
         check_known(&include, profile, at, context);
     }
@@ -64,6 +64,7 @@ fn one(
         reference,
         include,
         exclude,
+        judge,
     }
 }
 
@@ -313,6 +314,7 @@ fn features(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> (V
     let include_at = if at.key("include").is_set() { at.key("include") } else { at.clone() };
     check_labels(&detail.include, "feature", &include_at, context);
     check_labels(&detail.exclude, "feature", &at.key("exclude"), context);
+    check_labels(&detail.judge, "feature", &at.key("judge"), context);
     for (index, name) in detail.exclude.iter().enumerate() {
         if detail.include.contains(name) {
             let below = at.key("exclude").item(index);
@@ -320,7 +322,7 @@ fn features(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> (V
             context.sink.error(&below, message).hint("keep it in one of the two");
         }
     }
-    (detail.include, detail.exclude)
+    (detail.include, detail.exclude, detail.judge)
 }
 
 /// Warns of features that the profile does not know: they are learned from traffic, which is seldom meant.

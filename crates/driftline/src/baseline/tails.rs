@@ -4,7 +4,7 @@
 //! stretches of rows, spread evenly over the files, so that it shows how much rows resemble their neighbours.
 
 use anyhow::Result;
-use monitor::DetectorReference;
+use monitor::{DetectorReference, RoleSample};
 use monitor::profile::{FeatureProfile, TextColumn};
 use record::Cell;
 use tabular::Column as Values;
@@ -40,6 +40,14 @@ impl Sample {
             (Self::Texts(sampled), Values::Text(texts)) => sampled.push(texts.get(row)),
             // A numeric column of which this file has no value.
             (sample, _) => sample.missing(1),
+        }
+    }
+
+    /// Every value, in order.
+    fn for_each(&self, mut each: impl FnMut(Cell<'_>)) {
+        match self {
+            Self::Numbers(numbers) => numbers.iter().for_each(|x| each(Cell::Number(*x))),
+            Self::Texts(texts) => texts.cells().for_each(each),
         }
     }
 
@@ -82,10 +90,15 @@ pub(super) fn add(columns: &mut Columns, features: &mut [FeatureProfile], ordere
         seen += batch.n_rows() as u64;
     })?;
     for (feature, sample) in features.iter_mut().zip(&samples) {
+        let mut role = RoleSample::default();
+        sample.for_each(|cell| role.push(cell));
+        feature.role = role.role();
         feature.detector = sample.reference();
         if let Some(detector) = feature.detector.as_mut().filter(|_| !ordered) {
             detector.tau = 1.0;
         }
+        let role = std::mem::take(&mut feature.role);
+        *feature = feature.clone().with_role(role);
     }
     Ok(())
 }

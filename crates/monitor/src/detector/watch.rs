@@ -156,10 +156,14 @@ impl Watch {
     }
 
     /// The slots of one row of a batch. Rows that one side of the batch does not have say nothing about its features.
-    pub(crate) fn row(&mut self, batch: &Batch, row: usize) -> &[u8] {
+    /// Features that are not judged say nothing either.
+    pub(crate) fn row(&mut self, features: &FeatureTable, batch: &Batch, row: usize) -> &[u8] {
         self.row.clear();
         if let Some(planned) = &self.planned {
-            let slot = |watched: &Watched| batch.watched(watched.at, watched.side, row).unwrap_or(ABSENT);
+            let slot = |watched: &Watched| match features.get(watched.at).is_judged() {
+                true => batch.watched(watched.at, watched.side, row).unwrap_or(ABSENT),
+                false => ABSENT,
+            };
             self.row.extend(planned.features.iter().map(slot));
         }
         &self.row
@@ -187,7 +191,7 @@ pub(crate) fn missing(frozen: &Frozen) -> u8 {
 fn planned(features: &FeatureTable, min_effect: f64) -> Option<Planned> {
     let (mut watched, mut plans) = (Vec::new(), Vec::new());
     for (at, feature) in features.iter().enumerate() {
-        let Some((plan, labels)) = feature_plan(feature) else { continue };
+        let Some((plan, labels)) = feature_plan(feature).filter(|_| feature.role().is_judged()) else { continue };
         let rows = plan.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
         // A single slot beside `missing` is watched as well: a value may go missing.
         if rows >= MIN_REFERENCE_ROWS && plan.counts.len() <= usize::from(ABSENT) {

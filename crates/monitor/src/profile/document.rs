@@ -6,6 +6,7 @@ use stats::{Bins, CategoricalBins, NumericBins};
 use stats::detect::DetectorBins;
 
 use crate::detector::DetectorReference;
+use crate::role::Role;
 
 use super::{FeatureProfile, PROFILE_VERSION, Profile, ProfileError, kind};
 
@@ -51,6 +52,9 @@ struct FeatureDocument {
     name: String,
     #[serde(rename = "type")]
     feature_type: FeatureType,
+    /// Why it is not judged; absent for what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     binning: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +119,7 @@ impl From<FeatureProfile> for FeatureDocument {
         let mut document = Self {
             name: feature.name,
             feature_type: FeatureType::Categorical,
+            role: Some(feature.role).filter(|role| !role.is_judged()),
             binning: None,
             min: None,
             max: None,
@@ -189,7 +194,8 @@ impl FeatureDocument {
         }
         self.counts.push(self.missing);
         let detector = self.detector.take().map(|detector| detector.checked(&key)).transpose()?;
-        Ok(FeatureProfile { detector, ..FeatureProfile::new(self.name, bins, self.counts) })
+        let role = self.role.unwrap_or_default();
+        Ok(FeatureProfile { detector, role, ..FeatureProfile::new(self.name, bins, self.counts) })
     }
 
     fn numeric_bins(&mut self, key: &impl Fn(&str) -> String) -> Result<NumericBins, ProfileError> {

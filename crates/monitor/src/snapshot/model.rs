@@ -9,6 +9,7 @@ use super::detector;
 use crate::features::{Feature, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::profile::FeatureProfile;
+use crate::role::Role;
 use crate::rules::Rules;
 use crate::state::State;
 use crate::windows::{Ring, WindowSet};
@@ -44,6 +45,12 @@ fn write_feature(out: &mut Writer, feature: &Feature) {
             out.len(frozen.counts.len());
             frozen.counts.iter().for_each(|count| out.u64(*count));
             detector::write_reference(out, frozen.detector.as_ref());
+            out.u8(feature.role() as u8);
+        }
+        // Texts of which most came once look like identifiers: these are written nowhere, and learned from the beginning.
+        Stage::Learning(column) if column.texts().len() * 2 > column.rows.len() && column.sets.is_empty() => {
+            out.u8(1);
+            (0..3).for_each(|_| out.len(0));
         }
         Stage::Learning(column) => {
             out.u8(1);
@@ -133,6 +140,9 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
     for at in 0..bytes.len(30)? {
         read_set(bytes, &mut state, rules, &tenants, at)?;
     }
+    for at in 0..state.features.len() {
+        state.features.get_mut(at).seen = state.sets.iter().any(|set| set.ring(at).is_some());
+    }
     check_learned(&state)?;
     bytes.end()?;
     Ok(state)
@@ -159,10 +169,11 @@ fn read_stage(bytes: &mut Reader<'_>, name: &str, rules: &Rules) -> Read<Stage> 
             let counts = (0..bytes.len(8)?).map(|_| bytes.u64()).collect::<Read<Vec<u64>>>()?;
             let sum = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
             let reference = detector::read_reference(bytes)?;
+            let Some(role) = Role::ALL.get(usize::from(bytes.u8()?)).copied() else { return corrupt("a role") };
             if counts.len() != bins.slots() || bins.slots() > stats::MAX_WINDOW_SLOTS || sum.is_none() {
                 return corrupt("reference counts");
             }
-            let feature = FeatureProfile { detector: reference, ..FeatureProfile::new(name, bins, counts) };
+            let feature = FeatureProfile { detector: reference, role, ..FeatureProfile::new(name, bins, counts) };
             Ok(Stage::Frozen(Frozen::new(feature, at_ms)))
         }
         1 => read_column(bytes, rules).map(Stage::Learning),
