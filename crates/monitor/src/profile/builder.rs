@@ -45,12 +45,12 @@ pub struct ColumnBuilder {
 }
 
 impl ColumnBuilder {
-    /// Adds a number; NaN is missing. Infinities count in the edge bins and don't move the edges.
+    /// Adds a number; one that is not finite is missing, as in a live window.
     pub fn push_number(&mut self, x: f64) {
-        if x.is_nan() {
-            self.missing += 1;
-        } else {
+        if x.is_finite() {
             self.numbers.push(x);
+        } else {
+            self.missing += 1;
         }
     }
 
@@ -68,9 +68,12 @@ impl ColumnBuilder {
         }
     }
 
-    /// Adds a text `count` times that is a key already, of a file that was read with missing tokens of its own.
+    /// Adds a text `count` times that is a key already, of a file that was read with missing tokens of its own. The keys of
+    /// infinities are missing.
     pub fn push_keys(&mut self, text: &str, count: u64) {
-        if let Some(known) = self.texts.get_mut(text) {
+        if matches!(text, "inf" | "-inf") {
+            self.missing += count;
+        } else if let Some(known) = self.texts.get_mut(text) {
             *known += count;
         } else if text.len() <= MAX_TEXT_BYTES && self.texts.len() < MAX_DISTINCT_TEXTS {
             self.texts.insert(text.into(), count);
@@ -114,7 +117,7 @@ impl ColumnBuilder {
         self.texts.values().sum::<u64>() + self.others
     }
 
-    /// `None` when no number is finite.
+    /// `None` when there is no number.
     fn fit_numeric(&mut self, rules: &BuildRules) -> Option<NumericBins> {
         for (text, count) in &self.texts {
             match value::number(text) {
@@ -124,9 +127,8 @@ impl ColumnBuilder {
         }
         self.texts.clear();
         self.missing += std::mem::take(&mut self.others);
-        let mut finite: Vec<f64> = self.numbers.iter().copied().filter(|x| x.is_finite()).collect();
-        finite.sort_unstable_by(f64::total_cmp);
-        NumericBins::fit(&finite, within_a_byte(rules.binning)).ok()
+        self.numbers.sort_unstable_by(f64::total_cmp);
+        NumericBins::fit(&self.numbers, within_a_byte(rules.binning)).ok()
     }
 
     fn count_numeric(self, name: String, bins: NumericBins) -> FeatureProfile {
