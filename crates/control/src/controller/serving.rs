@@ -35,7 +35,7 @@ impl Controller {
             entries.get(&*subject.model).is_none_or(|entry| {
                 let is_active = subject.version == entry.active;
                 let early = entry.is_ahead_of(at_ms, active.get(&*subject.model).copied());
-                !(is_active && early) && !entry.is_idle(&subject.version, readings)
+                !(entry.is_idle(&subject.version, readings) || is_active && early)
             })
         };
         evaluation.holding.retain(|held| counts(&held.subject));
