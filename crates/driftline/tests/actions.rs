@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::http::Client;
 use crate::support::instance::{Folder, Instance};
+use crate::support::load::Drip;
 use crate::support::receiver::Receiver;
 use crate::support::rows::{self, ordinary, shifted};
 use crate::support::{DEADLINE, await_some, await_until, driftline, finish, holds_for};
@@ -25,8 +26,10 @@ fn ready(instance: &Instance) -> Client {
     client
 }
 
-fn drift(client: &mut Client) {
+/// Drift that goes on until the answer is dropped.
+fn drift(instance: &Instance, client: &mut Client) -> Drip {
     ["a", "b", "c"].iter().for_each(|tenant| rows::send(client, Some(tenant), WINDOW, shifted));
+    Drip::start(instance, &["a", "b", "c"].map(Some), shifted)
 }
 
 /// A command against this instance.
@@ -55,7 +58,7 @@ fn everybody_is_told_and_a_silent_one_holds_nothing_up() {
         .replace("alerts:\n", "alerts:\n  group_wait: 300ms\n  dashboard_url: https://d.example/\n");
     let instance = Instance::start(&folder, &yaml);
     let mut client = ready(&instance);
-    drift(&mut client);
+    let _drift = drift(&instance, &mut client);
     await_until("traffic moves whoever is silent", DEADLINE, || instance.active() == "v1");
     let told = |what: &str| slack.bodies().into_iter().find(|body| body.contains(what));
     let firing = await_some("Slack hears of the alert", DEADLINE, || told("FeaturePSICritical: fraud v2"));
@@ -127,7 +130,7 @@ fn a_rollback_reaches_everything_and_is_read_back() {
         "nothing is done"
     );
     let mut client = ready(&instance);
-    drift(&mut client);
+    let _drift = drift(&instance, &mut client);
     await_until("traffic moves here", DEADLINE, || instance.active() == "v1");
     await_until("and there", DEADLINE, || *active.lock().unwrap() == "v1");
     await_until("it is confirmed", DEADLINE, || instance.model()["last_decision"]["state"] == "confirmed");
@@ -203,7 +206,10 @@ store: state
     send(LEARN, ordinary);
     instance.await_reference();
     send(WINDOW, shifted);
-    await_until("the actuator moves it", DEADLINE, || *active.lock().unwrap() == "v1");
+    await_until("the actuator moves it", DEADLINE, || {
+        send(1, shifted);
+        *active.lock().unwrap() == "v1"
+    });
     await_until("it is confirmed", DEADLINE, || instance.active() == "v1");
     assert_eq!(instance.metrics().value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(1.0));
 }
@@ -221,7 +227,7 @@ auth: {{ token: 0123456789abcdef0123 }}
     );
     let instance = Instance::start(&folder, &models.yaml("rollback: { mode: approve }", &notify));
     let mut client = ready(&instance);
-    drift(&mut client);
+    let _drift = drift(&instance, &mut client);
     let asked = await_some("somebody is asked", DEADLINE, || {
         slack.bodies().into_iter().find(|body| body.contains("Roll back fraud v2 -> v1?"))
     });
@@ -258,7 +264,7 @@ fn approve_reject_and_hold_by_command() {
     let mut client = ready(&instance);
     let nothing = command(&folder, &instance, &["approve"]).expect(2);
     assert!(nothing.stderr.contains("no rollback of `fraud` waits for approval"), "{}", nothing.stderr);
-    drift(&mut client);
+    let _drift = drift(&instance, &mut client);
     let waits = || !instance.model()["proposal"].is_null();
     await_until("a rollback is proposed", DEADLINE, waits);
     command(&folder, &instance, &["hold", "--minutes", "10", "--reason", "load test"]).expect(0);
@@ -267,7 +273,7 @@ fn approve_reject_and_hold_by_command() {
     assert!(held.stderr.contains("holds it: release it first"), "{}", held.stderr);
     command(&folder, &instance, &["release"]).expect(0);
     let done = command(&folder, &instance, &["approve"]).expect(0);
-    assert!(done.stdout.starts_with("fraud: clients got v2 and get v1 now"), "{}", done.stdout);
+    assert!(done.stdout.starts_with("switched traffic of fraud from v2 to v1"), "{}", done.stdout);
     assert_eq!(instance.events("hold").len(), 2);
 }
 
@@ -286,7 +292,7 @@ public_url: https://driftline.example
     );
     let instance = Instance::start(&folder, &models.yaml("auto_rollback: false", &retrain));
     let mut client = ready(&instance);
-    drift(&mut client);
+    let _drift = drift(&instance, &mut client);
     let call = await_some("Airflow is called", DEADLINE, || trainer.seen().pop());
     assert_eq!(call.path(), "/api/v2/dags/retrain/dagRuns");
     let conf = &call.json()["conf"];

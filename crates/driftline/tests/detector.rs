@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::instance::{Folder, Instance, collect};
+use crate::support::load::Drip;
 use crate::support::rows::{self, Row, ordinary, shifted};
 use crate::support::{DEADLINE, await_some, await_until, driftline, holds_for, run};
 
@@ -95,6 +96,7 @@ fn one_tenants_drift_is_its_own_and_is_no_drift_of_the_model() {
     for tenant in ["b", "c"] {
         rows::send(&mut client, Some(tenant), WINDOW, shifted);
     }
+    let _drip = Drip::start(&instance, &["a", "b", "c"].map(Some), shifted);
     await_until("three are", DEADLINE, || instance.alert_state("DriftDetected") == 2.0);
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::http::Client;
 use crate::support::instance::{Folder, Instance};
+use crate::support::load::Drip;
 use crate::support::model::Behaviour;
 use crate::support::rows::{self, ordinary, shifted};
 use crate::support::{DEADLINE, await_until, holds_for};
@@ -58,11 +59,13 @@ fn one_tenant_alone_moves_nothing_and_three_roll_back() {
 
     rows::send(&mut client, Some("b"), WINDOW, shifted);
     rows::send(&mut client, Some("c"), WINDOW, shifted);
+    let drip = Drip::start(&instance, &["a", "b", "c"].map(Some), shifted);
     await_until("the alert is pending", DEADLINE, || instance.alert_state("FeaturePSICritical") == 1.0);
     await_until("three tenants are red", DEADLINE, || tenants_red(&instance) == 3.0);
     assert_eq!(answered_by(&mut client), "v2", "nothing moves while the alert is pending");
     await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
     await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
+    drop(drip);
     for _ in 0..20 {
         assert_eq!(answered_by(&mut client), "v1");
     }
@@ -141,6 +144,7 @@ fn too_few_requests_say_nothing() {
     for tenant in ["a", "b", "c"] {
         rows::send(&mut client, Some(tenant), 20, shifted);
     }
+    let _drip = Drip::start(&instance, &["a", "b", "c"].map(Some), shifted);
     await_until("more than a hundred are", DEADLINE, || instance.active() == "v1");
 }
 
@@ -153,6 +157,7 @@ fn a_model_without_tenants_is_judged_by_its_total() {
     instance.await_reference();
     holds_for("ordinary traffic is no alert", Duration::from_secs(2), || no_alert(&instance));
     rows::send(&mut client, Some("ignored"), WINDOW, shifted);
+    let _drip = Drip::start(&instance, &[Some("ignored")], shifted);
     await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
     let page = instance.metrics();
     assert_eq!(page.all("requests", &[("tenant", "ignored")]).count(), 0);
@@ -199,8 +204,10 @@ fn automatic_rollback_can_be_off() {
     for tenant in ["a", "b", "c"] {
         rows::send(&mut client, Some(tenant), WINDOW, shifted);
     }
+    let drip = Drip::start(&instance, &["a", "b", "c"].map(Some), shifted);
     await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
     await_until("it says why it does nothing", DEADLINE, || !instance.events("blocked").is_empty());
+    drop(drip);
     let blocked = instance.events("blocked");
     assert_eq!(blocked.len(), 1, "{blocked:#?}");
     assert_eq!(instance.model()["blocked"], "auto_off");
@@ -221,6 +228,7 @@ fn an_observer_only_says_what_it_would_do() {
     for tenant in ["a", "b", "c"] {
         rows::send(&mut client, Some(tenant), WINDOW, shifted);
     }
+    let _drip = Drip::start(&instance, &["a", "b", "c"].map(Some), shifted);
     await_until("it says what it would do", DEADLINE, || !instance.events("blocked").is_empty());
     let reason = instance.events("blocked")[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("would have rolled back from `v2` to `v1`"), "{reason}");
@@ -241,6 +249,7 @@ fn a_promoted_version_that_still_drifts_is_rolled_back_until_the_limit() {
         let answer = instance.post("/api/v1/models/fraud/promote", &serde_json::json!({}));
         assert_eq!(answer.status(), 200, "{answer:?}");
     };
+    let _drip = Drip::start(&instance, &[None], shifted);
     for n_rollbacks in [1.0, 2.0] {
         rows::send(&mut client, None, WINDOW, shifted);
         await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
@@ -270,7 +279,9 @@ fn an_alert_ends_with_its_cause() {
     rows::send(&mut client, None, LEARN, ordinary);
     instance.await_reference();
     rows::send(&mut client, None, WINDOW, shifted);
+    let drip = Drip::start(&instance, &[None], shifted);
     await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
+    drop(drip);
     rows::send(&mut client, None, WINDOW, ordinary);
     // What the detector has found is over only after thousands of requests.
     let windows = ["PSIAmber", "FeaturePSIHigh", "FeaturePSICritical"];

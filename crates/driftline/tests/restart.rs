@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::http::Client;
 use crate::support::instance::{Folder, Instance};
+use crate::support::load::Drip;
 use crate::support::rows::{self, ordinary, shifted};
-use crate::support::{DEADLINE, await_until, run};
+use crate::support::{DEADLINE, await_until, holds_for, run};
 
 /// An instance with a learned reference and a full window.
 fn with_windows(models: &Pair, folder: &Folder) -> Instance {
@@ -208,7 +209,9 @@ fn an_alert_goes_on_counting_after_a_crash() {
     await_two_snapshots(&folder);
     instance.kill();
     let instance = Instance::start(&folder, &yaml);
-    await_until("it fires after the restart, without a request", DEADLINE, || instance.active() == "v1");
+    holds_for("without a request nothing fires", Duration::from_secs(5), || instance.active() == "v2");
+    let _drip = Drip::start(&instance, &[None], shifted);
+    await_until("it fires with the next requests", DEADLINE, || instance.active() == "v1");
     assert_eq!(instance.metrics().value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(1.0));
     assert_eq!(answered_by(&instance), "v1");
 }

@@ -513,3 +513,38 @@ fn a_card_that_is_too_long_for_a_float_is_hidden_in_a_record() {
     let n_hidden = seen.iter().filter(|value| value.contains("sha256-")).count();
     assert_eq!(n_hidden, 1, "{seen:?}");
 }
+
+#[test]
+fn a_version_that_becomes_active_starts_with_empty_windows() {
+    let mut engine = Engine::new(vec![spec(ReferenceSpec::Learn { rows: 100 })]);
+    engine.set_active("m", "v2");
+    let rows = |version: &str, lane| {
+        let version = version.to_owned();
+        (0..150).map(move |i| Record {
+            version: Some(version.clone()),
+            lane,
+            tenant: Some("acme".to_owned()),
+            ..usual(i)
+        })
+    };
+    feed(&mut engine, rows("v2", Lane::Prod).chain(rows("v1", Lane::Shadow)).chain(rows("v2", Lane::Prod)));
+    let stored = engine.snapshot();
+    assert!(!engine.set_active("m", "v2"), "no change");
+    assert!(engine.window("v2", Lane::Prod, "acme").is_some());
+    assert!(engine.set_active("m", "v1"));
+    assert!(engine.window("v2", Lane::Prod, "all").is_some(), "what it served can still be looked at");
+    assert!(engine.window("v1", Lane::Shadow, "all").is_some(), "copies are counted on");
+    assert!(engine.set_active("m", "v2"));
+    for tenant in ["all", "acme"] {
+        assert!(engine.window("v2", Lane::Prod, tenant).is_none(), "{tenant}: rows from before do not count");
+    }
+
+    let mut restarted = Engine::new(vec![spec(ReferenceSpec::Learn { rows: 100 })]);
+    restarted.restore(&stored).unwrap();
+    assert!(!restarted.set_active("m", "v2"));
+    assert!(restarted.window("v2", Lane::Prod, "all").is_some(), "a restart goes on");
+    restarted.restore(&stored).unwrap();
+    restarted.set_active("m", "v1");
+    restarted.set_active("m", "v2");
+    assert!(restarted.window("v2", Lane::Prod, "all").is_none());
+}

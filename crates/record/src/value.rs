@@ -10,7 +10,7 @@
 //!   stays that category (files read with `--na`).
 //! - `true` and `false` in any case are booleans; a numeric feature takes them as 1 and 0.
 //! - A text that reads as a number is that number: `1.0`, `1`, `+1` and `1e0` are one value. Its key is the shortest decimal
-//!   text. Infinities are numbers, NaN is missing.
+//!   text. What is not finite is missing in a profile and in live traffic.
 //! - Digits with a leading zero (`02139`) are a code: their key is the digits as written, and a numeric feature takes them as
 //!   the number. A number whose key is not known meets the code that it is without leading zeros, if there is exactly one.
 //! - Everything else is a category of its trimmed text.
@@ -158,7 +158,7 @@ pub enum Place {
     Missing,
 }
 
-/// The place of a cell among the categories of a reference. `find` gives the place of a category by its key; `boolean` says
+/// The place of a cell among the categories of a reference; a number that is not finite is missing. `find` gives the place of a category by its key; `boolean` says
 /// whether the reference has booleans only. `scratch` saves allocations.
 pub fn place(
     cell: Cell<'_>,
@@ -168,7 +168,7 @@ pub fn place(
 ) -> Place {
     let value = match cell {
         Cell::Missing => return Place::Missing,
-        Cell::Number(number) if number.is_nan() => return Place::Missing,
+        Cell::Number(number) if !number.is_finite() => return Place::Missing,
         Cell::Number(number) => Value::Number(number),
         // The name of a category comes first: it may be a missing token, or written by an earlier version.
         Cell::Text(text) => match find(text).or_else(|| find(trim(text))) {
@@ -176,6 +176,9 @@ pub fn place(
             None => read(text),
         },
     };
+    if matches!(value, Value::Number(number) if !number.is_finite()) {
+        return Place::Missing;
+    }
     let Some(key) = value.key(scratch) else { return Place::Missing };
     if let Some(at) = find(key) {
         return Place::At(at);

@@ -20,6 +20,10 @@ use crate::store::ModelRow;
 /// Reports of blocked rollbacks remembered per model, so that each is made once.
 const REPORTED_MAX: usize = 1_000;
 
+/// Alerts of a version that traffic was taken from stand for this long, milliseconds of steady time: messages that group them
+/// are sent first, and end then.
+const LINGER_MS: u64 = 30_000;
+
 /// Requests that were under way when traffic moved may still end on the old version for this long, milliseconds.
 const STRAGGLERS_MS: i64 = 10_000;
 
@@ -257,6 +261,11 @@ impl ModelEntry {
             .map(|window| window.last_at_ms)
             .max();
         newest.is_none_or(|newest| newest <= changed.at_ms.saturating_add(STRAGGLERS_MS))
+    }
+
+    /// Whether alerts of an idle version have stood for long enough after the switch.
+    pub(super) fn has_lingered(&self, steady_ms: u64) -> bool {
+        self.changed.is_none_or(|changed| steady_ms.saturating_sub(changed.steady_ms) >= LINGER_MS)
     }
 
     /// Whether readings of `at_ms` were made before the active version began to serve, or by windows that do not know it yet.

@@ -35,15 +35,17 @@ impl Controller {
             entries.get(&*subject.model).is_none_or(|entry| {
                 let is_active = subject.version == entry.active;
                 let early = entry.is_ahead_of(at_ms, active.get(&*subject.model).copied());
-                !(is_active && early) && !entry.is_idle(&subject.version, readings)
+                !(entry.is_idle(&subject.version, readings) || is_active && early)
             })
         };
         evaluation.holding.retain(|held| counts(&held.subject));
         evaluation.clear.retain(|(_, subject)| counts(subject));
+        let steady_ms = self.clock.steady_ms();
         let idle = |model: &str, version: &str, since_ms: i64| {
             entries.get(model).is_some_and(|entry| {
                 let before = |activated| *entry.active == *version && since_ms <= activated;
-                entry.activated_ms.is_some_and(before) || entry.is_idle(version, readings)
+                let gone = || entry.has_lingered(steady_ms) && entry.is_idle(version, readings);
+                entry.activated_ms.is_some_and(before) || gone()
             })
         };
         self.book.end_inactive(&self.policy, idle, now_ms)

@@ -132,7 +132,7 @@ mod tests {
     fn slow_copies_do_too() {
         let of = (&"fraud".into(), &"v1".into(), Lane::Shadow);
         let slow = SignalReading::plain(of, Signal::LatencyP95, 60_000, 812.0, 60);
-        let text = said(&[slow.clone()]).flatten().expect("is above the limit");
+        let text = said(std::slice::from_ref(&slow)).flatten().expect("is above the limit");
         assert!(text.contains("812") && text.contains("500") && text.contains("60 in the last"), "{text}");
         assert_eq!(said(&[SignalReading { value: 300.0, ..slow }]), Some(None));
     }

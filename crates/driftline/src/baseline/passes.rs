@@ -78,7 +78,7 @@ pub(super) fn features_with(
                 fill_up(counts, n_rows);
                 FeatureProfile::new(&column.name, bins, std::mem::take(counts))
             }
-            // No finite number: every number will be a new one.
+            // No number: every value will be a new one.
             (Seen::Numbers(_), None) => {
                 let bins = Bins::from(CategoricalBins::new(Vec::new())?);
                 fill_up(counts, n_rows);
@@ -182,7 +182,8 @@ fn select(columns: &mut Columns, ranks: &[Vec<u64>]) -> Result<Vec<Vec<f64>>> {
     Ok(selectors.into_iter().map(Selector::finish).collect())
 }
 
-/// Counts per column of numbers: bins, then `missing`; for one without bins `other`, then `missing`.
+/// Counts per column of numbers: bins, then `missing`; for one without bins `other`, then `missing`. What is not finite is
+/// left to be filled up as missing.
 fn count(columns: &mut Columns, bins: &[Option<NumericBins>]) -> Result<Vec<Vec<u64>>> {
     let n_slots = |bins: &Option<NumericBins>| bins.as_ref().map_or(1, NumericBins::len) + 1;
     let mut counts: Vec<Vec<u64>> = bins.iter().map(|bins| vec![0; n_slots(bins)]).collect();
@@ -193,7 +194,7 @@ fn count(columns: &mut Columns, bins: &[Option<NumericBins>]) -> Result<Vec<Vec<
             else {
                 continue;
             };
-            for value in values.iter().filter(|value| !value.is_nan()) {
+            for value in values.iter().filter(|value| value.is_finite()) {
                 let slot = bins.as_ref().map_or(Some(0), |bins| bins.index(*value));
                 if let Some(count) = slot.and_then(|slot| counts.get_mut(slot)) {
                     *count += 1;

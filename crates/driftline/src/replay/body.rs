@@ -2,7 +2,7 @@
 //!
 //! Written by hand and not through a JSON tree, so that numbers go out as the file had them: 7 stays 7, and a column
 //! with fractions writes 7.0. What is missing is `null`. JSON has no infinity: it becomes the text "Infinity", which the
-//! monitor reads as the number, and is counted. CSV has both: an empty field and `inf`.
+//! monitor reads as missing, and is counted. CSV has both: an empty field and `inf`.
 
 use bytes::Bytes;
 use clap::ValueEnum;

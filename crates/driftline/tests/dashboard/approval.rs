@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Running, look_at};
 use crate::support::browser::Browser;
 use crate::support::fraud::WINDOW;
+use crate::support::load::Drip;
 use crate::support::receiver::Receiver;
 use crate::support::rows::{self, ordinary, shifted};
 use crate::support::{DEADLINE, await_some, await_until};
@@ -22,6 +23,7 @@ fn propose(running: &Running) {
 fn proposed(rest: &str) -> Running {
     let running = Running::learned(rest);
     propose(&running);
+    let _drip = Drip::start(&running.instance, &["acme", "globex", "initech"].map(Some), shifted);
     await_until("a rollback is proposed", DEADLINE, || !running.instance.model()["proposal"].is_null());
     running
 }

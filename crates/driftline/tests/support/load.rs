@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::http::Client;
 use super::instance::Instance;
-use super::rows::{self, INFER, ordinary};
+use super::rows::{self, INFER, Row, ordinary};
 use super::{DEADLINE, await_until};
+
+/// Pause between two rounds of a [`Drip`].
+const EVERY: Duration = Duration::from_millis(50);
 
 /// Four clients at work.
 #[derive(Debug)]
@@ -52,5 +56,41 @@ impl Load {
             client.join().unwrap();
         }
         assert!(self.answered.load(Ordering::Relaxed) > 100);
+    }
+}
+
+/// A client that sends a few rows of each tenant all the time until it is dropped: rules judge by new requests only.
+#[derive(Debug)]
+pub(crate) struct Drip {
+    stop: Arc<AtomicBool>,
+    client: Option<JoinHandle<()>>,
+}
+
+impl Drip {
+    pub(crate) fn start(
+        instance: &Instance,
+        tenants: &[Option<&'static str>],
+        row: fn(usize) -> Row,
+    ) -> Self {
+        let (stop, address, tenants) = (Arc::new(AtomicBool::new(false)), instance.traffic, tenants.to_vec());
+        let stopped = Arc::clone(&stop);
+        let client = std::thread::spawn(move || {
+            let mut client = Client::new(address);
+            for n in 0.. {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                tenants.iter().for_each(|tenant| drop(rows::infer(&mut client, *tenant, &[row(n)])));
+                std::thread::sleep(EVERY);
+            }
+        });
+        Self { stop, client: Some(client) }
+    }
+}
+
+impl Drop for Drip {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.client.take().map(JoinHandle::join);
     }
 }

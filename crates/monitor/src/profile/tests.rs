@@ -122,7 +122,9 @@ fn slots_of_mixed_types() {
     let texts = Bins::from(CategoricalBins::new(vec!["1".to_owned(), "true".to_owned()]).unwrap());
     let mut at = |bins: &Bins, cell| slot_of(bins, cell, &mut scratch);
     assert_eq!(at(&numbers, Cell::Text(" 2.5 ")), 2);
-    assert_eq!(at(&numbers, Cell::Text("inf")), 3, "as the number");
+    assert_eq!(at(&numbers, Cell::Text("inf")), 4, "not finite is missing");
+    assert_eq!(at(&texts, Cell::Number(f64::INFINITY)), 3);
+    assert_eq!(at(&texts, Cell::Text("-Infinity")), 3);
     assert_eq!(at(&numbers, Cell::Text("true")), 1);
     assert_eq!(at(&numbers, Cell::Text("n/a")), 4);
     assert_eq!(at(&numbers, Cell::Number(f64::NAN)), 4);

@@ -370,6 +370,9 @@ fn windows_of_a_version_that_was_left_fire_nothing() {
     let frozen = rig.now;
     assert_eq!(rig.events(EventKind::Alert).len(), 1);
     let step = rig.controller.step(rig.now, &drift(frozen, "v2", 0.35), &[]);
+    assert!(step.changes.is_empty(), "messages about it are sent first");
+    rig.now += 30_000;
+    let step = rig.controller.step(rig.now, &drift(frozen, "v2", 0.35), &[]);
     let ended: Vec<_> = step.changes.iter().map(|change| change.alert.ended).collect();
     assert_eq!(ended, [Some(AlertEnd::Inactive); 2], "the one that fired and the one that was pending");
     assert_eq!(rig.controller.alerts(), []);
