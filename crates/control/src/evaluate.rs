@@ -252,6 +252,10 @@ fn judge_drift(
     at_ms: i64,
     evaluation: &mut Evaluation,
 ) {
+    // A reference of other columns measures a mistake in the setup: nothing is said about drift.
+    if model.fit.as_ref().is_some_and(|fit| !fit.armed) {
+        return;
+    }
     let mut versions: BTreeMap<&Arc<str>, VersionTally> = BTreeMap::new();
     let fresh = versions_with_traffic(model, at_ms);
     let mut red_tenants = BTreeSet::new();

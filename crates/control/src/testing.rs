@@ -100,6 +100,8 @@ pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
         quality: Vec::new(),
         dropped: Default::default(),
         unreadable: Default::default(),
+        features: Vec::new(),
+        fit: None,
         rows: 0,
         active: None,
     };

@@ -39,6 +39,7 @@ fn spec() -> ModelSpec {
         limits: WindowLimits::default(),
         include: Vec::new(),
         exclude: Vec::new(),
+        judge: Vec::new(),
     }
 }
 

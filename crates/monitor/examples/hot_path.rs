@@ -33,6 +33,7 @@ fn spec(detector: bool) -> ModelSpec {
         limits: WindowLimits::default(),
         include: Vec::new(),
         exclude: Vec::new(),
+        judge: Vec::new(),
     }
 }
 

@@ -67,7 +67,10 @@ fn filled(set: &WindowSet, feature: usize) -> Option<&Ring> {
 fn pairs<'a>(state: &'a State, set: &'a WindowSet, prod: Option<&'a WindowSet>) -> Vec<Pair<'a>> {
     let mut pairs = Vec::with_capacity(state.features.len() * (1 + usize::from(prod.is_some())));
     for (at, feature) in state.features.iter().enumerate() {
-        let (Some(frozen), Some(ring), true) = (feature.frozen(), filled(set, at), feature.is_judged()) else { continue };
+        let (Some(frozen), Some(ring), true) = (feature.frozen(), filled(set, at), feature.is_judged())
+        else {
+            continue;
+        };
         let (current, n) = (ring.current.counts(), ring.current.len() as u64);
         let (reference, reference_n) = match &ring.previous {
             None => (Some(frozen.counts.as_slice()), frozen.rows),

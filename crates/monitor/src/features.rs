@@ -327,8 +327,11 @@ mod tests {
         assert_eq!(side_of("prediction.score"), Side::Predictions);
         assert_eq!(side_of("predictions"), Side::Features);
         let mut table = FeatureTable::new();
-        let filter =
-            Filter { include: HashSet::from(["a".to_owned()]), exclude: HashSet::from(["x".to_owned()]), judge: HashSet::new() };
+        let filter = Filter {
+            include: HashSet::from(["a".to_owned()]),
+            exclude: HashSet::from(["x".to_owned()]),
+            judge: HashSet::new(),
+        };
         let mut meet = |name, side| table.meet(name, side, &filter, 2, Some(0));
         assert_eq!(meet("b", Side::Features), Found::Ignored, "not included");
         assert_eq!(meet("prediction", Side::Features), Found::Ignored, "reserved");

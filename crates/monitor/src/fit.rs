@@ -22,7 +22,8 @@ const NAMES: usize = 20;
 impl Model {
     /// Every feature, and whether it is judged.
     pub(crate) fn feature_states(&self) -> Vec<FeatureState> {
-        let state = |feature: &Feature| FeatureState { feature: feature.name.clone(), reason: reason(feature) };
+        let state =
+            |feature: &Feature| FeatureState { feature: feature.name.clone(), reason: reason(feature) };
         self.state.features.iter().map(state).collect()
     }
 
@@ -37,7 +38,11 @@ impl Model {
         let expected = features().filter(of_profile).count();
         let matched = features().filter(of_profile).filter(|feature| feature.seen).count();
         let names = |wanted: &dyn Fn(&Feature) -> bool| -> Vec<Arc<str>> {
-            features().filter(|feature| wanted(feature)).map(|feature| feature.name.clone()).take(NAMES).collect()
+            features()
+                .filter(|feature| wanted(feature))
+                .map(|feature| feature.name.clone())
+                .take(NAMES)
+                .collect()
         };
         Some(Fit {
             armed: matched * 100 >= expected * MIN_MATCHED_PERCENT,
@@ -73,8 +78,12 @@ mod tests {
         let fit = engine.readings(1).models[0].fit.clone().unwrap();
         assert!(!fit.armed);
         assert_eq!((fit.expected, fit.matched), (2, 0));
-        let names = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        assert_eq!((names(&fit.not_seen), names(&fit.unknown)), (vec!["x".into(), "c".into()], vec!["d".into(), "y".into()]));
+        let names =
+            |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&fit.not_seen), names(&fit.unknown)),
+            (vec!["x".into(), "c".into()], vec!["d".into(), "y".into()])
+        );
     }
 
     #[test]

@@ -9,10 +9,10 @@ use stats::Bins;
 
 use crate::detector::DetectorReference;
 use crate::features::{role_for, side_of};
-use crate::role::{Role, RoleSample};
 use crate::profile::{
     BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, UNKEPT_TEXT, slot_of,
 };
+use crate::role::{Role, RoleSample};
 
 /// Bytes of text a column keeps while it learns; later new texts belong to `other`.
 const MAX_COLUMN_TEXT: usize = 256 * 1024;

@@ -165,7 +165,9 @@ fn is_time(text: &str) -> bool {
     let date = text.split_once([' ', 'T']).map_or(text, |(date, _)| date);
     let parts: Vec<&str> = date.split(['.', '/', '-']).collect();
     let number = |part: &str, most: usize| match part.len() {
-        1..=4 if part.bytes().all(|byte| byte.is_ascii_digit()) => part.parse().is_ok_and(|x: usize| x <= most),
+        1..=4 if part.bytes().all(|byte| byte.is_ascii_digit()) => {
+            part.parse().is_ok_and(|x: usize| x <= most)
+        }
         _ => false,
     };
     let year = |part: &str| part.len() == 4 && number(part, 2_199);
@@ -205,21 +207,40 @@ mod tests {
     fn what_never_comes_again_is_no_feature() {
         assert_eq!(texts(|i| format!("{:032x}", u128::from(i) << 64 | 0x1234)), Role::Identifier);
         assert_eq!(texts(|i| format!("ORD-{}", 7 * i)), Role::Identifier);
-        assert_eq!(texts(|i| format!("user-{}", (chance(i) * 900.0) as u64)), Role::Identifier, "most came once");
+        assert_eq!(
+            texts(|i| format!("user-{}", (chance(i) * 900.0) as u64)),
+            Role::Identifier,
+            "most came once"
+        );
         assert_eq!(texts(|i| format!("2026-11-30T04:{:02}:{:02}Z", i / 60 % 60, i % 60)), Role::Time);
         assert_eq!(texts(|i| format!("{:02}.{:02}.2026", i % 28 + 1, i % 12 + 1)), Role::Time);
         assert_eq!(texts(|i| format!("please call me back about order {i} as soon as you can")), Role::Text);
-        assert_eq!(numbers(|i| (1_764_460_800_000 + i * 1_000) as f64), Role::Time, "milliseconds since 1970");
+        assert_eq!(
+            numbers(|i| (1_764_460_800_000 + i * 1_000) as f64),
+            Role::Time,
+            "milliseconds since 1970"
+        );
         assert_eq!(numbers(|i| 1_764_460_800.25 + chance(i) * 1e6), Role::Time, "seconds in any order");
         assert_eq!(numbers(|i| (i + 5) as f64), Role::Time, "a counter");
-        assert_eq!(numbers(|i| i as f64 + 3.0 * chance(i)), Role::Time, "a counter of several clients at once");
+        assert_eq!(
+            numbers(|i| i as f64 + 3.0 * chance(i)),
+            Role::Time,
+            "a counter of several clients at once"
+        );
     }
 
     #[test]
     fn numbers_and_categories_are_features_however_many_values_they_have() {
         assert_eq!(texts(|i| ["DE", "FR", "IT"][(i % 3) as usize].to_owned()), Role::Value);
-        assert_eq!(texts(|i| format!("city {}", (chance(i).powi(3) * 300.0) as u64)), Role::Value, "a long tail");
-        assert_eq!(texts(|_| "a constant that is rather long, with many words in it".to_owned()), Role::Value);
+        assert_eq!(
+            texts(|i| format!("city {}", (chance(i).powi(3) * 300.0) as u64)),
+            Role::Value,
+            "a long tail"
+        );
+        assert_eq!(
+            texts(|_| "a constant that is rather long, with many words in it".to_owned()),
+            Role::Value
+        );
         assert_eq!(numbers(|i| chance(i) * 1_000.0), Role::Value, "all different, in no order");
         assert_eq!(numbers(|i| (chance(i) * 1e8).floor()), Role::Value);
         assert_eq!(numbers(|i| (i / 100) as f64), Role::Value, "steps: the month of a sorted file");
@@ -230,10 +251,13 @@ mod tests {
 
     #[test]
     fn versions_and_codes_are_no_times() {
-        for text in ["10.0.0.1", "1.2.3", "555-123-4567", "12345678", "A-2026-11-30", "02139", "4111 1111 1111"] {
+        for text in
+            ["10.0.0.1", "1.2.3", "555-123-4567", "12345678", "A-2026-11-30", "02139", "4111 1111 1111"]
+        {
             assert!(!is_time(text), "{text}");
         }
-        for text in ["2026-11-30", "2026-11-30 04:37:47.123", "2026-11-30T04:37:47+01:00", "11/30/2026 12:00"] {
+        for text in ["2026-11-30", "2026-11-30 04:37:47.123", "2026-11-30T04:37:47+01:00", "11/30/2026 12:00"]
+        {
             assert!(is_time(text), "{text}");
         }
         assert!(is_time("Mon, 30 Nov 2026 04:37:47 +0000"));

@@ -226,7 +226,8 @@ impl State {
     pub(crate) fn tick(&mut self, now: i64, active: Option<&str>) {
         self.watch.tick(now);
         // A role that changes makes the detectors begin anew: what they have gathered speaks of a column that is none.
-        let changed = self.features.iter_mut().filter_map(|feature| feature.look_again().then_some(())).count();
+        let changed =
+            self.features.iter_mut().filter_map(|feature| feature.look_again().then_some(())).count();
         self.references += u64::from(changed > 0);
         for set in &mut self.sets {
             let Some(live) = &mut set.detector else { continue };

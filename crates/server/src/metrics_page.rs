@@ -97,6 +97,7 @@ pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     alerts(&mut page, &input.alerts);
     dropped(&mut page, &input.dropped);
     unreadable(&mut page, input.readings);
+    judged(&mut page, input.readings);
     metrics_logs::render(&mut page, &input.sinks);
     metrics_sources::render(&mut page, &input.sources);
     crate::metrics_actions::notifiers(&mut page, &input.notifiers);
@@ -332,6 +333,32 @@ fn alerts(page: &mut Exposition, alerts: &[AlertMetrics]) {
     for alert in alerts {
         let labels = [("alert", &*alert.alert), ("model", &*alert.model), ("severity", alert.severity)];
         page.sample(&labels, f64::from(alert.state));
+    }
+}
+
+fn judged(page: &mut Exposition, readings: &Readings) {
+    page.family(
+        "driftline_feature_judged",
+        Kind::Gauge,
+        "1 for a feature whose drift is judged; 0, with the reason, for one that is not: identifier, time, text (values that never \
+         come again), not_seen (in the reference, in no request), learning.",
+    );
+    for model in &readings.models {
+        for feature in &model.features {
+            let value = if feature.reason == "judged" { 1.0 } else { 0.0 };
+            let labels =
+                [("model", &*model.model), ("feature", &*feature.feature), ("reason", feature.reason)];
+            page.sample(&labels, value);
+        }
+    }
+    page.family(
+        "driftline_armed",
+        Kind::Gauge,
+        "1 while the reference fits the traffic; 0 when requests have less than half of the profile's features, and no drift is judged.",
+    );
+    for model in &readings.models {
+        let armed = model.fit.as_ref().is_none_or(|fit| fit.armed);
+        page.sample(&[("model", &*model.model)], if armed { 1.0 } else { 0.0 });
     }
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "proposal": status.proposal.as_ref().map(proposal),
                 "alerts_firing": firing,
                 "reference": read.map(|m| &m.reference),
+                "fit": read.and_then(|m| m.fit.as_ref()),
                 "rows": read.map(|m| m.rows),
                 "pairs": pairs::summary(&pair_readings, &status.model),
                 "latency": plane.latency.load().iter().filter(|l| l.model == status.model).collect::<Vec<_>>(),

@@ -273,6 +273,8 @@ mod tests {
             quality: Vec::new(),
             dropped: Default::default(),
             unreadable: Default::default(),
+            features: Vec::new(),
+            fit: None,
             rows: 0,
             active: None,
         };

@@ -16,7 +16,8 @@ pub fn kendall_tau_of_order(series: &[f64]) -> Option<f64> {
     let mut sorted = series.to_vec();
     let mut scratch = sorted.clone();
     let discordant = sort_counting(&mut sorted, &mut scratch) as f64;
-    let tied: f64 = sorted.chunk_by(|a, b| a == b).map(|run| run.len() as f64).map(|t| t * (t - 1.0) / 2.0).sum();
+    let tied: f64 =
+        sorted.chunk_by(|a, b| a == b).map(|run| run.len() as f64).map(|t| t * (t - 1.0) / 2.0).sum();
     let pairs = n * (n - 1.0) / 2.0;
     let untied = pairs - tied;
     (untied > 0.0).then(|| (untied - 2.0 * discordant) / (untied * pairs).sqrt())

@@ -307,8 +307,12 @@ fn tenants(file: &File, model: &Model, at: &Cursor<'_>, context: &mut Context<'_
     TenantSpec { limit, pinned: detail.pinned.clone() }
 }
 
-fn features(model: &Model, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> (Vec<String>, Vec<String>) {
-    let Some(raw) = &model.features else { return (Vec::new(), Vec::new()) };
+fn features(
+    model: &Model,
+    at: &Cursor<'_>,
+    context: &mut Context<'_, '_>,
+) -> (Vec<String>, Vec<String>, Vec<String>) {
+    let Some(raw) = &model.features else { return (Vec::new(), Vec::new(), Vec::new()) };
     let at = at.key("features");
     let detail = raw.detail();
     let include_at = if at.key("include").is_set() { at.key("include") } else { at.clone() };

@@ -4,8 +4,8 @@
 //! stretches of rows, spread evenly over the files, so that it shows how much rows resemble their neighbours.
 
 use anyhow::Result;
-use monitor::{DetectorReference, RoleSample};
 use monitor::profile::{FeatureProfile, TextColumn};
+use monitor::{DetectorReference, RoleSample};
 use record::Cell;
 use tabular::Column as Values;
 

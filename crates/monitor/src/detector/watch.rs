@@ -191,7 +191,9 @@ pub(crate) fn missing(frozen: &Frozen) -> u8 {
 fn planned(features: &FeatureTable, min_effect: f64) -> Option<Planned> {
     let (mut watched, mut plans) = (Vec::new(), Vec::new());
     for (at, feature) in features.iter().enumerate() {
-        let Some((plan, labels)) = feature_plan(feature).filter(|_| feature.role().is_judged()) else { continue };
+        let Some((plan, labels)) = feature_plan(feature).filter(|_| feature.role().is_judged()) else {
+            continue;
+        };
         let rows = plan.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
         // A single slot beside `missing` is watched as well: a value may go missing.
         if rows >= MIN_REFERENCE_ROWS && plan.counts.len() <= usize::from(ABSENT) {

@@ -169,11 +169,14 @@ fn read_stage(bytes: &mut Reader<'_>, name: &str, rules: &Rules) -> Read<Stage> 
             let counts = (0..bytes.len(8)?).map(|_| bytes.u64()).collect::<Read<Vec<u64>>>()?;
             let sum = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
             let reference = detector::read_reference(bytes)?;
-            let Some(role) = Role::ALL.get(usize::from(bytes.u8()?)).copied() else { return corrupt("a role") };
+            let Some(role) = Role::ALL.get(usize::from(bytes.u8()?)).copied() else {
+                return corrupt("a role");
+            };
             if counts.len() != bins.slots() || bins.slots() > stats::MAX_WINDOW_SLOTS || sum.is_none() {
                 return corrupt("reference counts");
             }
-            let feature = FeatureProfile { detector: reference, role, ..FeatureProfile::new(name, bins, counts) };
+            let feature =
+                FeatureProfile { detector: reference, role, ..FeatureProfile::new(name, bins, counts) };
             Ok(Stage::Frozen(Frozen::new(feature, at_ms)))
         }
         1 => read_column(bytes, rules).map(Stage::Learning),

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use monitor::{FeatureHistogram, FeatureReading, ModelReadings, WindowReadings};
+use monitor::{FeatureHistogram, FeatureReading, FeatureState, ModelReadings, WindowReadings};
 use record::Lane;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -190,7 +190,13 @@ fn empty_drift(model: &ModelReadings, version: &str, lane: Lane, tenant: &str) -
     json!({
         "model": &*model.model, "version": shown(version), "lane": lane, "tenant": shown(tenant),
         "requests": 0, "reference": model.reference, "features": [],
+        "not_judged": not_judged(model), "fit": model.fit,
     })
+}
+
+/// Features that are not judged, and why.
+fn not_judged(model: &ModelReadings) -> Vec<&FeatureState> {
+    model.features.iter().filter(|feature| feature.reason != "judged").collect()
 }
 
 fn full_drift(
@@ -214,6 +220,7 @@ fn full_drift(
         "model": &*model.model, "version": &*window.version, "lane": window.lane, "tenant": &*window.tenant,
         "requests": window.requests, "at": rfc3339(at_ms), "last_request_at": rfc3339(window.last_at_ms),
         "reference": model.reference, "features": features,
+        "not_judged": not_judged(model), "fit": model.fit,
         "detector": window.detector.as_ref().map(super::detector::shown),
     })
 }
