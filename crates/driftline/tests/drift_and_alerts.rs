@@ -8,7 +8,7 @@ use crate::support::instance::{Folder, Instance};
 use crate::support::load::Drip;
 use crate::support::model::Behaviour;
 use crate::support::rows::{self, ordinary, shifted};
-use crate::support::{DEADLINE, await_until, holds_for};
+use crate::support::{DEADLINE, await_some, await_until, holds_for};
 
 const TENANTS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -63,13 +63,15 @@ fn one_tenant_alone_moves_nothing_and_three_roll_back() {
     await_until("the alert is pending", DEADLINE, || instance.alert_state("FeaturePSICritical") == 1.0);
     await_until("three tenants are red", DEADLINE, || tenants_red(&instance) == 3.0);
     assert_eq!(answered_by(&mut client), "v2", "nothing moves while the alert is pending");
+    check_alert(&instance);
     await_until("the alert fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
     await_until("traffic has moved", DEADLINE, || instance.active() == "v1");
     drop(drip);
     for _ in 0..20 {
         assert_eq!(answered_by(&mut client), "v1");
     }
-    check_alert(&instance);
+    // An alert of a version that serves nobody is over.
+    await_until("the alert ends", DEADLINE, || our_alert(&instance).is_none());
     check_decision(&instance);
     let page = instance.metrics();
     assert_eq!(page.value("driftline_rollbacks_total", &[("trigger", "alert")]), Some(1.0));
@@ -84,23 +86,30 @@ fn one_tenant_alone_moves_nothing_and_three_roll_back() {
     });
 }
 
-fn check_alert(instance: &Instance) {
+/// The alert of the shifted feature, while it is pending or firing.
+fn our_alert(instance: &Instance) -> Option<serde_json::Value> {
     let alerts = instance.get("/api/v1/alerts");
-    let alerts = alerts["alerts"].as_array().unwrap();
     let is_ours = |alert: &&serde_json::Value| {
         alert["alert"] == "FeaturePSICritical"
             && alert["labels"]["feature"] == "amount"
             && alert["labels"]["version"] == "v2"
     };
-    let alert = alerts.iter().find(is_ours).unwrap_or_else(|| panic!("{alerts:#?}"));
-    assert_eq!(alert["state"], "firing");
+    alerts["alerts"].as_array().unwrap().iter().find(is_ours).cloned()
+}
+
+fn check_alert(instance: &Instance) {
+    let tenants = serde_json::json!(["a", "b", "c"]);
+    let alert = await_some("the alert names its tenants", DEADLINE, || {
+        our_alert(instance).filter(|alert| alert["tenants"] == tenants)
+    });
     assert_eq!(alert["severity"], "critical");
     assert_eq!(alert["labels"]["model"], "fraud");
-    assert_eq!(alert["tenants"], serde_json::json!(["a", "b", "c"]));
     assert_eq!(alert["n"], WINDOW);
     assert!(alert["value"].as_f64().unwrap() > 0.3);
     assert!(alert["annotations"]["summary"].as_str().unwrap().contains("amount"));
     assert!(alert["since"].as_str().unwrap().ends_with('Z'));
+    let alerts = instance.get("/api/v1/alerts");
+    let alerts = alerts["alerts"].as_array().unwrap();
     assert!(alerts.iter().all(|alert| alert["labels"]["feature"] != "country"), "{alerts:#?}");
 }
 

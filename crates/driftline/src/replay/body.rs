@@ -353,9 +353,10 @@ mod tests {
             json.push(&row);
             let body = grpc.take();
             assert!(body.windows(5).any(|part| part == b"fraud"));
-            // An infinity is a number there and a text here.
-            let json = cells("/", &json.take()).into_iter().map(|cell| cell.replace("Infinity", "inf"));
-            assert_eq!(cells(&Protocol::KserveV2Grpc.default_path(""), &body), json.collect::<Vec<_>>());
+            // An infinity is a number there, which is missing, and a text here, which the monitor takes as missing.
+            let mut json = cells("/", &json.take());
+            json.retain(|cell| !cell.contains("Infinity"));
+            assert_eq!(cells(&Protocol::KserveV2Grpc.default_path(""), &body), json);
         }
     }
 

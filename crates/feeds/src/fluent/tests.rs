@@ -226,10 +226,14 @@ fn times_are_read_from_every_type() {
 }
 
 #[test]
-fn numbers_that_json_has_no_word_for_are_missing() {
-    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+fn numbers_that_are_not_finite_are_taken_on_to_be_counted() {
+    for (number, read) in [
+        (f64::NAN, FeatureValue::Null),
+        (f64::INFINITY, FeatureValue::Number(f64::INFINITY)),
+        (f64::NEG_INFINITY, FeatureValue::Number(f64::NEG_INFINITY)),
+    ] {
         let [record] = &good(MediaType::Msgpack, &packed(&entry(1, record(number))))[..] else { panic!() };
-        assert_eq!(record.features["amount"], FeatureValue::Null);
+        assert_eq!(record.features["amount"], read);
     }
 }
 

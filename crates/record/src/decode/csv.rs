@@ -17,7 +17,7 @@ use super::reader::{Number, Scalar};
 use super::sink::{Side, Sink};
 use super::{DecodeError, DecodeErrorKind, DecoderSpec};
 use crate::CellValue;
-use crate::value::{Value, read_any, trim};
+use crate::value::{self, Value, read_any, trim};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -111,11 +111,12 @@ fn header(mut fields: Fields<'_>, sink: &Sink<'_>, spec: &DecoderSpec) -> Result
     Ok(is_header.then_some(names))
 }
 
-/// Whether a field may be a column's name: it begins with a letter or `_`, and is no number and no sign of a missing one.
+/// Whether a field may be a column's name: it begins with a letter or `_`, and is no number, no boolean and no
+/// token of a missing value.
 fn is_name(field: &str) -> bool {
     let field = field.trim_ascii();
     let begins = field.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
-    begins && field.len() <= HEADER_NAME_BYTES && field.parse::<f64>().is_err()
+    begins && field.len() <= HEADER_NAME_BYTES && matches!(value::read(field), Value::Text(_))
 }
 
 fn next_line_has_a_number(mut fields: Fields<'_>) -> Result<bool> {

@@ -55,7 +55,7 @@ fn only_model_and_features_are_needed() {
             ("t", FeatureValue::Text("x".to_owned())),
             ("b", FeatureValue::Bool(true)),
             ("z", FeatureValue::Null),
-            ("big", FeatureValue::Text("inf".to_owned())),
+            ("big", FeatureValue::Number(f64::INFINITY)),
         ]),
         prediction: features(&[("prediction", FeatureValue::Number(0.5))]),
         ..Record::default()

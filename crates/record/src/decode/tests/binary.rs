@@ -60,11 +60,7 @@ fn every_datatype() {
         ("INT64", [-5_i64, 1].iter().flat_map(|n| n.to_le_bytes()).collect(), "0 a -5, 1 a 1"),
         ("FP16", [0x3c00_u16, 0xc500].iter().flat_map(|n| n.to_le_bytes()).collect(), "0 a 1, 1 a -5"),
         ("BF16", [0x3fc0_u16, 0x7fc0].iter().flat_map(|n| n.to_le_bytes()).collect(), "0 a 1.5, 1 a -"),
-        (
-            "FP32",
-            [0.5_f32, f32::INFINITY].iter().flat_map(|n| n.to_le_bytes()).collect(),
-            "0 a 0.5, 1 a `inf`",
-        ),
+        ("FP32", [0.5_f32, f32::INFINITY].iter().flat_map(|n| n.to_le_bytes()).collect(), "0 a 0.5, 1 a -"),
         ("fp64", [0.1_f64, -2.0].iter().flat_map(|n| n.to_le_bytes()).collect(), "0 a 0.1, 1 a -2"),
         ("BYTES", text, "0 a `Zoë!`, 1 a ``"),
     ] {

@@ -105,7 +105,7 @@ fn every_datatype_in_contents() {
         ("INT32", |c| c.int_contents = vec![i32::MIN, 7], "0 a -2147483648, 1 a 7"),
         ("INT64", |c| c.int64_contents = vec![-5, 7], "0 a -5, 1 a 7"),
         ("FP32", |c| c.fp32_contents = vec![0.5, f32::NAN], "0 a 0.5, 1 a -"),
-        ("fp64", |c| c.fp64_contents = vec![0.1, f64::INFINITY], "0 a 0.1, 1 a `inf`"),
+        ("fp64", |c| c.fp64_contents = vec![0.1, f64::INFINITY], "0 a 0.1, 1 a -"),
         ("BYTES", |c| c.bytes_contents = vec!["Zoë".into(), vec![]], "0 a `Zoë`, 1 a ``"),
         ("FP16", |c| c.uint_contents = vec![1, 2], "error shape"),
     ];
