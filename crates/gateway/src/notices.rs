@@ -160,7 +160,9 @@ impl fmt::Display for Listen {
 
 fn shown(path: &[u8]) -> String {
     let end = path.iter().position(|&b| b == b'?').unwrap_or(path.len()).min(PATH_SHOWN);
-    path[..end].escape_ascii().to_string()
+    let text = path[..end].escape_ascii().to_string();
+    // Some put an address or a number of a customer into the path.
+    record::Privacy::default().line(&text)
 }
 
 /// The target of the request line that `head` begins with.

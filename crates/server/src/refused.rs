@@ -83,17 +83,18 @@ impl Refused {
     pub(crate) fn log(&self, call: &RefusedCall<'_>, now_ms: i64) {
         let Some(suppressed) = self.of(call.reason).turn(now_ms) else { return };
         let cut = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        let privacy = record::Privacy::default();
         let host = call.host.map(|host| cut(&String::from_utf8_lossy(host.as_bytes())));
         tracing::warn!(
             reason = call.reason,
             peer = %call.peer,
             method = %call.method,
             host = host.as_deref().unwrap_or_default(),
-            path = &*cut(call.path),
+            path = privacy.line(&cut(call.path)),
             suppressed,
             "{} call refused: {}",
             call.what,
-            call.message,
+            privacy.line(call.message),
         );
     }
 

@@ -198,6 +198,17 @@ impl Privacy {
         self.detected("", name).map_or(Cow::Borrowed(name), Cow::Owned)
     }
 
+    /// A path or a sentence as it may be logged: each part between blanks, slashes and quotes as [`Self::name`] shows it.
+    pub fn line(&self, text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        for part in text.split_inclusive([' ', '/', '`', '"', '\'']) {
+            let end = part.trim_end_matches([' ', '/', '`', '"', '\'']).len();
+            shown.push_str(&self.name(&part[..end]));
+            shown.push_str(&part[end..]);
+        }
+        shown
+    }
+
     /// An id (`tenant`, `request_id`) as it may be shown; `None` when it may stay. Bytes that are no text are read with
     /// replacement characters.
     pub fn id(&self, field: &str, id: &[u8]) -> Option<String> {
