@@ -363,9 +363,14 @@ mod tests {
             hint("../train.parquet", b"PAR1"),
             "make a profile with `driftline baseline ../train.parquet -o ../train-baseline.json` and name that: `baseline: ../train-baseline.json`"
         );
-        assert!(hint("my data.csv.gz", b"\x1f\x8b").contains("baseline 'my data.csv.gz' -o 'my data-baseline.json'"));
+        assert!(
+            hint("my data.csv.gz", b"\x1f\x8b")
+                .contains("baseline 'my data.csv.gz' -o 'my data-baseline.json'")
+        );
         assert!(hint("part-0", b"PAR1").contains("baseline part-0 -o part-0-baseline.json"));
         assert!(hint("Cargo.toml", b"[workspace]").contains("baseline DATA.csv -o Cargo-baseline.json"));
-        assert!(hint("b.json", b"{\"driftline_profile\":7}").ends_with("`driftline baseline DATA.csv -o b.json`"));
+        assert!(
+            hint("b.json", b"{\"driftline_profile\":7}").ends_with("`driftline baseline DATA.csv -o b.json`")
+        );
     }
 }
