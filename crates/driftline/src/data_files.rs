@@ -41,6 +41,7 @@ impl DataArgs {
             missing: self.na.clone(),
             // The name is one of the labels.
             encoding: self.encoding.and_then(|encoding| tabular::parse_encoding(encoding.0).ok()),
+            keep_empty: false,
         }
     }
 

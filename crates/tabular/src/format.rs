@@ -31,6 +31,11 @@ impl Format {
         }
     }
 
+    /// Whether an empty text and a missing value are written differently.
+    pub fn has_empty_texts(self) -> bool {
+        matches!(self, Self::Parquet | Self::JsonLines)
+    }
+
     /// Whether a column can be read without reading the others.
     pub fn is_columnar(self) -> bool {
         self == Self::Parquet

@@ -1,5 +1,6 @@
 //! How a data file is to be read where it does not say so itself.
 
+use crate::deliver::Delivery;
 use record::value::{MISSING_TOKENS, Value, read_any, trim};
 
 /// What separates a number's whole part from its fraction in CSV.
@@ -22,9 +23,16 @@ pub struct ReadOptions {
     pub missing: Option<Vec<String>>,
     /// The encoding of a text file.
     pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// Whether an empty string of JSON and Parquet is a text of its own in a column of text, and no missing value.
+    pub keep_empty: bool,
 }
 
 impl ReadOptions {
+    /// The key of a string where it is not read: an empty one that is kept.
+    pub(crate) fn kept<'a>(&self, text: &'a str, delivery: Delivery) -> Option<&'a str> {
+        (self.keep_empty && text.is_empty() && delivery == Delivery::Texts).then_some(text)
+    }
+
     /// Reads a text as these options and [`record::value`] say.
     pub(crate) fn read<'a>(&self, text: &'a str) -> Value<'a> {
         match &self.missing {

@@ -270,6 +270,12 @@ impl Table {
         self.parts.first().map_or(Format::Csv, |part| part.format)
     }
 
+    /// From now on an empty string of JSON or Parquet is a category of its own in columns of text. Only for what is compared with
+    /// another such file: a CSV file and a CSV request cannot tell it from a missing value.
+    pub fn keep_empty_texts(&mut self) {
+        self.options.keep_empty = true;
+    }
+
     /// What was assumed about the file and what could not be told, for its user; known after [`Self::schema`].
     pub fn notes(&self) -> &[String] {
         &self.notes

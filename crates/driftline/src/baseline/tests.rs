@@ -102,7 +102,7 @@ fn the_output_is_not_overwritten_unasked() {
     let path = file(&folder, "f.csv", "x\n1\n2\n");
     let output = file(&folder, "out.json", "precious");
     let refused = run(&args(&[&path], &output, &[]), &mut Vec::new()).unwrap_err().to_string();
-    assert!(refused.contains("exists and is not a profile: name another file"), "{refused}");
+    assert!(refused.contains("exists and is not a profile") && refused.contains("--force"), "{refused}");
     assert_eq!(std::fs::read_to_string(&output).unwrap(), "precious");
     write_profile(&[&path], &output, &["--force"]);
     assert_eq!(Profile::from_json(&std::fs::read(&output).unwrap()).unwrap().name, "f");

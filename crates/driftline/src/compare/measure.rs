@@ -28,6 +28,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
     }
     let mut reference = Source::open(&args.reference, &args.data).context("reference")?;
     let mut current = Source::open(&args.current, &args.data).context("current")?;
+    reference.keep_empty_texts(&mut current);
     let mut report = Report {
         reference: reference.name().to_owned(),
         current: current.name().to_owned(),

@@ -51,6 +51,17 @@ impl Source {
         Ok(Self::Data(Box::new(DataFile::open(path, data)?)))
     }
 
+    /// Keeps empty texts and missing values apart if both sides can: two data files whose formats write them differently.
+    pub(super) fn keep_empty_texts(&mut self, other: &mut Self) {
+        if let (Self::Data(one), Self::Data(other)) = (self, other)
+            && one.table.format().has_empty_texts()
+            && other.table.format().has_empty_texts()
+        {
+            one.table.keep_empty_texts();
+            other.table.keep_empty_texts();
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Data(file) => file.table.name(),

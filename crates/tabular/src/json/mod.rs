@@ -275,7 +275,10 @@ fn push(
         Value::Missing => Read::Missing,
         Value::Number { value, .. } => Read::Number(*value),
         Value::Boolean(value) => Read::Boolean(*value),
-        Value::Text(text) => options.read(text),
+        Value::Text(text) => match options.kept(text, delivery) {
+            Some(kept) => Read::Text(kept),
+            None => options.read(text),
+        },
         Value::List => return Err(changed()),
     };
     deliver(column, delivery, read).map_err(|_| changed())

@@ -115,7 +115,7 @@ impl Shape {
             let is_present = self.max_def_level == 0 || levels.get(row) == Some(&self.max_def_level);
             let value = if is_present { present.next() } else { None };
             match value {
-                Some(value) => push(out, convert(value)?)?,
+                Some(value) => push(out, &convert(value)?)?,
                 None => out.column.push_missing(),
             }
         }
@@ -130,14 +130,17 @@ pub(super) struct Out<'a> {
     pub(super) options: &'a ReadOptions,
 }
 
-fn push(out: &mut Out<'_>, value: Value<'_>) -> Result<(), String> {
-    let read = match &value {
+fn push(out: &mut Out<'_>, value: &Value<'_>) -> Result<(), String> {
+    let read = match value {
         Value::Missing => Read::Missing,
         Value::Number(number) if number.is_nan() => Read::Missing,
         Value::Number(number) => Read::Number(*number),
-        Value::Text(text) => out.options.read(text),
+        Value::Text(text) => match out.options.kept(text, out.delivery) {
+            Some(kept) => Read::Text(kept),
+            None => out.options.read(text),
+        },
     };
-    deliver(out.column, out.delivery, read).map_err(|_| match &value {
+    deliver(out.column, out.delivery, read).map_err(|_| match value {
         Value::Text(text) => format!("`{}` is not a number", crate::error::excerpt(text)),
         _ => "a value is not a number".to_owned(),
     })
