@@ -78,8 +78,9 @@ mod tests {
         let fit = engine.readings(1).models[0].fit.clone().unwrap();
         assert!(!fit.armed);
         assert_eq!((fit.expected, fit.matched), (2, 0));
-        let names =
-            |names: &[std::sync::Arc<str>]| names.iter().map(|name| (**name).to_owned()).collect::<Vec<String>>();
+        let names = |names: &[std::sync::Arc<str>]| {
+            names.iter().map(|name| (**name).to_owned()).collect::<Vec<String>>()
+        };
         assert_eq!(
             (names(&fit.not_seen), names(&fit.unknown)),
             (vec!["x".into(), "c".into()], vec!["d".into(), "y".into()])
