@@ -227,13 +227,13 @@ fn times_are_read_from_every_type() {
 
 #[test]
 fn numbers_that_are_not_finite_are_taken_on_to_be_counted() {
-    for (number, read) in [
-        (f64::NAN, FeatureValue::Null),
-        (f64::INFINITY, FeatureValue::Number(f64::INFINITY)),
-        (f64::NEG_INFINITY, FeatureValue::Number(f64::NEG_INFINITY)),
-    ] {
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let [record] = &good(MediaType::Msgpack, &packed(&entry(1, record(number))))[..] else { panic!() };
-        assert_eq!(record.features["amount"], read);
+        let read = &record.features["amount"];
+        assert!(
+            matches!(read, FeatureValue::Number(read) if read.to_bits() == number.to_bits() || read.is_nan()),
+            "{read:?}"
+        );
     }
 }
 

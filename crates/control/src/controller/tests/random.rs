@@ -111,7 +111,6 @@ impl Watch {
         for alert in alerts {
             self.answered.insert(format!("{} {}", alert["fingerprint"], alert["since_ms"]));
         }
-        self.automatic += 1;
     }
 }
 
@@ -150,6 +149,7 @@ fn readings_op(rig: &mut Rig, watch: &mut Watch, op: &Op) {
         assert!(step.decisions.is_empty() || !still_held, "a person's hold wins");
         for decision in &step.decisions {
             watch.decided(decision, &rig.controller);
+            watch.automatic += 1;
             assert!(cooldown_until_ms.is_none_or(|until| until <= rig.now), "within the cool-down");
             // A person who approves was told of it; only what moves by itself must never go there.
             assert!(watch.stable_ok, "never to a version known to be in trouble");
