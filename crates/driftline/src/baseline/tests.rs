@@ -160,7 +160,7 @@ fn no_text_gets_into_a_profile() {
     assert!(!text.contains("SECRET"), "{text}");
     let made = Profile::from_json(text.as_bytes()).unwrap();
     let names: Vec<&str> = made.features.iter().map(|feature| feature.name.as_str()).collect();
-    assert_eq!(names, ["amount", "city", "state"]);
+    assert_eq!(names, ["amount", "comment", "city", "state"], "a text is named, and none of its values");
     assert!(text.contains("New York") && text.contains("sha256-"), "{text}");
     // Who says that they are categories keeps them.
     let rules = "models: { m: { baseline: b.json } }\nprivacy: { categories: [comment] }\n";
