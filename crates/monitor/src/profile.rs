@@ -1,4 +1,4 @@
-//! A reference profile: how a model's training data was distributed, as a small versioned JSON document (row B10).
+//! A reference profile: how a model's training data was distributed, as a small versioned JSON document.
 //!
 //! A profile holds counts, never rows: it can be kept beside the model, reviewed and mailed. Its bins are frozen when
 //! it is made; live traffic is only ever sorted into them. [`Profile::schema_hash`] covers names, types and bins, so

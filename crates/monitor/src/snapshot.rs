@@ -1,4 +1,4 @@
-//! Windows and references as bytes, so that a restart does not begin blind (row B12).
+//! Windows and references as bytes, so that a restart does not begin blind.
 //!
 //! `DRIFTWIN`, the format's version (u32), the payload's length (u64), the payload, SHA-256 over all before it; numbers
 //! are little-endian. A file that ends early, was damaged or has another version is refused as a whole and changes

@@ -23,7 +23,7 @@ pub struct ModelSpec {
     pub binning: BinningRule,
     /// Observations per window. Default 1 000.
     pub window: usize,
-    /// A window judges only when it holds more than this. Default 100 (mission row M16).
+    /// A window judges only when it holds more than this. Default 100.
     pub min_requests: u64,
     /// Significance level of the critical value shown beside the fixed threshold. Default 0.01.
     pub alpha: f64,

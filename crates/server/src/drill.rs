@@ -1,4 +1,4 @@
-//! The rollback drill (mission row M26): drifted observations and slow answers that no client ever sees.
+//! The rollback drill: drifted observations and slow answers that no client ever sees.
 //!
 //! Synthetic rows are drawn from the reference with one share moved so that PSI reaches the wanted value, and go to the
 //! monitor as the traffic of tenants named `drill-1`, `drill-2`, ...; synthetic latencies are added to the version's own.
