@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::support::fraud::{LEARN, Pair, WINDOW};
 use crate::support::http::Client;
 use crate::support::instance::{Folder, Instance};
+use crate::support::load::Drip;
 use crate::support::rows::{self, ordinary, shifted};
 use crate::support::{DEADLINE, await_some, await_until, require, run};
 
@@ -100,6 +101,7 @@ fn prometheus_fires_when_the_embedded_rules_do() {
     for tenant in ["b", "c"] {
         rows::send(&mut client, Some(tenant), WINDOW, shifted);
     }
+    let _drip = Drip::start(&instance, &["a", "b", "c"].map(Some), shifted);
     await_until("the embedded rule fires", DEADLINE, || instance.alert_state("FeaturePSICritical") == 2.0);
     let alert = await_some("the exported rule fires", DEADLINE, || {
         prometheus.alerts("FeaturePSICritical").into_iter().find(|alert| alert["state"] == "firing")
