@@ -18,10 +18,11 @@ export function pill(health) {
   return h("span", { class: `pill ${health?.level ?? "unknown"}` }, h("span", { "aria-hidden": "true" }, sign), word);
 }
 
-/** Which side of the limits a PSI lies on. @param {number | null} value @param {any} limits @param {string} [verdict] */
+/** Which side of the limits a PSI lies on; one that chance explains is within them. @param {number | null} value @param {any} limits @param {string} [verdict] */
 export function grade(value, limits, verdict) {
   if (value === null || value === undefined) return "unknown";
   if (verdict === "inconclusive") return "unknown";
+  if (verdict === "pass") return "ok";
   if (value > limits.psi_critical) return "deep";
   if (value > limits.psi_red) return "red";
   return value > limits.psi_amber ? "amber" : "ok";

@@ -66,7 +66,8 @@ pub(crate) struct CompareArgs {
     /// How bins of a numeric feature are cut
     #[arg(long, value_enum, default_value = "equal-width")]
     pub(crate) binning: Binning,
-    /// Exit with 1 if this holds for any feature, such as 'psi>0.2' or 'psi>0.2 or missing_current>0.1'
+    /// Exit with 1 if this holds for any feature, such as 'psi>0.2' or 'psi>0.2 or missing_current>0.1'. A PSI that chance
+    /// explains is above no limit; `psi_raw` is the bare number
     #[arg(long, value_name = "EXPR")]
     pub(crate) fail_on: Option<FailOn>,
     /// Leave out these columns (comma separated, repeatable)

@@ -416,6 +416,8 @@ proptest! {
         let readings = engine.readings(0);
         let windows = &readings.models[0].windows;
         let all = windows.iter().find(|w| &*w.tenant == "all").unwrap();
+        let judged = readings.models[0].features.iter().filter(|feature| feature.reason == "judged").count();
+        let subjects = crate::chance::subjects_of(judged * windows.iter().filter(|w| w.rows > 100).count());
         for (place, feature) in profile().features.iter().enumerate() {
             let mut counts = vec![0u64; feature.bins.slots()];
             // Until requests have it for the first time, a feature of the profile is not seen yet.
@@ -434,7 +436,7 @@ proptest! {
             prop_assert_eq!(reading.n, n);
             prop_assert!((reading.psi - expected.psi).abs() < 1e-9);
             prop_assert!((reading.js_divergence - expected.js_divergence).abs() < 1e-9);
-            let critical = stats::psi_critical(expected.bins, n, 1_000, 0.01).unwrap();
+            let critical = stats::psi_critical(expected.bins, n, 1_000, 0.01 / subjects as f64).unwrap();
             prop_assert!((reading.psi_critical - critical).abs() < 1e-9 * critical);
             prop_assert!((reading.psi_noise - stats::psi_noise(expected.bins, n, 1_000)).abs() < 1e-12);
         }

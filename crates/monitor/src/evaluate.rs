@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use record::Lane;
-use stats::Bins;
+use stats::{Bins, Window};
 
+use crate::chance::{Chance, MIN_REFERENCE_ROWS, quarters_tau, subjects_of};
 use crate::features::Frozen;
 use crate::model::Model;
 use crate::profile::kind;
@@ -17,35 +18,6 @@ use crate::state::State;
 use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
 
-/// A reference with fewer rows judges nothing.
-const MIN_REFERENCE_ROWS: u64 = 100;
-
-/// Critical values at one `alpha`. They are `(1/n + 1/m)` times a quantile that depends on the number of bins alone and
-/// takes a while to compute, so that is kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Criticals {
-    alpha: f64,
-    /// By number of bins: the critical value at `1/n + 1/m = 1`.
-    quantiles: Vec<Option<f64>>,
-}
-
-impl Criticals {
-    pub(crate) fn new(alpha: f64) -> Self {
-        Self { alpha, quantiles: Vec::new() }
-    }
-
-    fn critical(&mut self, bins: usize, n: u64, m: u64) -> f64 {
-        if self.quantiles.len() <= bins {
-            self.quantiles.resize(bins + 1, None);
-        }
-        let alpha = self.alpha;
-        // With a single bin there is nothing to differ in: PSI is 0, and so is its critical value.
-        let compute = || stats::psi_critical(bins, 2, 2, alpha).unwrap_or(0.0);
-        let quantile = *self.quantiles[bins].get_or_insert_with(compute);
-        quantile * (1.0 / n as f64 + 1.0 / m as f64)
-    }
-}
-
 /// A feature's window against one reference.
 struct Pair<'a> {
     feature: usize,
@@ -54,8 +26,15 @@ struct Pair<'a> {
     /// `None` when there is no reference yet; then it has `reference_n` rows of what it needs.
     reference: Option<&'a [u64]>,
     reference_n: u64,
-    current: &'a [u64],
+    current: &'a Window,
     n: u64,
+}
+
+impl Pair<'_> {
+    /// Successive rows that count as one, by the reference's order.
+    fn tau(&self) -> f64 {
+        self.frozen.detector.as_ref().map_or(1.0, |detector| detector.tau)
+    }
 }
 
 /// The window of a feature that holds anything.
@@ -71,7 +50,7 @@ fn pairs<'a>(state: &'a State, set: &'a WindowSet, prod: Option<&'a WindowSet>) 
         else {
             continue;
         };
-        let (current, n) = (ring.current.counts(), ring.current.len() as u64);
+        let (current, n) = (&ring.current, ring.current.len() as u64);
         let (reference, reference_n) = match &ring.previous {
             None => (Some(frozen.counts.as_slice()), frozen.rows),
             // Until it is full, its noise would look like drift to a fixed threshold.
@@ -99,7 +78,7 @@ fn used_bins(bins: &Bins, reference: &[u64], current: &[u64]) -> usize {
     bins.slots() - droppable.into_iter().flatten().filter(unused).count()
 }
 
-fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut Criticals) -> FeatureReading {
+fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chance<'_>) -> FeatureReading {
     let mut reading = FeatureReading {
         feature,
         reference: pair.kind,
@@ -114,17 +93,26 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
         verdict: Verdict::Inconclusive,
     };
     let Some(reference) = pair.reference else { return reading };
-    let bins = &pair.frozen.bins;
-    let Some((psi, js)) = stats::psi_and_js(bins, reference, pair.current) else { return reading };
-    let used = used_bins(bins, reference, pair.current);
+    let (bins, current) = (&pair.frozen.bins, pair.current.counts());
+    let Some((psi, js)) = stats::psi_and_js(bins, reference, current) else { return reading };
+    let used = used_bins(bins, reference, current);
     reading.psi = psi;
     reading.bins = used;
     reading.js_divergence = js;
-    reading.psi_critical = criticals.critical(used, pair.n, pair.reference_n);
+    reading.psi_critical = chance.critical(used, pair.n, pair.reference_n) * pair.tau();
     reading.psi_noise = stats::psi_noise(used, pair.n, pair.reference_n);
-    reading.psi_debiased = stats::jeffreys::debiased_psi(reference, pair.current, 1.0).unwrap_or(f64::NAN);
+    reading.psi_debiased = stats::jeffreys::debiased_psi(reference, current, 1.0).unwrap_or(f64::NAN);
     if pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS {
-        reading.verdict = if psi > reading.psi_critical { Verdict::Fail } else { Verdict::Pass };
+        reading.verdict = Verdict::Pass;
+        let beyond = |tau: f64| stats::beyond_chance(bins, reference, current, tau, chance.alpha());
+        if psi > reading.psi_critical && beyond(pair.tau()) {
+            // Rows may depend on each other more than those of the reference did; it takes a while to say, so only now.
+            let live = quarters_tau(bins, pair.current).max(pair.tau());
+            reading.psi_critical *= live / pair.tau();
+            if psi > reading.psi_critical && beyond(live) {
+                reading.verdict = Verdict::Fail;
+            }
+        }
     }
     reading
 }
@@ -133,7 +121,9 @@ impl Model {
     /// The model's readings; windows that did not change are shared with the last call's.
     pub(crate) fn readings(&mut self, now: i64) -> ModelReadings {
         self.state.tick(now, self.active.as_deref());
-        let settings = self.settings.wrapping_shl(32) ^ self.state.references;
+        let subjects = self.subjects();
+        let settings =
+            self.settings.wrapping_shl(32) ^ self.state.references ^ (subjects as u64).wrapping_shl(48);
         let mut order: Vec<usize> = (0..self.state.sets.len()).collect();
         order.sort_by_key(|set| (self.state.sets[*set].tenant != ALL, *set));
         let mut windows = Vec::with_capacity(order.len());
@@ -151,7 +141,7 @@ impl Model {
             let readings = match cached {
                 Some((_, readings)) => readings.clone(),
                 None => {
-                    let readings = Arc::new(self.evaluate(at, prod));
+                    let readings = Arc::new(self.evaluate(at, prod, subjects));
                     self.state.sets[at].cached = Some((key, readings.clone()));
                     readings
                 }
@@ -199,15 +189,23 @@ impl Model {
                     Bins::Categorical(_) => Vec::new(),
                 },
                 reference_counts: reference.to_vec(),
-                current_counts: pair.current.to_vec(),
-                contributions: stats::contributions(bins, reference, pair.current)
+                current_counts: pair.current.counts().to_vec(),
+                contributions: stats::contributions(bins, reference, pair.current.counts())
                     .unwrap_or_else(|| vec![0.0; bins.slots()]),
             }
         };
         Some(pairs(&self.state, set, prod).into_iter().map(histogram).collect())
     }
 
-    fn evaluate(&mut self, at: usize, prod: Option<usize>) -> WindowReadings {
+    /// How many comparisons are judged at once: features times windows with rows enough.
+    fn subjects(&self) -> usize {
+        let windows = self.state.sets.iter().filter(|set| set.rows > self.spec.min_requests).count();
+        let features = self.state.features.iter().filter(|feature| feature.is_judged()).count();
+        subjects_of(features * windows)
+    }
+
+    fn evaluate(&mut self, at: usize, prod: Option<usize>, subjects: usize) -> WindowReadings {
+        let mut chance = self.criticals.at(subjects);
         let state = &self.state;
         let set = &state.sets[at];
         let prod = prod.map(|prod| &state.sets[prod]);
@@ -215,7 +213,7 @@ impl Model {
             .iter()
             .map(|pair| {
                 let name = state.features.get(pair.feature).name.clone();
-                read(pair, name, self.spec.min_requests, &mut self.criticals)
+                read(pair, name, self.spec.min_requests, &mut chance)
             })
             .collect();
         WindowReadings {

@@ -6,6 +6,7 @@
 //! No clock, no I/O, no threads: `now` is passed in, snapshots are bytes that the caller stores.
 
 mod batch;
+mod chance;
 mod detector;
 mod drill;
 mod engine;

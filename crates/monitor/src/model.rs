@@ -6,8 +6,8 @@ use std::sync::Arc;
 use record::{DecodeErrorKind, Decoded, Decoder, Exchange, Lane, Pairing};
 
 use crate::batch::Batch;
+use crate::chance::Criticals;
 use crate::engine::is_refused;
-use crate::evaluate::Criticals;
 use crate::features::{Side, Stage};
 use crate::profile::{FeatureProfile, Profile};
 use crate::readings::ReferenceState;

@@ -144,9 +144,10 @@ impl ReferenceKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Enough rows, and PSI is not above its critical value for that many.
+    /// Enough rows, and chance explains the difference.
     Pass,
-    /// Enough rows (more than `min_requests` in the window, at least 100 in the reference), and PSI is above its critical value: the difference is not noise. How large it is, the thresholds say.
+    /// Enough rows (more than `min_requests` in the window, at least 100 in the reference), and more than chance explains: PSI is above its critical value, and a chi-square
+    /// test over bins with rows enough says so as well. How large the difference is, the thresholds say.
     Fail,
     /// Too few rows, or no reference yet. Never the same as fine.
     Inconclusive,
@@ -170,7 +171,8 @@ pub struct FeatureReading {
     pub psi: f64,
     /// Jensen-Shannon divergence, base 2, 0..=1.
     pub js_divergence: f64,
-    /// The PSI that `alpha` of windows with no drift exceed at these numbers of rows and bins.
+    /// The PSI that chance exceeds with probability `alpha`, shared by all comparisons that are judged at once, at these numbers of
+    /// rows and bins; rows that depend on those before count as fewer.
     pub psi_critical: f64,
     /// The PSI to expect with no drift at all.
     pub psi_noise: f64,

@@ -25,7 +25,8 @@ pub struct ModelSpec {
     pub window: usize,
     /// A window judges only when it holds more than this. Default 100.
     pub min_requests: u64,
-    /// Significance level of the critical value shown beside the fixed threshold. Default 0.01.
+    /// The probability that chance alone calls a difference significant, shared by everything that is judged at once
+    /// (features times windows). Default 0.001.
     pub alpha: f64,
     /// Tenants.
     pub tenants: TenantSpec,

@@ -181,11 +181,10 @@ impl View<'_> {
         out
     }
 
-    /// Features above the red limit, and those between amber and red, that have enough rows.
+    /// Features above the red limit, and those between amber and red, by more than chance explains.
     fn red_and_amber(&self, features: &[&FeatureReading]) -> (usize, usize) {
-        let judged = |above: f64| {
-            features.iter().filter(move |f| f.psi > above && f.verdict != Verdict::Inconclusive).count()
-        };
+        let judged =
+            |above: f64| features.iter().filter(move |f| f.psi > above && f.verdict == Verdict::Fail).count();
         let red = judged(self.limits.red);
         (red, judged(self.limits.amber) - red)
     }

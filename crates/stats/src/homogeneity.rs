@@ -36,7 +36,9 @@ pub fn g_test(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
 }
 
 /// The chi-square test of homogeneity with sparse bins merged, as its distribution needs: while an expected count is
-/// below 5, ordered bins join a neighbour, categories join `other`. For counts of [`Bins::slots`] entries.
+/// below 5, ordered bins join a neighbour. Categories of which the reference lets fewer than 5 be expected are counted together
+/// with `other`: values that the reference has not seen come from the same long tail as those that it has seen once or
+/// twice, so apart from them they would always be more than expected. For counts of [`Bins::slots`] entries.
 ///
 /// `None`: a sample is empty, fewer than two bins remain, or a slice has another length.
 #[must_use]
@@ -50,6 +52,14 @@ pub fn chi_square_merged(bins: &Bins, reference: &[u64], current: &[u64]) -> Opt
 #[must_use]
 pub fn g_test_merged(bins: &Bins, reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
     test(&merged(bins, reference, current)?, g_terms)
+}
+
+/// Whether two counts differ by more than chance explains: [`chi_square_merged`] at significance `alpha`, where `tau` successive
+/// rows count as one (at least 1; [`crate::detect::autocorrelation_time`]). False where the test has no answer.
+#[must_use]
+pub fn beyond_chance(bins: &Bins, reference: &[u64], current: &[u64], tau: f64, alpha: f64) -> bool {
+    let Some(test) = chi_square_merged(bins, reference, current) else { return false };
+    chi_square_sf(test.statistic / tau.max(1.0), test.dof as f64).is_some_and(|p| p < alpha)
 }
 
 /// Smallest expected count for which the chi-square distribution is trusted.
@@ -111,14 +121,14 @@ fn merged(bins: &Bins, reference: &[u64], current: &[u64]) -> Option<Vec<Pair>> 
     let pairs = pairs(reference, current).filter(|pairs| pairs.len() == bins.slots())?;
     let (m, n) = (total(reference), total(current));
     let enough = |pair: Pair| pair.sum() * (m.min(n) / (m + n)) >= MIN_EXPECTED;
-    let (mut kept, without_order) = if bins.is_ordered() {
-        let (ordered, missing) = pairs.split_at(bins.missing());
-        (merge_neighbours(ordered, enough), missing)
+    let (values, missing) = pairs.split_at(bins.missing());
+    let (mut kept, mut pooled) = if bins.is_ordered() {
+        (merge_neighbours(values, enough), Pair::NONE)
     } else {
-        (Vec::new(), pairs.as_slice())
+        let known = |pair: Pair| pair.reference * (n / m).min(1.0) >= MIN_EXPECTED;
+        pool_rare(values, bins.other(), known)
     };
-    let mut pooled = Pair::NONE;
-    for pair in without_order {
+    for pair in missing {
         if enough(*pair) {
             kept.push(*pair);
         } else {
@@ -131,6 +141,19 @@ fn merged(bins: &Bins, reference: &[u64], current: &[u64]) -> Option<Vec<Pair>> 
         join_smallest(&mut kept, pooled);
     }
     Some(kept)
+}
+
+/// The categories that are `known`, and all others together, those that have no bin of their own among them.
+fn pool_rare(values: &[Pair], other: Option<usize>, known: impl Fn(Pair) -> bool) -> (Vec<Pair>, Pair) {
+    let (mut kept, mut pooled) = (Vec::with_capacity(values.len()), Pair::NONE);
+    for (at, pair) in values.iter().enumerate() {
+        if Some(at) != other && known(*pair) {
+            kept.push(*pair);
+        } else {
+            pooled = pooled.plus(*pair);
+        }
+    }
+    (kept, pooled)
 }
 
 /// Groups of neighbours, each as small as is `enough`; what is left over at the end joins the last group.

@@ -51,6 +51,31 @@ fn sparse_categories_join_other() {
     assert_eq!(merged.dof, 2, "a, c, and all the rest");
 }
 
+#[test]
+fn what_was_never_seen_belongs_to_the_long_tail() {
+    // 40 categories of equal weight stand for 400; the window has the other 360 of them, as it must.
+    let names: Vec<String> = (0..41).map(|i| format!("c{i}")).collect();
+    let bins = Bins::from(CategoricalBins::new(names).unwrap());
+    let counts = |common: u64, tail: u64, other: u64| {
+        let mut counts = vec![common];
+        counts.extend([tail; 40]);
+        counts.extend([other, 0]);
+        counts
+    };
+    let (reference, calm) = (counts(960, 1, 0), counts(955, 0, 45));
+    assert!(!beyond_chance(&bins, &reference, &calm, 1.0, 0.01));
+    assert!(beyond_chance(&bins, &reference, &counts(800, 0, 200), 1.0, 1e-6), "a fifth is new");
+}
+
+#[test]
+fn rows_that_depend_on_each_other_count_as_fewer() {
+    let bins = ordered(2);
+    let (reference, current) = ([500, 500, 0], [420, 580, 0]);
+    assert!(beyond_chance(&bins, &reference, &current, 1.0, 0.001));
+    assert!(!beyond_chance(&bins, &reference, &current, 10.0, 0.001));
+    assert!(!beyond_chance(&bins, &reference, &[0, 0, 0], 1.0, 0.5), "nothing to compare");
+}
+
 proptest! {
     #[test]
     fn tests_are_finite_and_agree_on_small_shifts(

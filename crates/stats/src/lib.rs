@@ -75,7 +75,7 @@ pub use bins::{
 };
 pub use correlation::{pearson, ranks, spearman};
 pub use distance::{Distances, FLOOR, contributions, distances, psi_and_js};
-pub use homogeneity::{ChiSquare, chi_square, chi_square_merged, g_test, g_test_merged};
+pub use homogeneity::{ChiSquare, beyond_chance, chi_square, chi_square_merged, g_test, g_test_merged};
 pub use order::kendall_tau_of_order;
 pub use ordered::{Few, Ordered};
 pub use quantile::{quantile, quantile_of, quantile_ranks};

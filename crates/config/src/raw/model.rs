@@ -497,7 +497,8 @@ pub(crate) struct WindowDetail {
     /// for in any case.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) min_requests: Option<u64>,
-    /// Significance level of the critical value shown beside the threshold.
+    /// Probability that chance alone makes a PSI count, shared by everything that is judged at once: it is divided by the number of
+    /// features times windows.
     #[serde(default = "default_significance")]
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 0.5))]
     pub(crate) significance: f64,
@@ -536,7 +537,7 @@ fn default_window() -> usize {
 }
 
 fn default_significance() -> f64 {
-    0.01
+    0.001
 }
 
 /// Requests that a reference is learned from.

@@ -12,8 +12,10 @@ use crate::report::{FeatureKind, FeatureReport, Report, Slot};
 
 /// Rows each side must have more of: below, PSI exceeds 0.2 by chance too often.
 pub(crate) const ROWS_ENOUGH: u64 = 100;
-/// Share of chance findings the critical PSI allows.
-const ALPHA: f64 = 0.01;
+/// Share of mistakes among the features that are marked as significant.
+const FALSE_DISCOVERIES: f64 = 0.01;
+/// Probability that chance alone takes a PSI above its critical value, shared by all features: that of live windows.
+const ALPHA: f64 = 0.001;
 
 /// A feature both sides have.
 struct Pair {
@@ -45,7 +47,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
         }
     }
     for pair in &pairs {
-        let feature = measure(args, pair, &mut reference, &mut current)?;
+        let feature = measure(args, pair, &mut reference, &mut current, ALPHA / pairs.len() as f64)?;
         report.features.push(feature);
     }
     name_significant(&mut report.features);
@@ -165,6 +167,7 @@ fn measure(
     pair: &Pair,
     reference: &mut Source,
     current: &mut Source,
+    alpha: f64,
 ) -> Result<FeatureReport> {
     let about = || format!("feature `{}`", pair.name);
     let left = sample(reference, pair)?;
@@ -172,7 +175,7 @@ fn measure(
     if let (Some(Sample::Numbers(left)), Some(Sample::Numbers(right))) = (&left, &right) {
         let cut = Cut { bins: args.bins, binning: args.binning };
         let measured = exact::measure(left, right, cut).with_context(about)?;
-        return describe(pair, measured);
+        return describe(pair, measured, alpha);
     }
     let frozen = reference.profile_feature(&pair.name).or_else(|| current.profile_feature(&pair.name));
     let bins = match (frozen, &left) {
@@ -194,7 +197,8 @@ fn measure(
         // Of a profile there are only the bins it was made with.
         _ => None,
     };
-    describe(pair, Measured { bins, counts, decisive, ks: None, ks_p_value: None, wasserstein: None })
+    let measured = Measured { bins, counts, decisive, ks: None, ks_p_value: None, wasserstein: None };
+    describe(pair, measured, alpha)
 }
 
 /// The sample of a data file; `None` for a profile.
@@ -212,7 +216,7 @@ fn categories(reference: &Texts) -> Result<Bins, BinsError> {
     CategoricalBins::new(categories).map(Bins::from)
 }
 
-fn describe(pair: &Pair, measured: Measured) -> Result<FeatureReport> {
+fn describe(pair: &Pair, measured: Measured, alpha: f64) -> Result<FeatureReport> {
     let Measured { bins, counts: [before, after], decisive, ks, ks_p_value, wasserstein } = measured;
     let Some(distances) = stats::distances(&bins, &before, &after) else {
         bail!("feature `{}`: a side has no rows", pair.name);
@@ -223,6 +227,9 @@ fn describe(pair: &Pair, measured: Measured) -> Result<FeatureReport> {
     };
     let size = stats::detect::measure(decisive_before, decisive_after, 1.0);
     let (m, n) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
+    let psi_critical = stats::psi_critical(distances.bins, n, m, alpha);
+    let beyond_chance = psi_critical.is_some_and(|critical| distances.psi > critical)
+        && stats::beyond_chance(&bins, &before, &after, 1.0, alpha);
     let missing = |counts: &[u64], rows: u64| {
         counts.get(bins.missing()).map_or(0.0, |missing| *missing as f64 / rows as f64)
     };
@@ -240,7 +247,8 @@ fn describe(pair: &Pair, measured: Measured) -> Result<FeatureReport> {
         wasserstein,
         missing_reference: missing(&before, m),
         missing_current: missing(&after, n),
-        psi_critical: stats::psi_critical(distances.bins, n, m, ALPHA),
+        psi_critical,
+        beyond_chance,
         size,
         significant: false,
         enough_rows: m > ROWS_ENOUGH && n > ROWS_ENOUGH,
@@ -254,14 +262,14 @@ fn describe(pair: &Pair, measured: Measured) -> Result<FeatureReport> {
 fn name_significant(features: &mut [FeatureReport]) {
     let p_values: Vec<f64> =
         features.iter().map(|feature| feature.size.map_or(f64::NAN, |size| size.p_value)).collect();
-    let rejected = stats::benjamini_hochberg(&p_values, ALPHA);
+    let rejected = stats::benjamini_hochberg(&p_values, FALSE_DISCOVERIES);
     features.iter_mut().zip(rejected).for_each(|(feature, rejected)| feature.significant = rejected);
 }
 
 /// Which features drifted, and whether the comparison failed.
 ///
-/// `drifted` asks for enough rows; `--fail-on` is taken at its word, whatever the number of rows, because a check in a
-/// pipeline that silently passes is worse than one that fails with a note.
+/// `drifted` asks for enough rows; `--fail-on` does not, because a check in a pipeline that silently passes is worse than one
+/// that fails with a note.
 fn judge(fail_on: Option<&FailOn>, report: &mut Report) {
     let default_rule = FailOn::default_rule();
     let rule = fail_on.unwrap_or(&default_rule);

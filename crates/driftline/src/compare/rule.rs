@@ -11,8 +11,9 @@ type Metric = fn(&FeatureReport) -> Option<f64>;
 type Operator = fn(f64, f64) -> bool;
 
 /// The numbers of a feature a condition can name.
-const METRICS: [(&str, Metric); 10] = [
-    ("psi", |f| Some(f.psi)),
+const METRICS: [(&str, Metric); 11] = [
+    (PSI, |f| Some(f.psi)),
+    ("psi_raw", |f| Some(f.psi)),
     ("js_divergence", |f| Some(f.js_divergence)),
     ("js_distance", |f| Some(f.js_distance)),
     ("psi_debiased", |f| f.size.map(|size| size.debiased)),
@@ -23,6 +24,9 @@ const METRICS: [(&str, Metric); 10] = [
     ("missing_reference", |f| Some(f.missing_reference)),
     ("missing_current", |f| Some(f.missing_current)),
 ];
+
+/// A PSI that chance explains is above no limit; `psi_raw` is the bare number.
+const PSI: &str = "psi";
 
 /// Operators, the longer ones first so that `>=` is not taken for `>`.
 const OPERATORS: [(&str, Operator); 4] =
@@ -40,6 +44,8 @@ struct Condition {
     metric: Metric,
     operator: Operator,
     limit: f64,
+    /// Whether the number must be more than chance explains.
+    beyond_chance: bool,
 }
 
 /// Why a `--fail-on` expression was refused.
@@ -58,17 +64,20 @@ fn metric_names() -> String {
 }
 
 impl FailOn {
-    /// What `drifted` means when no rule is given: PSI above 0.2.
+    /// What `drifted` means when no rule is given: PSI above 0.2, and more than chance explains.
     pub(crate) fn default_rule() -> Self {
-        let condition = Condition { metric: |f| Some(f.psi), operator: |a, b| a > b, limit: 0.2 };
+        let condition =
+            Condition { metric: |f| Some(f.psi), operator: |a, b| a > b, limit: 0.2, beyond_chance: true };
         Self { text: "psi>0.2".to_owned(), conditions: vec![condition] }
     }
 
     /// Whether one of the conditions holds for a feature. A number the feature has not (`ks` of a category) meets none.
     pub(crate) fn holds(&self, feature: &FeatureReport) -> bool {
-        self.conditions.iter().any(|condition| {
-            (condition.metric)(feature).is_some_and(|value| (condition.operator)(value, condition.limit))
-        })
+        self.conditions.iter().filter(|condition| feature.beyond_chance || !condition.beyond_chance).any(
+            |condition| {
+                (condition.metric)(feature).is_some_and(|value| (condition.operator)(value, condition.limit))
+            },
+        )
     }
 }
 
@@ -95,8 +104,10 @@ impl FromStr for Condition {
 
     fn from_str(part: &str) -> Result<Self, Self::Err> {
         let refuse = |problem| FailOnError { part: part.to_owned(), problem };
-        let found = OPERATORS.iter().find_map(|(sign, operator)| Some((part.split_once(sign)?, *operator)));
-        let ((name, limit), operator) = found.ok_or_else(|| refuse("no operator"))?;
+        let found = OPERATORS
+            .iter()
+            .find_map(|(sign, operator)| Some((part.split_once(sign)?, *operator, sign.starts_with('>'))));
+        let ((name, limit), operator, is_above) = found.ok_or_else(|| refuse("no operator"))?;
         let name = name.trim();
         let metric = METRICS.iter().find(|(known, _)| *known == name).map(|(_, metric)| *metric);
         let limit: Option<f64> = limit.trim().parse().ok().filter(|limit: &f64| limit.is_finite());
@@ -104,6 +115,7 @@ impl FromStr for Condition {
             metric: metric.ok_or_else(|| refuse("unknown metric"))?,
             operator,
             limit: limit.ok_or_else(|| refuse("the limit is not a number"))?,
+            beyond_chance: is_above && name == PSI,
         })
     }
 }
@@ -131,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn a_psi_that_chance_explains_is_above_no_limit() {
+        let chance = FeatureReport { beyond_chance: false, ..feature("x", 0.3) };
+        for (text, expected) in
+            [("psi>0.2", false), ("psi>=0.3", false), ("psi<0.4", true), ("psi_raw>0.2", true)]
+        {
+            assert_eq!(text.parse::<FailOn>().unwrap().holds(&chance), expected, "{text}");
+        }
+        assert!(!FailOn::default_rule().holds(&chance));
+    }
+
+    #[test]
     fn a_number_that_is_not_there_meets_no_condition() {
         let mut categorical = feature("x", 0.3);
         categorical.ks = None;
@@ -150,7 +173,10 @@ mod tests {
             ("psi>0.2 and ks>0.1", "`psi>0.2 and ks>0.1`: the limit is not a number; "),
         ] {
             let got = text.parse::<FailOn>().unwrap_err().to_string();
-            assert!(got.starts_with(expected) && got.contains("metrics: psi, js_divergence"), "{got}");
+            assert!(
+                got.starts_with(expected) && got.contains("metrics: psi, psi_raw, js_divergence"),
+                "{got}"
+            );
         }
     }
 }

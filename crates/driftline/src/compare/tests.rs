@@ -322,6 +322,38 @@ fn few_rows_are_no_drift_but_fail_on_is_taken_at_its_word() {
 }
 
 #[test]
+fn chance_is_no_drift_however_many_columns() {
+    // The bare PSI of 10 bins and 110 rows a side is above 0.2 for many of them.
+    // SplitMix64.
+    let number = |seed: u64| {
+        let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 33)) as f64
+    };
+    let table = |seed: u64| -> String {
+        let names: Vec<String> = (0..20).map(|column| format!("x{column}")).collect();
+        let row = |i: u64| {
+            let cells = (0..20).map(|column| {
+                let parts = (0..3).map(|part| number(seed + 1 + i * 60 + column * 3 + part));
+                parts.sum::<f64>().to_string()
+            });
+            cells.collect::<Vec<String>>().join(",")
+        };
+        let rows: Vec<String> = (0..110).map(row).collect();
+        format!("{}\n{}\n", names.join(","), rows.join("\n"))
+    };
+    let mut above = 0;
+    for seed in (0..10).map(|at| at * 1_000_003) {
+        let report =
+            Folder::new().compare(&table(seed), &table(seed + 500_000), &["--fail-on", "psi>0.2"]).unwrap();
+        above += report.features.iter().filter(|feature| feature.psi > 0.2).count();
+        assert_eq!((report.failed, report.n_drifted()), (false, 0), "seed {seed}");
+    }
+    assert!(above > 20, "{above} of 200 are above 0.2: there is something to leave out");
+}
+
+#[test]
 fn columns_of_one_side_are_named() {
     let report = Folder::new().compare("a,b\n1,1\n", "b,c\n1,1\n", &[]).unwrap();
     assert_eq!(

@@ -45,8 +45,10 @@ pub(crate) struct FeatureReport {
     pub(crate) wasserstein: Option<f64>,
     pub(crate) missing_reference: f64,
     pub(crate) missing_current: f64,
-    /// The PSI that chance alone exceeds in 1 % of comparisons of this many rows.
+    /// The PSI that chance alone exceeds in 0.1 % of comparisons of this many rows and features, in any of the features.
     pub(crate) psi_critical: Option<f64>,
+    /// PSI is above its critical value, and so is the chi-square statistic over bins with rows enough.
+    pub(crate) beyond_chance: bool,
     /// What decisions beyond the fixed threshold rest on: smoothed shares in bins that are finer in the tails.
     pub(crate) size: Option<Size>,
     /// More than chance, with the number of features taken into account: false discovery rate 1 %.
@@ -87,7 +89,7 @@ impl FeatureReport {
             Verdict::Drifted
         } else if !self.enough_rows {
             Verdict::TooFewRows
-        } else if self.psi_critical.is_some_and(|critical| self.psi > critical) {
+        } else if self.significant || self.beyond_chance {
             Verdict::Moved
         } else {
             Verdict::Steady
@@ -145,7 +147,7 @@ impl Report {
     /// What the verdicts mean.
     pub(crate) fn legend(&self) -> String {
         format!(
-            "drifted: {} and more than 100 rows on both sides; moved: PSI above the critical value, which chance alone exceeds in 1 % of comparisons of this size; steady: below it; debiased: PSI without what chance adds, in bins finer in the tails; *: more than chance, at a false discovery rate of 1 % over all features",
+            "drifted: {} and more than 100 rows on both sides; critical PSI: chance alone exceeds it in 0.1 % of comparisons of so many rows and features, and a PSI below it is never drift; moved: more than chance explains (*, at a false discovery rate of 1 % over all features), but no drift by this rule; steady: within chance; debiased: PSI without what chance adds, in bins finer in the tails",
             self.rule
         )
     }
@@ -211,6 +213,7 @@ pub(crate) mod tests {
             missing_reference: 0.0,
             missing_current: 0.05,
             psi_critical: Some(0.1),
+            beyond_chance: psi > 0.1,
             size: Some(Size {
                 psi,
                 noise: 0.02,

@@ -62,7 +62,7 @@ pub(super) async fn tenants(
 fn row(window: &Arc<WindowReadings>, feature: Option<&str>, limits: &Limits) -> (f64, Value) {
     let features = overview::baseline(window);
     let judged = |above: f64| {
-        let is_over = |f: &&&FeatureReading| f.psi > above && f.verdict != Verdict::Inconclusive;
+        let is_over = |f: &&&FeatureReading| f.psi > above && f.verdict == Verdict::Fail;
         features.iter().filter(is_over).count()
     };
     let red = judged(limits.red);
