@@ -15,6 +15,7 @@ fn spec() -> ModelSpec {
         detector: monitor::DetectorSpec::default(),
         name: "m".into(),
         versions: Vec::new(),
+        owner: None,
         decoder: record::DecoderSpec::default(),
         reference: ReferenceSpec::Learn { rows: 1_000 },
         binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },

@@ -7,16 +7,8 @@ use crate::readings::{ReferenceKind, ReferenceState, Verdict};
 use crate::spec::{ReferenceSpec, TenantSpec};
 use crate::testing::*;
 
-const BASELINE: ReferenceKind = ReferenceKind::Baseline;
-
 fn learning(rows: usize) -> Engine {
     Engine::new(vec![spec(ReferenceSpec::Learn { rows })])
-}
-
-fn feed(engine: &mut Engine, records: impl IntoIterator<Item = Record>) {
-    for record in records {
-        engine.observe_record(&record).unwrap();
-    }
 }
 
 fn dropped(engine: &mut Engine, reason: &str) -> u64 {

@@ -14,6 +14,7 @@ use crate::profile::kind;
 use crate::readings::{
     FeatureHistogram, FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings,
 };
+use crate::rules::Rules;
 use crate::state::State;
 use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
@@ -42,8 +43,21 @@ fn filled(set: &WindowSet, feature: usize) -> Option<&Ring> {
     set.ring(feature).filter(|ring| !ring.current.is_empty())
 }
 
+/// What a version itself answered first, once that is as much as is learned, and how many rows there are of it.
+fn own_of<'a>(state: &'a State, rules: &Rules, version: usize, feature: usize) -> (Option<&'a [u64]>, u64) {
+    match state.own.get(version, feature) {
+        Some(first) => ((first.rows >= rules.learn as u64).then_some(first.counts.as_slice()), first.rows),
+        None => (None, 0),
+    }
+}
+
 /// The pairs of a window set, in the order of the features.
-fn pairs<'a>(state: &'a State, set: &'a WindowSet, prod: Option<&'a WindowSet>) -> Vec<Pair<'a>> {
+fn pairs<'a>(
+    state: &'a State,
+    rules: &Rules,
+    set: &'a WindowSet,
+    prod: Option<&'a WindowSet>,
+) -> Vec<Pair<'a>> {
     let mut pairs = Vec::with_capacity(state.features.len() * (1 + usize::from(prod.is_some())));
     for (at, feature) in state.features.iter().enumerate() {
         let (Some(frozen), Some(ring), true) = (feature.frozen(), filled(set, at), feature.is_judged())
@@ -52,7 +66,10 @@ fn pairs<'a>(state: &'a State, set: &'a WindowSet, prod: Option<&'a WindowSet>) 
         };
         let (current, n) = (&ring.current, ring.current.len() as u64);
         let (reference, reference_n) = match &ring.previous {
-            None => (Some(frozen.counts.as_slice()), frozen.rows),
+            None if feature.is_of(state.versions.name(set.version)) => {
+                (Some(frozen.counts.as_slice()), frozen.rows)
+            }
+            None => own_of(state, rules, set.version, at),
             // Until it is full, its noise would look like drift to a fixed threshold.
             Some(previous) => {
                 let full = previous.len() == previous.capacity();
@@ -194,7 +211,7 @@ impl Model {
                     .unwrap_or_else(|| vec![0.0; bins.slots()]),
             }
         };
-        Some(pairs(&self.state, set, prod).into_iter().map(histogram).collect())
+        Some(pairs(&self.state, &self.rules, set, prod).into_iter().map(histogram).collect())
     }
 
     /// How many comparisons are judged at once: features times windows with rows enough.
@@ -209,7 +226,7 @@ impl Model {
         let state = &self.state;
         let set = &state.sets[at];
         let prod = prod.map(|prod| &state.sets[prod]);
-        let features = pairs(state, set, prod)
+        let features = pairs(state, &self.rules, set, prod)
             .iter()
             .map(|pair| {
                 let name = state.features.get(pair.feature).name.clone();

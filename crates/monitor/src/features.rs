@@ -62,6 +62,8 @@ pub(crate) struct Feature {
     pub(crate) review: Option<Role>,
     /// The configuration has it judged whatever its values are.
     pub(crate) forced: bool,
+    /// Of a prediction: the version that its reference is made of. `None` before that is known, and where it counts for all.
+    pub(crate) owner: Option<Arc<str>>,
 }
 
 impl Feature {
@@ -188,7 +190,7 @@ impl FeatureTable {
     }
 
     /// The features of a profile that are measured, frozen. Those with more slots than a window has are left out.
-    pub(crate) fn of_profile(profile: &Profile, filter: &Filter) -> Self {
+    pub(crate) fn of_profile(profile: &Profile, filter: &Filter, owner: Option<&Arc<str>>) -> Self {
         let mut table = Self::new();
         for feature in &profile.features {
             let side = side_of(&feature.name);
@@ -202,7 +204,8 @@ impl FeatureTable {
                     frozen.role = Role::Value;
                 }
                 let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
-                table.get_mut(at).forced = forced;
+                let feature = table.get_mut(at);
+                (feature.forced, feature.owner) = (forced, owner.cloned());
             }
         }
         table
@@ -281,7 +284,8 @@ impl FeatureTable {
         let at = self.features.len();
         self.by_name.insert(name.clone(), at);
         let (sample, review) = (RoleSample::default(), None);
-        self.features.push(Feature { name, side, stage, seen: false, sample, review, forced: false });
+        let (seen, forced, owner) = (false, false, None);
+        self.features.push(Feature { name, side, stage, seen, sample, review, forced, owner });
         self.next.push(at + 1);
         at
     }

@@ -15,6 +15,7 @@ mod features;
 mod fit;
 mod learn;
 mod model;
+mod own;
 pub mod pairs;
 pub mod profile;
 mod quality;

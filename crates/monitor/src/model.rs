@@ -84,10 +84,12 @@ impl Model {
     /// serves now: its production windows and detectors start empty. The first version that is set takes what is there,
     /// which are the restored windows of the same version, or none.
     pub(crate) fn set_active(&mut self, version: &str) -> bool {
-        let before = self.active.replace(version.into());
-        let moved = before.is_some_and(|before| *before != *version);
+        let version: Arc<str> = version.into();
+        self.state.serve(&version);
+        let before = self.active.replace(version.clone());
+        let moved = before.is_some_and(|before| before != version);
         if moved {
-            self.state.begin_anew(version);
+            self.state.begin_anew(&version);
         }
         moved
     }
@@ -107,6 +109,9 @@ impl Model {
     pub(crate) fn end_drill(&mut self) {
         let Some(before) = self.before_drill.take() else { return };
         self.state = before.state;
+        if let Some(active) = &self.active {
+            self.state.serve(active);
+        }
         if let Some(active) = self.active.clone().filter(|active| Some(active) != before.active.as_ref()) {
             self.state.begin_anew(&active);
         }

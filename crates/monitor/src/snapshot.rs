@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::state::State;
 
 const MAGIC: &[u8; 8] = b"DRIFTWIN";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Magic, version and length.
 const HEADER: usize = 8 + 4 + 8;
 const CHECKSUM: usize = 32;
@@ -170,6 +170,10 @@ fn put_back(model: &mut Model, stored: &str, mut state: State) {
     state.references = model.state.references + 1;
     state.watch.planned_for(state.references);
     model.state = state;
+    model.state.own_profile(&model.spec);
+    if let Some(active) = &model.active {
+        model.state.serve(active);
+    }
     model.before_drill = None;
     match model.active.clone() {
         None if !stored.is_empty() => model.active = Some(stored.into()),

@@ -15,6 +15,8 @@ pub struct ModelSpec {
     pub name: Arc<str>,
     /// The versions that the configuration names. Others come in with records, and are looked at for personal data.
     pub versions: Vec<Arc<str>>,
+    /// The version whose answers the profile's predictions are; `None` for those of every version.
+    pub owner: Option<Arc<str>>,
     /// How its bodies are read. `column_names` is filled from the profile when there is one.
     pub decoder: DecoderSpec,
     /// What its windows are compared with.

@@ -9,8 +9,9 @@ use record::{Decoded, Lane};
 
 use crate::batch::Batch;
 use crate::detector::{DetectorCounts, Live, Watch};
-use crate::features::{FeatureTable, Frozen, Side, Stage};
+use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
+use crate::own::OwnAnswers;
 use crate::readings::{OTHER_FEATURES, UNREADABLE_FEATURES};
 use crate::rules::Rules;
 use crate::spec::{ModelSpec, ReferenceSpec};
@@ -35,6 +36,10 @@ pub(crate) struct State {
     pub(crate) tenants: Tenants,
     pub(crate) versions: Versions,
     pub(crate) sets: Vec<WindowSet>,
+    /// References of predictions for versions that have none in `features`.
+    pub(crate) own: OwnAnswers,
+    /// The version that clients get, once that was said.
+    serving: Option<Arc<str>>,
     /// What the sets' detectors share.
     pub(crate) watch: Watch,
     /// Number of a set plus one, by version and lane, then by tenant; 0 where there is none.
@@ -54,7 +59,9 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(spec: &ModelSpec, rules: &Rules) -> Self {
         let features = match &spec.reference {
-            ReferenceSpec::Profile { profile, .. } => FeatureTable::of_profile(profile, &rules.filter),
+            ReferenceSpec::Profile { profile, .. } => {
+                FeatureTable::of_profile(profile, &rules.filter, spec.owner.as_ref())
+            }
             ReferenceSpec::Learn { .. } | ReferenceSpec::PreviousWindow => FeatureTable::new(),
         };
         Self {
@@ -62,6 +69,8 @@ impl State {
             tenants: Tenants::new(&spec.tenants),
             versions: Versions::default(),
             sets: Vec::new(),
+            own: OwnAnswers::default(),
+            serving: None,
             watch: Watch::new(spec.detector.clone(), !rules.previous),
             index: Vec::new(),
             seen: [0; 2],
@@ -75,6 +84,7 @@ impl State {
     /// Takes over settings that leave the meaning of slots as it is.
     pub(crate) fn configure(&mut self, spec: &ModelSpec) {
         self.tenants.configure(&spec.tenants);
+        self.own_profile(spec);
         let anew = self.watch.configure(spec.detector.clone());
         for set in &mut self.sets {
             match set.detector.as_mut() {
@@ -82,6 +92,15 @@ impl State {
                 Some(live) => live.configure(&self.watch),
                 None => {}
             }
+        }
+    }
+
+    /// Gives the profile's predictions to the version whose they are.
+    pub(crate) fn own_profile(&mut self, spec: &ModelSpec) {
+        let ReferenceSpec::Profile { profile, .. } = &spec.reference else { return };
+        let of_profile = |feature: &&mut Feature| profile.feature(&feature.name).is_some();
+        for feature in self.features.iter_mut().filter(of_profile) {
+            feature.owner = spec.owner.clone();
         }
     }
 
@@ -115,10 +134,23 @@ impl State {
         match self.versions.place(name, now, rules.version_limit, active) {
             Place::At(version) => Some(version),
             Place::Reuse(version) => {
+                self.own.forget(version);
                 self.sets.iter_mut().filter(|set| set.version == version).for_each(WindowSet::reset);
                 Some(version)
             }
             Place::Full => None,
+        }
+    }
+
+    /// Takes note of the version that clients get. Predictions that are still being learned are learned from it.
+    pub(crate) fn serve(&mut self, version: &Arc<str>) {
+        self.serving = Some(version.clone());
+        for feature in self.features.iter_mut() {
+            if let Stage::Learning(column) = &mut feature.stage
+                && feature.owner.as_ref().is_some_and(|owner| owner != version)
+            {
+                (*column, feature.owner) = (Column::default(), Some(version.clone()));
+            }
         }
     }
 
@@ -161,13 +193,20 @@ impl State {
                     if !feature.is_judged() {
                         continue;
                     }
+                    if !rules.previous && !feature.is_of(head.version) {
+                        self.own.learn(rules, version, at, frozen.bins.slots(), slots);
+                    }
                     for set in sets.iter() {
                         self.sets[set].push(at, &frozen.bins, rules.window, rules.previous, slots);
                     }
                 }
                 Stage::Learning(_) => {
                     let raws = batch.raws(at, feature.side);
-                    counted = counted.max(self.learn(rules, at, raws, sets, head.at_ms));
+                    let serving = self.serving.as_ref();
+                    let learns = self.features.get_mut(at).learns_from(head.version, serving, head.lane);
+                    if rules.previous || learns {
+                        counted = counted.max(self.learn(rules, at, raws, sets, head.at_ms));
+                    }
                     learned += self.learning_values(at);
                 }
             }
@@ -186,7 +225,7 @@ impl State {
             sets.iter().for_each(|set| self.sets[set].count(counted as u64, head.at_ms));
         }
         if batch.is_watched() {
-            self.detect(sets, tenant, batch, active, now);
+            self.detect(sets, tenant, (head.version, batch), active, now);
         }
     }
 
@@ -198,7 +237,14 @@ impl State {
     }
 
     /// Shows a batch of production rows to the detectors.
-    fn detect(&mut self, sets: Sets, tenant: Option<u32>, batch: &Batch, active: bool, now: i64) {
+    fn detect(
+        &mut self,
+        sets: Sets,
+        tenant: Option<u32>,
+        (version, batch): (&str, &Batch),
+        active: bool,
+        now: i64,
+    ) {
         // The batch was laid out before these references were there.
         if self.watch.plan(&self.features, self.references) {
             self.sets.iter_mut().for_each(|set| set.detector = None);
@@ -213,7 +259,7 @@ impl State {
             }
         }
         for row in 0..batch.rows(Side::Features).max(batch.rows(Side::Predictions)) {
-            let slots = self.watch.row(&self.features, batch, row);
+            let slots = self.watch.row(&self.features, version, batch, row);
             for set in watched.iter() {
                 if let Some(live) = &mut self.sets[set].detector {
                     live.push(slots);
@@ -357,6 +403,7 @@ impl State {
             + features.sum::<usize>()
             + self.sets.iter().map(WindowSet::memory_bytes).sum::<usize>()
             + self.index.iter().map(|by_tenant| by_tenant.capacity() * 4).sum::<usize>()
+            + self.own.memory_bytes()
             + self.tenants.len() * 128
     }
 }

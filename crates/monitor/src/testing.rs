@@ -10,11 +10,21 @@ use crate::{
     Engine, FeatureReading, ModelSpec, ReferenceKind, ReferenceSpec, TenantSpec, WindowLimits, WindowReadings,
 };
 
+pub(crate) const BASELINE: ReferenceKind = ReferenceKind::Baseline;
+
+/// Counts records, none of which may be refused.
+pub(crate) fn feed(engine: &mut Engine, records: impl IntoIterator<Item = Record>) {
+    for record in records {
+        engine.observe_record(&record).unwrap();
+    }
+}
+
 pub(crate) fn spec(reference: ReferenceSpec) -> ModelSpec {
     ModelSpec {
         detector: crate::DetectorSpec::default(),
         name: "m".into(),
         versions: Vec::new(),
+        owner: None,
         decoder: DecoderSpec::default(),
         reference,
         binning: BinningRule::EqualWidth { bins: 4, range: RangeRule::MinMax },

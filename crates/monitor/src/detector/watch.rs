@@ -156,11 +156,12 @@ impl Watch {
     }
 
     /// The slots of one row of a batch. Rows that one side of the batch does not have say nothing about its features.
-    /// Features that are not judged say nothing either.
-    pub(crate) fn row(&mut self, features: &FeatureTable, batch: &Batch, row: usize) -> &[u8] {
+    /// Features that are not judged say nothing either, nor do predictions of a version that the reference is not of.
+    pub(crate) fn row(&mut self, features: &FeatureTable, version: &str, batch: &Batch, row: usize) -> &[u8] {
         self.row.clear();
         if let Some(planned) = &self.planned {
-            let slot = |watched: &Watched| match features.get(watched.at).is_judged() {
+            let says = |feature: &Feature| feature.is_judged() && feature.is_of(version);
+            let slot = |watched: &Watched| match says(features.get(watched.at)) {
                 true => batch.watched(watched.at, watched.side, row).unwrap_or(ABSENT),
                 false => ABSENT,
             };

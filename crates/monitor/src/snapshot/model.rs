@@ -32,11 +32,20 @@ pub(super) fn write(out: &mut Writer, state: &State) {
     state.features.iter().for_each(|feature| write_feature(out, feature));
     out.len(state.sets.len());
     state.sets.iter().for_each(|set| write_set(out, set));
+    let own = state.own.sorted();
+    out.len(own.len());
+    for ((version, feature), first) in own {
+        out.len(version);
+        out.len(feature);
+        out.len(first.counts.len());
+        first.counts.iter().for_each(|count| out.u64(*count));
+    }
 }
 
 fn write_feature(out: &mut Writer, feature: &Feature) {
     out.text(&feature.name);
     out.u8(feature.side as u8);
+    out.text(feature.owner.as_deref().unwrap_or_default());
     match &feature.stage {
         Stage::Frozen(frozen) => {
             out.u8(0);
@@ -133,19 +142,38 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         if state.features.contains(name) {
             return corrupt("a feature's name");
         }
+        let owner = bytes.text()?;
         let stage = read_stage(bytes, name, rules)?;
-        state.features.insert(name.into(), side, stage);
+        let at = state.features.insert(name.into(), side, stage);
+        state.features.get_mut(at).owner = Some(owner).filter(|owner| !owner.is_empty()).map(Into::into);
     }
     state.plan_detectors();
     for at in 0..bytes.len(30)? {
         read_set(bytes, &mut state, rules, &tenants, at)?;
     }
+    read_own(bytes, &mut state)?;
     for at in 0..state.features.len() {
         state.features.get_mut(at).seen = state.sets.iter().any(|set| set.ring(at).is_some());
     }
     check_learned(&state)?;
     bytes.end()?;
     Ok(state)
+}
+
+/// The references of versions that have their own.
+fn read_own(bytes: &mut Reader<'_>, state: &mut State) -> Read<()> {
+    for _ in 0..bytes.len(12)? {
+        let (version, feature) = (bytes.u32()? as usize, bytes.u32()? as usize);
+        let counts = (0..bytes.len(8)?).map(|_| bytes.u64()).collect::<Read<Vec<u64>>>()?;
+        let sum = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
+        let known = version < state.versions.len() && feature < state.features.len();
+        let frozen = if known { state.features.get(feature).frozen() } else { None };
+        let fits = frozen.is_some_and(|frozen| frozen.bins.slots() == counts.len()) && sum.is_some();
+        if !fits || !state.own.restore(version, feature, counts) {
+            return corrupt("a version's own reference");
+        }
+    }
+    Ok(())
 }
 
 /// The tenants' numbers in this state, by their stored numbers: pinned tenants may have changed in between.
