@@ -121,6 +121,26 @@ fn the_first_rows_become_the_reference_and_are_not_counted() {
 }
 
 #[test]
+fn a_reference_that_moves_is_learned_anew() {
+    let mut engine = learning(400);
+    let row = |i: usize, outage: bool| {
+        record([("x", number(if outage { 90.0 } else { (i * 7 % 5) as f64 })), ("c", text("a"))])
+    };
+    let reason = |engine: &mut Engine, name: &str| {
+        let features = &engine.readings(0).models[0].features;
+        features.iter().find(|feature| *feature.feature == *name).unwrap().reason
+    };
+    feed(&mut engine, (0..150).map(|i| row(i, true)));
+    feed(&mut engine, (150..450).map(|i| row(i, false)));
+    assert_eq!((reason(&mut engine, "x"), reason(&mut engine, "c")), ("moving", "judged"));
+    feed(&mut engine, (450..700).map(|i| row(i, false)));
+    assert_eq!(reason(&mut engine, "x"), "judged");
+    let profile = engine.profile("m").unwrap();
+    let Bins::Numeric(x) = &profile.feature("x").unwrap().bins else { panic!() };
+    assert!(x.inner_edges().iter().all(|edge| *edge < 4.0), "no row of the outage is in it: {x:?}");
+}
+
+#[test]
 fn a_feature_that_shows_late_was_missing_before() {
     let mut engine = learning(100);
     feed(&mut engine, (0..60).map(|_| record([("x", number(1.0))])));

@@ -62,6 +62,8 @@ pub(crate) struct Feature {
     pub(crate) review: Option<Role>,
     /// The configuration has it judged whatever its values are.
     pub(crate) forced: bool,
+    /// While it is learned: the rows so far were not alike.
+    pub(crate) moves: bool,
     /// Of a prediction: the version that its reference is made of. `None` before that is known, and where it counts for all.
     pub(crate) owner: Option<Arc<str>>,
 }
@@ -284,8 +286,8 @@ impl FeatureTable {
         let at = self.features.len();
         self.by_name.insert(name.clone(), at);
         let (sample, review) = (RoleSample::default(), None);
-        let (seen, forced, owner) = (false, false, None);
-        self.features.push(Feature { name, side, stage, seen, sample, review, forced, owner });
+        let (seen, forced, moves, owner) = (false, false, false, None);
+        self.features.push(Feature { name, side, stage, seen, sample, review, forced, moves, owner });
         self.next.push(at + 1);
         at
     }

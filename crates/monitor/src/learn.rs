@@ -5,14 +5,21 @@ use std::sync::Arc;
 
 use record::Cell;
 use record::value;
-use stats::Bins;
+use stats::{Bins, Window};
 
+use crate::chance::{MIN_REFERENCE_ROWS, quarters_tau};
 use crate::detector::DetectorReference;
 use crate::features::{role_for, side_of};
 use crate::profile::{
     BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, UNKEPT_TEXT, slot_of,
 };
 use crate::role::{Role, RoleSample};
+
+/// Halves of a reference whose PSI is larger are not alike: the limit of the usual warning.
+const MOVED_PSI: f64 = 0.2;
+
+/// Probability that chance alone makes halves differ.
+const MOVED_ALPHA: f64 = 1e-4;
 
 /// Bytes of text a column keeps while it learns; later new texts belong to `other`.
 const MAX_COLUMN_TEXT: usize = 256 * 1024;
@@ -124,6 +131,31 @@ impl Column {
         profile.with_role(role)
     }
 
+    /// Whether the rows so far are no reference because they change as they come: a trend, a rollout, an outage. Their halves,
+    /// compared as windows are, differ by more than chance and by more than is called drift.
+    pub(crate) fn moves(&self, profile: &FeatureProfile) -> bool {
+        let (bins, half) = (&profile.bins, self.rows.len() / 2);
+        let window = |rows: &[Raw]| {
+            let mut window = Window::new(rows.len(), bins.slots()).ok()?;
+            let mut scratch = String::new();
+            rows.iter().for_each(|raw| _ = window.push(self.slot(bins, *raw, &mut scratch)));
+            Some(window)
+        };
+        if !profile.role.is_judged() || (half as u64) < MIN_REFERENCE_ROWS {
+            return false;
+        }
+        let (first, second) = self.rows.split_at(half);
+        let (Some(first), Some(second)) = (window(first), window(second)) else { return false };
+        let Some((psi, _)) = stats::psi_and_js(bins, first.counts(), second.counts()) else { return false };
+        let tau = quarters_tau(bins, &first).max(quarters_tau(bins, &second));
+        psi > MOVED_PSI && stats::beyond_chance(bins, first.counts(), second.counts(), tau, MOVED_ALPHA)
+    }
+
+    /// Forgets the older half of the rows: what it was learned with is over.
+    pub(crate) fn forget_first_half(&mut self) {
+        self.rows.drain(..self.rows.len() / 2);
+    }
+
     /// The slot of a value of this column.
     pub(crate) fn slot(&self, bins: &Bins, raw: Raw, scratch: &mut String) -> u8 {
         slot_of(bins, self.cell(raw), scratch) as u8
@@ -184,6 +216,37 @@ mod tests {
         assert_eq!((column.cell(nan), column.cell(negative)), (Cell::Missing, Cell::Missing));
         let raw = column.raw(Cell::Text(&long));
         assert_eq!(column.cell(raw), Cell::Text(UNKEPT_TEXT));
+    }
+
+    fn moves(cell: impl Fn(usize) -> f64) -> bool {
+        let mut column = Column::default();
+        for i in 0..1_000 {
+            let raw = column.raw(Cell::Number(cell(i)));
+            column.rows.push(raw);
+        }
+        let rules = BuildRules {
+            binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },
+            categories: 10,
+        };
+        column.moves(&column.fit("f", &rules, false))
+    }
+
+    #[test]
+    fn a_trend_a_rollout_and_an_outage_move_and_calm_rows_do_not() {
+        // SplitMix64, even over 0 to 10.
+        let chance = |i: usize| {
+            let mut z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z >> 11) as f64 / (1_u64 << 53) as f64 * 10.0
+        };
+        assert!(!moves(chance));
+        assert!(!moves(|i| chance(i / 5)), "each value five times");
+        assert!(!moves(|_| 1.0), "constant");
+        assert!(!moves(|i| i as f64), "a counter is not judged at all");
+        assert!(moves(|i| chance(i) + i as f64 / 100.0), "a trend");
+        assert!(moves(|i| if i < 700 { chance(i) } else { chance(i) / 2.0 + 8.0 }), "a rollout");
+        assert!(moves(|i| if (150..450).contains(&i) { 0.0 } else { chance(i) }), "an outage");
     }
 
     #[test]

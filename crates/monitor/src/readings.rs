@@ -55,7 +55,8 @@ pub(crate) const OTHER_FEATURES: &str = "other";
 pub struct FeatureState {
     /// Its name.
     pub feature: Arc<str>,
-    /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `learning`.
+    /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `learning`,
+    /// `moving` (it is learned anew, because its first rows were not alike).
     pub reason: &'static str,
 }
 

@@ -12,6 +12,7 @@ use crate::detector::{DetectorCounts, Live, Watch};
 use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::own::OwnAnswers;
+use crate::profile::FeatureProfile;
 use crate::readings::{OTHER_FEATURES, UNREADABLE_FEATURES};
 use crate::rules::Rules;
 use crate::spec::{ModelSpec, ReferenceSpec};
@@ -305,31 +306,43 @@ impl State {
         }
     }
 
-    /// Adds rows to a learning feature and freezes it when it has enough. Returns how many rows count in windows.
+    /// Adds rows to a learning feature and freezes it when it has enough of them that are alike. Returns how many rows count
+    /// in windows.
     fn learn(&mut self, rules: &Rules, at: usize, raws: &[Raw], sets: Sets, at_ms: i64) -> usize {
-        let Stage::Learning(column) = &mut self.features.get_mut(at).stage else { return 0 };
-        let taken = rules.learn.saturating_sub(column.rows.len()).min(raws.len());
-        let (first, rest) = raws.split_at(taken);
-        column.rows.extend_from_slice(first);
-        if rules.previous {
-            column.sets.extend(first.iter().map(|_| sets));
-        }
-        if column.rows.len() < rules.learn || raws.is_empty() {
-            return if rules.previous { first.len() } else { 0 };
-        }
-        let column = self.freeze(rules, at, at_ms);
+        let mut rest = raws;
+        let profile = loop {
+            let feature = self.features.get_mut(at);
+            let Stage::Learning(column) = &mut feature.stage else { return 0 };
+            let taken = rules.learn.saturating_sub(column.rows.len()).min(rest.len());
+            let (first, more) = rest.split_at(taken);
+            column.rows.extend_from_slice(first);
+            if rules.previous {
+                column.sets.extend(first.iter().map(|_| sets));
+            }
+            if column.rows.len() < rules.learn || rest.is_empty() {
+                return if rules.previous { raws.len() } else { 0 };
+            }
+            rest = more;
+            let profile = column.fit(&feature.name, &rules.build, feature.forced);
+            if rules.previous || !column.moves(&profile) {
+                break profile;
+            }
+            column.forget_first_half();
+            feature.moves = true;
+        };
+        let column = self.freeze(rules, at, profile, at_ms);
         self.push_raws(rules, at, &column, rest.iter().map(|raw| (*raw, sets)));
         if rules.previous { raws.len() } else { rest.len() }
     }
 
-    /// Cuts a feature's bins. Where the previous window is the reference, the learned rows count as well, in order.
-    fn freeze(&mut self, rules: &Rules, at: usize, at_ms: i64) -> Column {
+    /// Takes the bins that were cut for a feature. Where the previous window is the reference, the learned rows count as well,
+    /// in order.
+    fn freeze(&mut self, rules: &Rules, at: usize, profile: FeatureProfile, at_ms: i64) -> Column {
         let feature = self.features.get_mut(at);
         let column = match &mut feature.stage {
             Stage::Learning(column) => std::mem::take(column),
             Stage::Frozen(_) => return Column::default(),
         };
-        let profile = column.fit(&feature.name, &rules.build, feature.forced);
         feature.stage = Stage::Frozen(Frozen::new(profile, at_ms));
         self.references += 1;
         let rows = column.rows.iter().copied().zip(column.sets.iter().copied());
@@ -356,8 +369,11 @@ impl State {
 
     fn freeze_all(&mut self, rules: &Rules, at_ms: i64) {
         for at in 0..self.features.len() {
-            if self.learning_values(at) > 0 {
-                self.freeze(rules, at, at_ms);
+            let feature = self.features.get(at);
+            let Stage::Learning(column) = &feature.stage else { continue };
+            if !column.rows.is_empty() {
+                let profile = column.fit(&feature.name, &rules.build, feature.forced);
+                self.freeze(rules, at, profile, at_ms);
             }
         }
     }

@@ -21,7 +21,9 @@ pub fn autocorrelation_time(series: &[f64]) -> f64 {
     let n = series.len();
     let mean = series.iter().sum::<f64>() / n as f64;
     let variance: f64 = series.iter().map(|x| (x - mean).powi(2)).sum();
-    if n < 20 || variance.is_nan() || variance <= 0.0 {
+    // What rounding leaves of a series that does not vary at all is no variance.
+    let squares: f64 = series.iter().map(|x| x * x).sum();
+    if n < 20 || variance.is_nan() || variance <= 1e-12 * squares {
         return 1.0;
     }
     let rho = |lag: usize| {

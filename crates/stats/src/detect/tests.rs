@@ -293,6 +293,7 @@ fn rows_that_resemble_their_neighbours_are_tempered() {
     let independent: Vec<f64> = (0..5_000).map(|_| uniform()).collect();
     assert!(autocorrelation_time(&independent) < 1.15);
     assert_eq!(autocorrelation_time(&[1.0; 500]), 1.0);
+    assert_eq!(autocorrelation_time(&[-1.712_697_7; 125]), 1.0, "rounding is no variance");
     assert_eq!(autocorrelation_time(&[]), 1.0);
 }
 
