@@ -52,7 +52,7 @@ fn one(
     ModelSpec {
         name: name.into(),
         versions: model.versions.iter().map(|(version, _)| version.into()).collect(),
-        owner: Some(model.active.as_str().into()),
+        owner: model.active.as_ref().map(|active| active.0.as_str().into()),
         decoder: DecoderSpec { privacy: Arc::clone(privacy), ..decoder(model, &reference) },
         binning: binning(&model.binning, at, context),
         window: window.size,
