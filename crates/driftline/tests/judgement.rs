@@ -106,3 +106,20 @@ fn asked_twice_nothing_moves_twice() {
     assert!(call("hold", json!({}))["message"].as_str().unwrap().contains("replaces the hold"));
     assert_eq!(call("release", json!({}))["changed"], true);
 }
+
+#[test]
+fn a_stable_version_that_no_copy_reaches_is_no_place_to_go() {
+    let (models, folder) = (Pair::start(), Folder::new());
+    // v1 is gone: nothing listens there.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let yaml = models.yaml("shadow: { version: v1, percent: 100 }", "");
+    let instance = Instance::start(&folder, &yaml.replace(&models.v1.url(), &format!("http://{dead}")));
+    rows::send(&mut instance.client(), None, LEARN, ordinary);
+    instance.await_reference();
+    let mut client = instance.client();
+    await_until("it is said why nothing moves", DEADLINE, || {
+        rows::send(&mut client, None, 40, shifted);
+        instance.model()["blocked"] == "target_unhealthy"
+    });
+    assert_eq!((instance.active().as_str(), rollbacks(&instance)), ("v2", 0.0));
+}

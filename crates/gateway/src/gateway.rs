@@ -139,6 +139,15 @@ impl Gateway {
         Arc::clone(&self.shared.routes.load().table)
     }
 
+    /// Whether copies of a model's requests that go to this version reach it: false after several in a row that could not be sent
+    /// or had no answer in time, until one has an answer again; `None` for a version that gets no copies.
+    pub fn takes_copies(&self, model: &str, version: &str) -> Option<bool> {
+        let routes = self.shared.routes.load();
+        let model = routes.models.iter().find(|compiled| *compiled.route.name == *model)?;
+        let shadow = model.shadows.iter().flatten().find(|shadow| *shadow.version == *version)?;
+        Some(!shadow.circuit.is_open())
+    }
+
     /// Puts other routes in force, all at once: the next request sees them, requests under way end on the old ones.
     /// Upstreams that have not changed keep their connections.
     ///

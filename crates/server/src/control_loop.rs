@@ -71,6 +71,7 @@ async fn step(plane: &Arc<Plane>, measured: &mut Signals) {
     plane.latency.store(Arc::new(measured.latencies(input.policy, now)));
     let signals = Arc::new(measured.read(&input, now));
     plane.signals.store(Arc::clone(&signals));
+    tell_reach(plane);
     let step = plane.desk.controller().step(now, input.readings, &signals);
     for change in &step.changes {
         log_change(change);
@@ -87,6 +88,16 @@ async fn step(plane: &Arc<Plane>, measured: &mut Signals) {
         // On a task of its own: what is out there may take its time, and the rules go on. A failure is journaled, logged
         // and told; it is not tried again for the same alert.
         drop(plane.carry_out(&decision));
+    }
+}
+
+/// Tells the controller which versions copies do not reach: traffic must not go there.
+fn tell_reach(plane: &Plane) {
+    for model in &plane.settings().policy.models {
+        for version in &model.versions {
+            let reached = plane.gateway.takes_copies(&model.name, version).unwrap_or(true);
+            plane.desk.controller().set_version_health(&model.name, version, reached);
+        }
     }
 }
 

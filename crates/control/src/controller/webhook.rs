@@ -217,6 +217,14 @@ impl Controller {
         let name = alert.labels.get("alertname").map_or("an alert", |name| audit::clip(name)).to_owned();
         let firing =
             FiringAlert { name: name.clone(), version: alert.labels.get("version").cloned(), episode };
+        if self
+            .policy
+            .rule(&name)
+            .is_some_and(|rule| !self.policy.rollback_on.contains(&rule.condition.kind()))
+        {
+            self.remember(&row, now_ms)?;
+            return Ok((WebhookVerdict::Ignored("`rollback.on` leaves out alerts of this kind"), None));
+        }
         match self.verdict(model_idx, &[firing]) {
             Verdict::None => {
                 self.remember(&row, now_ms)?;

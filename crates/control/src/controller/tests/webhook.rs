@@ -6,6 +6,7 @@ use super::Rig;
 use crate::controller::{Controller, WebhookOutcome, WebhookVerdict};
 use crate::decide::BlockReason;
 use crate::error::ControlError;
+use crate::signal::Kind;
 use crate::store::{EventKind, Store};
 use crate::testing::policy;
 
@@ -111,6 +112,21 @@ fn what_is_blocked_for_now_is_judged_again_when_repeated() {
     assert_eq!(rig.events(EventKind::Blocked).len(), 1, "said once");
     rig.controller.set_auto_rollback("fraud", true, "ada", 2).expect("is known");
     assert_eq!(send(&mut rig.controller, &body, 3).decisions.len(), 1);
+}
+
+#[test]
+fn an_alert_that_may_not_move_traffic_moves_none_from_outside_either() {
+    let mut policy = policy();
+    policy.rollback_on.remove(&Kind::Latency);
+    let mut rig = Rig::with(policy);
+    let slow =
+        json!({"alertname": "LatencySpike", "severity": "critical", "model": "fraud", "version": "v2"});
+    let outcome = send(&mut rig.controller, &notification(&[alert("firing", "a", START, &slow)]), 1);
+    let ignored = WebhookVerdict::Ignored("`rollback.on` leaves out alerts of this kind");
+    assert_eq!(outcomes(&outcome), [(ignored, None)]);
+    let own = json!({"alertname": "RevenueDown", "severity": "critical", "model": "fraud"});
+    let outcome = send(&mut rig.controller, &notification(&[alert("firing", "b", START, &own)]), 2);
+    assert_eq!(outcomes(&outcome)[0].0, WebhookVerdict::Decided, "a rule of one's own");
 }
 
 #[test]
