@@ -6,6 +6,8 @@
 //! No clock, no I/O, no threads: `now` is passed in, snapshots are bytes that the caller stores.
 
 mod batch;
+#[cfg(test)]
+mod calm_tests;
 mod chance;
 mod detector;
 mod drill;

@@ -29,6 +29,8 @@ pub(super) struct Scenario {
     pub(super) latency: Vec<(Lane, Vec<(usize, usize)>)>,
     /// Answers of the prod lane per tick, by code.
     pub(super) answers: Vec<(usize, Answers)>,
+    /// Requests of the prod lane per tick whose body could not be read.
+    pub(super) unreadable: Vec<(usize, u64)>,
     /// Checks of the prediction's or a feature's values.
     pub(super) checks_of_data: Vec<DataCheck>,
     /// At this second exactly these alerts fire, in the order of the alphabet.
@@ -67,6 +69,7 @@ const FOUND_CRITICAL: &str = "DriftCritical";
 const ERRORS: &str = "ErrorRateHigh";
 const ERRORS_CRITICAL: &str = "ErrorRateCritical";
 const REJECTED: &str = "RejectedHigh";
+const UNREADABLE: &str = "UnreadableHigh";
 const STOPPED: &str = "TrafficStopped";
 const QUALITY: &str = "DataQuality";
 const FROZEN: &str = "PredictionFrozen";
@@ -78,12 +81,12 @@ fn tenant(tenant: &'static str, requests: u64, psi: &[(usize, f64)]) -> Window {
 
 fn drift(name: &'static str, windows: Vec<Window>, checks: &[(usize, &[&'static str])]) -> Scenario {
     let checks = checks.iter().map(|(at_s, alerts)| (*at_s, alerts.to_vec())).collect();
-    let (latency, answers, checks_of_data) = (Vec::new(), Vec::new(), Vec::new());
-    Scenario { name, windows, latency, answers, checks_of_data, checks }
+    let (latency, answers, unreadable, checks_of_data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    Scenario { name, windows, latency, answers, unreadable, checks_of_data, checks }
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [without_tenants(), with_tenants(), detectors(), latencies(), failures(), refusals(), data()]
+    [without_tenants(), with_tenants(), detectors(), latencies(), failures(), refusals(), bodies(), data()]
         .into_iter()
         .flatten()
         .collect()
@@ -322,6 +325,21 @@ fn refusals() -> Vec<Scenario> {
     ]
 }
 
+fn bodies() -> Vec<Scenario> {
+    let unread = |name, unreadable: &[(usize, u64)], checks: &[(usize, &[&'static str])]| Scenario {
+        unreadable: unreadable.to_vec(),
+        ..answered(name, &[(50, FINE)], checks)
+    };
+    vec![
+        unread(
+            "unreadable bodies for seven minutes",
+            &[(5, 0), (28, 60), (17, 0)],
+            &[(300, &[]), (450, &[UNREADABLE]), (480, &[UNREADABLE]), (705, &[])],
+        ),
+        unread("a tenth of unreadable bodies is the limit", &[(50, 15)], &[(450, &[]), (735, &[])]),
+    ]
+}
+
 fn data() -> Vec<Scenario> {
     let one = |name, feature, check, ratio: &[(usize, f64)], checks: &[(usize, &[&'static str])]| Scenario {
         checks_of_data: vec![DataCheck { feature, check, ratio: ratio.to_vec() }],
@@ -393,7 +411,10 @@ impl Scenario {
                 }
                 let of = (&model, &version, Lane::Prod);
                 for (signal, horizon) in &mut rates {
-                    horizon.push(now_ms, &LaneCounts { by_code: self.codes(tick), ..LaneCounts::default() });
+                    let by_code = self.codes(tick);
+                    let (observed, unreadable) = (by_code.iter().map(|one| one.1).sum(), self.unread(tick));
+                    let counts = LaneCounts { by_code, observed, unreadable, ..LaneCounts::default() };
+                    horizon.push(now_ms, &counts);
                     signals.extend(horizon.reading(of, *signal, None));
                 }
                 let silence = self.silence_s(tick);
@@ -420,6 +441,11 @@ impl Scenario {
             }
         }
         codes.into_iter().collect()
+    }
+
+    /// Bodies since the start that could not be read.
+    fn unread(&self, tick: usize) -> u64 {
+        (0..=tick).filter_map(|past| at(&self.unreadable, past)).sum()
     }
 
     /// Seconds since the last request; `None` before the first.
@@ -519,6 +545,17 @@ impl Scenario {
                 format!("driftline_requests_total{{{labels}, lane=\"prod\", code=\"{code}\"}}"),
                 values.join(" "),
             ));
+        }
+        if !self.unreadable.is_empty() {
+            let answers = |tick| self.codes(tick).iter().map(|one| one.1).sum::<u64>();
+            let read: Vec<String> =
+                (0..self.ticks()).map(|tick| (answers(tick) - self.unread(tick)).to_string()).collect();
+            let unread: Vec<String> = (0..self.ticks()).map(|tick| self.unread(tick).to_string()).collect();
+            for (result, values) in [("read", read), ("unreadable", unread)] {
+                let name =
+                    format!("driftline_observations_total{{{labels}, lane=\"prod\", result=\"{result}\"}}");
+                out.push((name, values.join(" ")));
+            }
         }
         if !self.answers.is_empty() {
             let silence = |tick| self.silence_s(tick).map_or_else(|| "_".to_owned(), |secs| secs.to_string());

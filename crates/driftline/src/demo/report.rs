@@ -87,23 +87,21 @@ pub(super) fn features(screen: &Screen, moments: &Moments) -> io::Result<()> {
     for feature in features {
         let before = moments.quiet.features.iter().find(|one| one.name == feature.name);
         let before = before.map_or_else(|| "-".to_owned(), |before| format!("{:.3}", before.psi));
-        let alerts = alerts_about(feature, &moments.after.alerts);
-        let alerts = if alerts.contains("firing") { screen.alarm(&alerts) } else { alerts };
+        // Alerts of a version end when traffic leaves it.
+        let alerts = match alerts_about(feature, &moments.worst.alerts) {
+            Some(alerts) => screen.alarm(&alerts),
+            None if feature.psi < QUIET_PSI => "none: did not move".to_owned(),
+            None => "none".to_owned(),
+        };
         screen.say(format!("  {:<14} {before:>10} {:>10.3}   {alerts}", feature.name, feature.psi))?;
     }
     Ok(())
 }
 
-/// `FeaturePSICritical firing`, or that there is none.
-fn alerts_about(feature: &FeatureView, alerts: &[AlertView]) -> String {
+/// The alerts of the new version about a feature, pending or firing; `None` without any.
+fn alerts_about(feature: &FeatureView, alerts: &[AlertView]) -> Option<String> {
     let name = Some(feature.name.as_str());
     let about = alerts.iter().filter(|alert| alert.feature.as_deref() == name && alert.version == NEW);
-    let texts: Vec<String> = about
-        .map(|alert| format!("{} {}", alert.name, if alert.is_firing { "firing" } else { "pending" }))
-        .collect();
-    match texts.is_empty() {
-        false => texts.join(", "),
-        true if feature.psi < QUIET_PSI => "none: did not move".to_owned(),
-        true => "none yet".to_owned(),
-    }
+    let names: Vec<&str> = about.map(|alert| alert.name.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
