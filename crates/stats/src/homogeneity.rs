@@ -36,9 +36,9 @@ pub fn g_test(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
 }
 
 /// The chi-square test of homogeneity with sparse bins merged, as its distribution needs: while an expected count is
-/// below 5, ordered bins join a neighbour. Categories of which the reference lets fewer than 5 be expected are counted together
-/// with `other`: values that the reference has not seen come from the same long tail as those that it has seen once or
-/// twice, so apart from them they would always be more than expected. For counts of [`Bins::slots`] entries.
+/// below 5, ordered bins join a neighbour, and categories are counted together, those that have a bin and those that have none
+/// each for themselves. Values that the reference has not seen come from the same long tail as those that it has seen once or
+/// twice: as many of them as that tail lets expect are no difference. For counts of [`Bins::slots`] entries.
 ///
 /// `None`: a sample is empty, fewer than two bins remain, or a slice has another length.
 #[must_use]
@@ -122,13 +122,16 @@ fn merged(bins: &Bins, reference: &[u64], current: &[u64]) -> Option<Vec<Pair>> 
     let (m, n) = (total(reference), total(current));
     let enough = |pair: Pair| pair.sum() * (m.min(n) / (m + n)) >= MIN_EXPECTED;
     let (values, missing) = pairs.split_at(bins.missing());
-    let (mut kept, mut pooled) = if bins.is_ordered() {
-        (merge_neighbours(values, enough), Pair::NONE)
-    } else {
-        let known = |pair: Pair| pair.reference * (n / m).min(1.0) >= MIN_EXPECTED;
-        pool_rare(values, bins.other(), known)
+    let (mut kept, rare) = match bins.other() {
+        None => (merge_neighbours(values, enough), Vec::new()),
+        Some(other) => {
+            let tail = Tail::of(values, other, enough);
+            let kept = values.iter().enumerate().filter(|(at, pair)| *at != other && enough(**pair));
+            (kept.map(|(_, pair)| *pair).collect(), tail.groups(n / m).to_vec())
+        }
     };
-    for pair in missing {
+    let mut pooled = Pair::NONE;
+    for pair in rare.iter().chain(missing) {
         if enough(*pair) {
             kept.push(*pair);
         } else {
@@ -143,17 +146,60 @@ fn merged(bins: &Bins, reference: &[u64], current: &[u64]) -> Option<Vec<Pair>> 
     Some(kept)
 }
 
-/// The categories that are `known`, and all others together, those that have no bin of their own among them.
-fn pool_rare(values: &[Pair], other: Option<usize>, known: impl Fn(Pair) -> bool) -> (Vec<Pair>, Pair) {
-    let (mut kept, mut pooled) = (Vec::with_capacity(values.len()), Pair::NONE);
-    for (at, pair) in values.iter().enumerate() {
-        if Some(at) != other && known(*pair) {
-            kept.push(*pair);
-        } else {
-            pooled = pooled.plus(*pair);
+/// How many of its standard errors an estimate of what the reference has not seen is trusted to.
+const TAIL_ERRORS: f64 = 3.0;
+
+/// The rare categories, and those that have no bin of their own.
+///
+/// Which categories have a bin the reference has decided: it has more of them than what comes later can have, and less of all
+/// others, for no other reason. Good and Turing's estimate puts that right: categories that the reference has seen `r` times
+/// have a share of `(r + 1) N(r + 1) / (N(r) m)` each, so that all those seen at least `a` times have together what those seen at
+/// least `a + 1` times had (Good, *The population frequencies of species and the estimation of population parameters*, 1953).
+struct Tail {
+    known: Pair,
+    unknown: Pair,
+    /// The fewest times that a category with a bin is sure to have been seen.
+    least: f64,
+    /// Rows of the reference in categories that were seen so often, and the number of categories seen once more.
+    at_least: f64,
+    next: f64,
+}
+
+impl Tail {
+    fn of(values: &[Pair], other: usize, enough: impl Fn(Pair) -> bool) -> Self {
+        let categories = || values.iter().enumerate().filter(|(at, _)| *at != other).map(|(_, pair)| *pair);
+        let rest = values[other];
+        let seen = categories().map(|pair| pair.reference).filter(|reference| *reference > 0.0);
+        let fewest = seen.fold(f64::INFINITY, f64::min);
+        // Where the reference has rows without a bin, some of the categories with the fewest rows have none either.
+        let least = if rest.reference > 0.0 { fewest + 1.0 } else { fewest.min(1.0) };
+        let mut tail = Self { known: Pair::NONE, unknown: rest, least, at_least: 0.0, next: 0.0 };
+        for pair in categories().filter(|pair| !enough(*pair)) {
+            if pair.reference < least {
+                tail.unknown = tail.unknown.plus(pair);
+                continue;
+            }
+            tail.known = tail.known.plus(pair);
+            tail.at_least += if pair.reference == least { least } else { 0.0 };
+            tail.next += f64::from(u8::from(pair.reference == least + 1.0));
         }
+        tail
     }
-    (kept, pooled)
+
+    /// Both groups with the reference put right. The part of a difference between them that the estimate's error explains is
+    /// taken out of the current counts.
+    fn groups(&self, scale: f64) -> [Pair; 2] {
+        let (mut known, mut unknown) = (self.known, self.unknown);
+        known.reference -= self.at_least;
+        unknown.reference += self.at_least;
+        let error = TAIL_ERRORS * (self.least.min(1e6) + 1.0) * (self.next + 1.0).sqrt() * scale;
+        let beyond = unknown.current - unknown.reference * scale;
+        let moved = beyond.abs().min(error).copysign(beyond);
+        let moved = moved.clamp(-known.current, unknown.current);
+        unknown.current -= moved;
+        known.current += moved;
+        [known, unknown]
+    }
 }
 
 /// Groups of neighbours, each as small as is `enough`; what is left over at the end joins the last group.

@@ -84,14 +84,19 @@ impl Sample {
 pub(super) fn decisive_counts(reference: &Texts, current: &Texts) -> Option<[Vec<u64>; 2]> {
     let mut scratch = String::new();
     let bins = DetectorBins::categorical(reference.counts.iter().map(|(text, n)| (&**text, *n))).ok()?;
-    Some([reference, current].map(|texts| {
+    let rare = |text: &&str| matches!(&bins, DetectorBins::Categories { rare, .. } if rare.contains(*text));
+    let texts = reference.counts.iter().filter(|(_, n)| **n == 1).map(|(text, _)| &**text);
+    let once = texts.filter(rare).count() as u64;
+    let [mut before, after] = [reference, current].map(|texts| {
         let mut counts = vec![0; bins.slots()];
         for (text, n) in &texts.counts {
             counts[detector_slot_of(&bins, Cell::Text(text), &mut scratch)] += n;
         }
         counts[bins.missing()] += texts.missing;
         counts
-    }))
+    });
+    bins.expect_unseen(&mut before, once);
+    Some([before, after])
 }
 
 impl Texts {

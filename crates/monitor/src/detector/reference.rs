@@ -37,19 +37,25 @@ impl DetectorReference {
         numeric: bool,
         rows: impl Iterator<Item = Cell<'a>> + Clone,
     ) -> Option<(Self, Vec<u8>)> {
+        let mut once = 0;
         let bins = if numeric {
             let mut finite: Vec<f64> = rows.clone().filter_map(number).filter(|x| x.is_finite()).collect();
             finite.sort_unstable_by(f64::total_cmp);
             DetectorBins::numeric(&finite).ok()?
         } else {
             let counts = counted(rows.clone());
-            let counts = counts.iter().map(|(name, count)| (&**name, *count));
-            few_rare(DetectorBins::categorical(counts).ok()?)
+            let pairs = counts.iter().map(|(name, count)| (&**name, *count));
+            let bins = few_rare(DetectorBins::categorical(pairs).ok()?);
+            if let DetectorBins::Categories { rare, .. } = &bins {
+                once = rare.iter().filter(|name| counts.get(&***name) == Some(&1)).count() as u64;
+            }
+            bins
         };
         let mut reference = Self { counts: vec![0; bins.slots()], bins, tau: 1.0 };
         let mut scratch = String::new();
         let slots: Vec<u8> = rows.map(|cell| reference.slot(cell, &mut scratch)).collect();
         slots.iter().for_each(|slot| reference.counts[usize::from(*slot)] += 1);
+        reference.bins.expect_unseen(&mut reference.counts, once);
         reference.tau = reference.plan().measured_tau(&slots[slots.len().saturating_sub(ORDERED_ROWS)..]);
         Some((reference, slots))
     }

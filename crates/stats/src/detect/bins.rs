@@ -30,6 +30,9 @@ pub const MAX_KEPT_CATEGORIES: usize = 50;
 const MIN_CATEGORY_ROWS: u64 = 5;
 const MIN_CATEGORY_SHARE: f64 = 0.001;
 
+/// Share of the reference by which the categories with bins may look more frequent than they are.
+const MAX_CHOICE_BIAS: f64 = 0.01;
+
 /// Frozen bins of one feature of the detector. Slots: the ordered bins, values or kept categories; for categories
 /// `other` (rare in the reference); for values and categories `unseen` (never in the reference); `missing`, always last.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +109,7 @@ impl DetectorBins {
     pub fn categorical<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Result<Self, BinsError> {
         let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
         let rows: u64 = counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
-        let enough = MIN_CATEGORY_ROWS.max((MIN_CATEGORY_SHARE * rows as f64).ceil() as u64);
+        let enough = enough_rows(&counts, rows);
         let frequent = counts.iter().copied().filter(|(_, count)| *count >= enough);
         let kept = CategoricalBins::fit(frequent, MAX_KEPT_CATEGORIES)?;
         let is_rare = |name: &&str| kept.index(name) == kept.other();
@@ -140,6 +143,17 @@ impl DetectorBins {
                 if at < kept.other() || rare.contains(text) { at } else { kept.other() + 1 }
             }
             _ => self.missing(),
+        }
+    }
+
+    /// Puts the reference's counts right for what it cannot have seen: of its rare categories, `once` stand in it a single time, and
+    /// so many rows of as many more are of categories that it has never seen (Good and Turing's estimate).
+    pub fn expect_unseen(&self, counts: &mut [u64], once: u64) {
+        let Self::Categories { kept, .. } = self else { return };
+        if let Some([rare, unseen]) = counts.get_mut(kept.other()..kept.other() + 2) {
+            let once = once.min(*rare);
+            *rare -= once;
+            *unseen = unseen.saturating_add(once);
         }
     }
 
@@ -228,6 +242,35 @@ fn check(sorted: &[f64]) -> Result<(), BinsError> {
         Some(before) => Err(BinsError::NotSorted { index: before + 1 }),
         None => Ok(()),
     }
+}
+
+/// The rows that a category needs for a bin of its own: the fewest at which choosing by the reference makes little difference.
+///
+/// Categories that are chosen because the reference has many of them have fewer rows in what follows; together, by Good and
+/// Turing's estimate, `t N(t)` of the reference's rows fewer, with `N(t)` categories seen exactly `t` times. Among many
+/// categories of about the same frequency no number is right but one below or above all of them.
+fn enough_rows(counts: &[(&str, u64)], rows: u64) -> u64 {
+    let least = MIN_CATEGORY_ROWS.max((MIN_CATEGORY_SHARE * rows as f64).ceil() as u64);
+    let mut seen: Vec<u64> = counts.iter().map(|(_, count)| *count).filter(|count| *count >= least).collect();
+    seen.sort_unstable();
+    let within = |from: f64, to: f64| {
+        let place = |limit: f64| seen.partition_point(|count| (*count as f64) < limit);
+        (place(to) - place(from)) as f64
+    };
+    let little = |enough: &u64| {
+        let at = *enough as f64;
+        let spread = at.sqrt().ceil();
+        let exactly = within(at - spread, at + spread + 1.0) / (2.0 * spread + 1.0);
+        at * exactly <= MAX_CHOICE_BIAS * rows as f64
+    };
+    let fits =
+        |enough: &u64| seen.len() - seen.partition_point(|count| count < enough) <= MAX_KEPT_CATEGORIES;
+    let most = seen.last().copied().unwrap_or(least);
+    // Of few categories each counts, and all of them are there.
+    let all = (seen.len() == counts.len()).then_some(least);
+    let candidates = std::iter::once(least).chain(seen.iter().map(|count| count + 1));
+    let mut candidates = all.into_iter().filter(fits).chain(candidates.filter(fits).filter(little));
+    candidates.next().unwrap_or(most + 1)
 }
 
 #[cfg(test)]
