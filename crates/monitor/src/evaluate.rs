@@ -10,6 +10,7 @@ use stats::Bins;
 use crate::features::Frozen;
 use crate::model::Model;
 use crate::profile::kind;
+use crate::quality::{Counter, Counts, is_fault};
 use crate::readings::{
     FeatureHistogram, FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings,
 };
@@ -129,10 +130,23 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, criticals: &mut C
     reading
 }
 
+/// A data fault is no drift.
+fn settle(pair: &Pair<'_>, set: &WindowSet, reading: &mut FeatureReading, criticals: &mut Criticals) {
+    let (Verdict::Fail, Some(reference)) = (reading.verdict, pair.reference) else { return };
+    let other = set.faults.get(pair.feature).is_some_and(Counter::is_type_alone);
+    let counts = Counts { bins: &pair.frozen.bins, reference, current: pair.current };
+    let critical = |used: usize, n: u64, m: u64| criticals.critical(used, n, m);
+    if is_fault(counts, reading.psi, other, critical) {
+        reading.verdict = Verdict::Fault;
+    }
+}
+
 impl Model {
     /// The model's readings; windows that did not change are shared with the last call's.
     pub(crate) fn readings(&mut self, now: i64) -> ModelReadings {
         self.state.tick(now, self.active.as_deref());
+        // The checks first: they know of what type the values are.
+        let quality = self.quality(now);
         let settings = self.settings.wrapping_shl(32) ^ self.state.references;
         let mut order: Vec<usize> = (0..self.state.sets.len()).collect();
         order.sort_by_key(|set| (self.state.sets[*set].tenant != ALL, *set));
@@ -163,7 +177,7 @@ impl Model {
             reference: self.reference(),
             active: self.active.clone(),
             windows,
-            quality: Vec::new(),
+            quality,
             dropped: self.state.dropped.clone(),
             unreadable: self.state.unreadable.clone(),
             rows: self.state.rows,
@@ -215,7 +229,9 @@ impl Model {
             .iter()
             .map(|pair| {
                 let name = state.features.get(pair.feature).name.clone();
-                read(pair, name, self.spec.min_requests, &mut self.criticals)
+                let mut reading = read(pair, name, self.spec.min_requests, &mut self.criticals);
+                settle(pair, set, &mut reading, &mut self.criticals);
+                reading
             })
             .collect();
         WindowReadings {

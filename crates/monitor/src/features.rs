@@ -9,6 +9,7 @@ use stats::{Bins, MAX_WINDOW_SLOTS};
 use crate::detector::DetectorReference;
 use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
+use crate::quality::{Expected, FirstTypes};
 use crate::role::{Role, RoleSample};
 use crate::spec::ModelSpec;
 
@@ -33,13 +34,16 @@ pub(crate) struct Frozen {
     pub(crate) detector: Option<DetectorReference>,
     /// Whether it can be judged, by the reference's values.
     pub(crate) role: Role,
+    /// What the checks of its values expect.
+    pub(crate) expected: Expected,
 }
 
 impl Frozen {
     pub(crate) fn new(feature: FeatureProfile, at_ms: i64) -> Self {
         let rows = feature.rows();
         let (detector, role) = (feature.detector, feature.role);
-        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role }
+        let expected = Expected::new(&feature.bins, &feature.counts, detector.as_ref(), role.is_judged());
+        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role, expected }
     }
 }
 
@@ -62,6 +66,8 @@ pub(crate) struct Feature {
     pub(crate) review: Option<Role>,
     /// The configuration has it judged whatever its values are.
     pub(crate) forced: bool,
+    /// The types of the first production values since there is a reference.
+    pub(crate) first: FirstTypes,
 }
 
 impl Feature {
@@ -200,6 +206,8 @@ impl FeatureTable {
                 // Of categories that were not kept there is nothing to judge by.
                 if forced && frozen.bins.len() > 1 {
                     frozen.role = Role::Value;
+                    frozen.expected =
+                        Expected::new(&frozen.bins, &frozen.counts, frozen.detector.as_ref(), true);
                 }
                 let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
                 table.get_mut(at).forced = forced;
@@ -281,7 +289,16 @@ impl FeatureTable {
         let at = self.features.len();
         self.by_name.insert(name.clone(), at);
         let (sample, review) = (RoleSample::default(), None);
-        self.features.push(Feature { name, side, stage, seen: false, sample, review, forced: false });
+        self.features.push(Feature {
+            name,
+            side,
+            stage,
+            seen: false,
+            sample,
+            review,
+            forced: false,
+            first: FirstTypes::default(),
+        });
         self.next.push(at + 1);
         at
     }

@@ -12,6 +12,7 @@ use crate::features::{role_for, side_of};
 use crate::profile::{
     BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, UNKEPT_TEXT, slot_of,
 };
+use crate::quality::{self, Expected, Fault};
 use crate::role::{Role, RoleSample};
 
 /// Bytes of text a column keeps while it learns; later new texts belong to `other`.
@@ -122,6 +123,17 @@ impl Column {
         cells.for_each(|cell| sample.push(cell));
         let role = if judge { Role::Value } else { role_for(side_of(name), sample.role()) };
         profile.with_role(role)
+    }
+
+    /// The share of rows whose values are of another type than the bins that were cut from all of them.
+    pub(crate) fn types(&self, bins: &Bins, expected: &Expected) -> f64 {
+        let mut scratch = String::new();
+        let mut is_other = |raw: &Raw| {
+            let fault = quality::place(bins, expected, self.cell(*raw), &mut scratch).1.fault();
+            matches!(fault, Fault::Type | Fault::Spelled)
+        };
+        let other = self.rows.iter().filter(|raw| is_other(raw)).count();
+        other as f64 / self.rows.len().max(1) as f64
     }
 
     /// The slot of a value of this column.

@@ -148,6 +148,9 @@ pub enum Verdict {
     Pass,
     /// Enough rows (more than `min_requests` in the window, at least 100 in the reference), and PSI is above its critical value: the difference is not noise. How large it is, the thresholds say.
     Fail,
+    /// More than noise, but most of it comes from values that are missing or of another type: a fault of the data, which the
+    /// checks of quality report, and no drift.
+    Fault,
     /// Too few rows, or no reference yet. Never the same as fine.
     Inconclusive,
 }

@@ -9,8 +9,9 @@ use record::{Decoded, Lane};
 
 use crate::batch::Batch;
 use crate::detector::{DetectorCounts, Live, Watch};
-use crate::features::{FeatureTable, Frozen, Side, Stage};
+use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
+use crate::quality;
 use crate::readings::{OTHER_FEATURES, UNREADABLE_FEATURES};
 use crate::rules::Rules;
 use crate::spec::{ModelSpec, ReferenceSpec};
@@ -49,6 +50,8 @@ pub(crate) struct State {
     pub(crate) unreadable: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Grows with every change of a reference.
     pub(crate) references: u64,
+    /// Hashes of a batch's rows; empty in between.
+    inputs: Vec<u64>,
 }
 
 impl State {
@@ -69,6 +72,7 @@ impl State {
             dropped: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             references: 0,
+            inputs: Vec::new(),
         }
     }
 
@@ -151,6 +155,7 @@ impl State {
             all: self.set(version, head.lane, ALL) as u32,
             tenant: tenant.map_or(Sets::NONE, |tenant| self.set(version, head.lane, tenant) as u32),
         };
+        self.check(sets, tenant, batch, head.at_ms);
         let (mut counted, mut learned) = (0, 0);
         for at in 0..self.features.len() {
             let feature = self.features.get(at);
@@ -188,6 +193,41 @@ impl State {
         if batch.is_watched() {
             self.detect(sets, tenant, batch, active, now);
         }
+    }
+
+    /// Counts the faults of a batch's values, and how long values have been the same.
+    fn check(&mut self, sets: Sets, tenant: Option<u32>, batch: &Batch, at_ms: i64) {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        inputs.clear();
+        inputs.resize(batch.rows(Side::Features), 0);
+        let tenant = tenant.unwrap_or(ALL);
+        for (at, feature) in self.features.iter().enumerate().filter(|(_, feature)| feature.seen) {
+            let Stage::Frozen(frozen) = &feature.stage else { continue };
+            let marks = batch.marks(at, feature.side);
+            for set in sets.iter() {
+                self.sets[set].faults_mut(at).push(marks, &frozen.expected, at_ms);
+            }
+            if feature.side == Side::Features && feature.is_judged() {
+                let run = self.sets[sets.all as usize].run_mut(at);
+                for (mark, row) in marks.iter().zip(&mut inputs) {
+                    *row = quality::add_to_row(*row, *mark);
+                    run.push(*mark, None, tenant, at_ms);
+                }
+            }
+        }
+        let predictions = |feature: &Feature| feature.side == Side::Predictions && feature.is_judged();
+        for (at, feature) in self.features.iter().enumerate().filter(|(_, feature)| predictions(feature)) {
+            if feature.frozen().is_none() {
+                continue;
+            }
+            let run = self.sets[sets.all as usize].run_mut(at);
+            for (row, mark) in batch.marks(at, feature.side).iter().enumerate() {
+                // An answer to a whole request belongs to its first row.
+                let input = inputs.get(row).or(inputs.first()).copied();
+                run.push(*mark, input, tenant, at_ms);
+            }
+        }
+        self.inputs = inputs;
     }
 
     /// Plans the detectors for the references as they are now.
@@ -284,7 +324,9 @@ impl State {
             Stage::Frozen(_) => return Column::default(),
         };
         let profile = column.fit(&feature.name, &rules.build, feature.forced);
-        feature.stage = Stage::Frozen(Frozen::new(profile, at_ms));
+        let mut frozen = Frozen::new(profile, at_ms);
+        frozen.expected.types = Some(column.types(&frozen.bins, &frozen.expected));
+        feature.stage = Stage::Frozen(frozen);
         self.references += 1;
         let rows = column.rows.iter().copied().zip(column.sets.iter().copied());
         self.push_raws(rules, at, &column, rows);

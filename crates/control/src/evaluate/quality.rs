@@ -1,8 +1,7 @@
 //! Rules about the quality of the data.
 //!
-//! A check's share is compared with the same share in the reference: what counts is the part beyond it, `(p - r) / (1 - r)`,
-//! at the lower end of an interval that chance leaves in fewer than 1 of 10 000 cases, because every feature and tenant is
-//! looked at once a second. Twenty values that all fail are enough. A value is constant only where nearly all are the same.
+//! A check's share is compared with the same share in the reference ([`QualityReading::excess`]). Twenty values that all fail are
+//! enough.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +12,7 @@ use record::Lane;
 
 use super::{Evaluation, Holding, Subject, TENANT_ALL, TENANT_NAMES_MAX};
 use crate::policy::{Condition, Policy};
-use crate::signal::{Signal, UNANIMOUS_MIN, percent};
-
-/// Normal quantile of the interval: two-sided, 1 of 10 000.
-const Z: f64 = 3.890_591_886_413_1;
-
-/// Share of one value from which on it is called constant.
-const CONSTANT_FROM: f64 = 0.99;
+use crate::signal::{Signal, percent};
 
 /// The checks of a rule that names none. Repeated requests and new features are no fault by themselves.
 const DEFAULT_CHECKS: [Check; 6] =
@@ -30,20 +23,9 @@ pub(crate) fn looks_at(condition: &Condition, check: Check) -> bool {
     condition.check.map_or(DEFAULT_CHECKS.contains(&check), |only| only == check)
 }
 
-/// By how much a check fails beyond the reference at least, 0 to 1; `None` with too few values.
+/// By how much a check fails beyond the reference at least, 0 to 1; `None` with too few values: [`QualityReading::excess`].
 pub fn quality_excess(reading: &QualityReading) -> Option<f64> {
-    if reading.n < UNANIMOUS_MIN || !(0.0..=1.0).contains(&reading.ratio) {
-        return None;
-    }
-    if reading.check == Check::Constant && reading.ratio < CONSTANT_FROM {
-        return Some(0.0);
-    }
-    let (p, n, z2) = (reading.ratio, reading.n as f64, Z * Z);
-    let centre = p + z2 / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    let lower = ((centre - half) / (1.0 + z2 / n)).max(0.0);
-    let reference = reading.reference_ratio.clamp(0.0, 1.0);
-    Some(if reference < 1.0 { ((lower - reference) / (1.0 - reference)).max(0.0) } else { 0.0 })
+    reading.excess()
 }
 
 /// What the checks say about one version's feature.
@@ -153,6 +135,7 @@ mod tests {
             ratio,
             reference_ratio: reference,
             n,
+            reference_n: 1_000,
             since_ms: Some((14 * 60 + 3) * 60_000),
         }
     }

@@ -539,6 +539,7 @@ impl DataCheck {
             ratio: at(&self.ratio, tick)?,
             reference_ratio: 0.0,
             n: 200,
+            reference_n: 10_000,
             since_ms: None,
         })
     }
