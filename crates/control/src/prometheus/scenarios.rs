@@ -539,7 +539,7 @@ impl DataCheck {
             ratio: at(&self.ratio, tick)?,
             reference_ratio: 0.0,
             n: 200,
-            reference_n: 10_000,
+            reference_n: u64::MAX,
             since_ms: None,
         })
     }
