@@ -3,8 +3,8 @@
 //! The short block sees a break after tens of rows, the long one small shares. As long as nothing fails, only the rows are
 //! counted.
 
-use super::Expected;
 use super::fault::{Fault, Mark};
+use super::{Expected, MIN_CHECKED};
 
 /// Rows of the short block.
 pub(super) const SHORT: u32 = 50;
@@ -53,7 +53,9 @@ struct Faults {
     own: [u32; KINDS],
     /// By kind, the row since which it has failed more often than usual, unix milliseconds.
     since_ms: [i64; KINDS],
-    /// Kinds that fail, by bit: their `since_ms` stays.
+    /// The number of the same row.
+    since_row: [u64; KINDS],
+    /// Kinds that fail, by bit: their `since_ms` and `since_row` stay.
     failing: u8,
     /// Kinds that have ever failed beyond the reference, by bit.
     failed: u8,
@@ -83,7 +85,7 @@ impl Counter {
             .faults
             .get_or_insert_with(|| Box::new(Faults { long_rows: [before, 0], ..Faults::default() }));
         for mark in marks {
-            faults.push(mark.fault(), expected, at_ms, self.rows < u64::from(OWN));
+            faults.push(mark.fault(), expected, at_ms, self.rows);
             self.rows += 1;
         }
         if faults.is_clean() {
@@ -98,13 +100,19 @@ impl Counter {
         (self.rows >= u64::from(OWN)).then_some(Tally { failed, rows: u64::from(OWN) })
     }
 
-    /// The short and the long block; `None` while nothing has failed. A row fails one of the kinds at most.
+    /// The short and the long block; `None` while nothing has failed. A row fails one of the kinds at most. The short block
+    /// begins with the row since which something has failed, as soon as there are rows enough since then.
     pub(crate) fn blocks(&self, kinds: &[usize]) -> Option<[Tally; 2]> {
         let faults = self.faults.as_deref()?;
-        let short = kinds.iter().fold(0, |mask, kind| mask | faults.short[*kind]).count_ones();
+        let mask = kinds.iter().fold(0, |mask, kind| mask | faults.short[*kind]);
+        let failing = kinds.iter().filter(|kind| faults.short[**kind] != 0);
+        let since = failing.map(|kind| self.rows - faults.since_row[*kind]).max();
+        let since = since.filter(|rows| *rows >= MIN_CHECKED).unwrap_or(u64::from(SHORT));
+        let rows = self.rows.min(u64::from(SHORT)).min(since);
+        let short = (mask & ((1 << rows) - 1)).count_ones();
         let long: u32 = kinds.iter().map(|kind| faults.long[0][*kind] + faults.long[1][*kind]).sum();
         Some([
-            Tally { failed: u64::from(short), rows: self.rows.min(u64::from(SHORT)) },
+            Tally { failed: u64::from(short), rows },
             Tally { failed: u64::from(long), rows: u64::from(faults.long_rows[0] + faults.long_rows[1]) },
         ])
     }
@@ -138,15 +146,15 @@ impl Counter {
 }
 
 impl Faults {
-    fn push(&mut self, fault: Fault, expected: &Expected, at_ms: i64, is_own: bool) {
+    fn push(&mut self, fault: Fault, expected: &Expected, at_ms: i64, row: u64) {
         let failed = kind(fault);
         if let Some(kind) = failed {
             let is_new = self.short[kind].count_ones() <= expected.usual(kind);
             if is_new && self.failing & 1 << kind == 0 {
-                self.since_ms[kind] = at_ms;
+                (self.since_ms[kind], self.since_row[kind]) = (at_ms, row);
             }
             self.long[1][kind] += 1;
-            self.own[kind] += u32::from(is_own);
+            self.own[kind] += u32::from(row < u64::from(OWN));
         }
         for (at, mask) in self.short.iter_mut().enumerate() {
             *mask = (*mask << 1 | u64::from(failed == Some(at))) & SHORT_MASK;
@@ -226,13 +234,14 @@ mod tests {
         (1_000..1_030).for_each(|at| counter.push(&[missing()], &expected, at));
         let of = |counter: &Counter| counter.blocks(&[0, 1]).map(|[short, long]| (short.failed, long.failed));
         assert_eq!(of(&counter), Some((30, 30)));
+        let rows = |counter: &Counter| counter.blocks(&[0]).map(|[short, long]| (short.rows, long.rows));
         assert_eq!(
-            counter.blocks(&[0]).map(|[short, long]| (short.rows, long.rows)),
-            Some((50, 280)),
+            rows(&counter),
+            Some((30, 280)),
             "the rows before the first fault belong to the long block"
         );
         counter.push(&[fine(); 30], &expected, 1_030);
-        assert_eq!(of(&counter), Some((20, 30)));
+        assert_eq!((of(&counter), rows(&counter)), (Some((20, 30)), Some((50, 310))));
         counter.push(&[fine(); 440], &expected, 1_031);
         assert_eq!(counter.blocks(&[0]), None, "long over, and forgotten");
     }

@@ -118,7 +118,11 @@ fn every_fault_has_its_name_after_tens_of_rows() {
         assert!(found.iter().all(|(name, _)| name == feature), "{feature} {check:?}: {found:?}");
         let reading = only(&mut engine, feature, check);
         if feature != "flag" {
-            assert_eq!((reading.n, reading.since_ms), (50, Some(3_000)), "{feature} {check:?}");
+            assert_eq!(
+                (reading.ratio, reading.n, reading.since_ms),
+                (1.0, 30, Some(3_000)),
+                "{feature} {check:?}"
+            );
         }
     }
 }
