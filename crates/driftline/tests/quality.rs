@@ -121,7 +121,8 @@ fn every_break_is_named_after_tens_of_requests() {
     for (feature, broken, words) in breaks {
         let folder = Folder::new();
         let (instance, first) = learned(&models, &folder);
-        assert_eq!(alerts(&instance), [], "before {words}");
+        let about_data = |(alert, _, _): &(String, String, String)| alert == "DataQuality";
+        assert!(!alerts(&instance).iter().any(about_data), "before {words}");
         let mut next = first;
         let mut send = |n: usize| {
             let records: Vec<Value> = (next..next + n).map(|i| record(i, &broken(i))).collect();
