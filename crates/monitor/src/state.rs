@@ -204,9 +204,14 @@ impl State {
         for (at, feature) in self.features.iter().enumerate().filter(|(_, feature)| feature.seen) {
             let Stage::Frozen(frozen) = &feature.stage else { continue };
             let marks = batch.marks(at, feature.side);
-            for set in sets.iter() {
-                self.sets[set].faults_mut(at).push(marks, &frozen.expected, at_ms);
+            let mut explained = 0;
+            if sets.tenant != Sets::NONE {
+                let counter = self.sets[sets.tenant as usize].faults_mut(at);
+                counter.push(marks, &frozen.expected, at_ms, 0);
+                explained = counter.explained(&frozen.expected);
             }
+            let total = self.sets[sets.all as usize].faults_mut(at);
+            total.push(marks, &frozen.expected, at_ms, explained);
             if feature.side == Side::Features && feature.is_judged() {
                 let run = self.sets[sets.all as usize].run_mut(at);
                 for (mark, row) in marks.iter().zip(&mut inputs) {

@@ -137,6 +137,7 @@ mod tests {
             n,
             reference_n: 1_000,
             since_ms: Some((14 * 60 + 3) * 60_000),
+            has_failed: true,
         }
     }
 

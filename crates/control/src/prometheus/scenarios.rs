@@ -541,6 +541,7 @@ impl DataCheck {
             n: 200,
             reference_n: u64::MAX,
             since_ms: None,
+            has_failed: true,
         })
     }
 }

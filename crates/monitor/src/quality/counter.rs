@@ -69,23 +69,33 @@ pub(crate) struct Tally {
 }
 
 impl Counter {
-    /// Adds rows of one time.
+    /// Adds rows of one time. Faults of the `explained` kinds (by bit) count as none.
     #[inline]
-    pub(crate) fn push(&mut self, marks: &[Mark], expected: &Expected, at_ms: i64) {
+    pub(crate) fn push(&mut self, marks: &[Mark], expected: &Expected, at_ms: i64, explained: u8) {
         if self.faults.is_none() && marks.iter().all(|mark| mark.is_fine()) {
             self.rows += marks.len() as u64;
             return;
         }
-        self.push_slowly(marks, expected, at_ms);
+        self.push_slowly(marks, expected, at_ms, explained);
     }
 
-    fn push_slowly(&mut self, marks: &[Mark], expected: &Expected, at_ms: i64) {
+    /// The kinds of faults that most of a tenant's first rows had, where the reference has them as well: they say nothing about
+    /// the total, which would change with the mix of tenants.
+    #[inline]
+    pub(crate) fn explained(&self, expected: &Expected) -> u8 {
+        let Some(faults) = self.faults.as_deref().filter(|_| self.rows >= u64::from(OWN)) else { return 0 };
+        let usual = |kind: &usize| faults.own[*kind] * 2 > OWN && expected.has(*kind);
+        (0..KINDS).filter(usual).fold(0, |kinds, kind| kinds | 1 << kind)
+    }
+
+    fn push_slowly(&mut self, marks: &[Mark], expected: &Expected, at_ms: i64, explained: u8) {
         let before = self.rows.min(u64::from(HALF)) as u32;
         let faults = self
             .faults
             .get_or_insert_with(|| Box::new(Faults { long_rows: [before, 0], ..Faults::default() }));
         for mark in marks {
-            faults.push(mark.fault(), expected, at_ms, self.rows);
+            let failed = kind(mark.fault()).filter(|kind| explained & 1 << *kind == 0);
+            faults.push(failed, expected, at_ms, self.rows);
             self.rows += 1;
         }
         if faults.is_clean() {
@@ -100,10 +110,17 @@ impl Counter {
         (self.rows >= u64::from(OWN)).then_some(Tally { failed, rows: u64::from(OWN) })
     }
 
-    /// The short and the long block; `None` while nothing has failed. A row fails one of the kinds at most. The short block
-    /// begins with the row since which something has failed, as soon as there are rows enough since then.
-    pub(crate) fn blocks(&self, kinds: &[usize]) -> Option<[Tally; 2]> {
-        let faults = self.faults.as_deref()?;
+    /// Whether some value among the newest has failed.
+    pub(crate) fn has_faults(&self) -> bool {
+        self.faults.is_some()
+    }
+
+    /// The short and the long block. A row fails one of the kinds at most. The short block begins with the row since which
+    /// something has failed, as soon as there are rows enough since then.
+    pub(crate) fn blocks(&self, kinds: &[usize]) -> [Tally; 2] {
+        let Some(faults) = self.faults.as_deref() else {
+            return [SHORT, 2 * HALF].map(|most| Tally { failed: 0, rows: self.rows.min(u64::from(most)) });
+        };
         let mask = kinds.iter().fold(0, |mask, kind| mask | faults.short[*kind]);
         let failing = kinds.iter().filter(|kind| faults.short[**kind] != 0);
         let since = failing.map(|kind| self.rows - faults.since_row[*kind]).max();
@@ -111,10 +128,10 @@ impl Counter {
         let rows = self.rows.min(u64::from(SHORT)).min(since);
         let short = (mask & ((1 << rows) - 1)).count_ones();
         let long: u32 = kinds.iter().map(|kind| faults.long[0][*kind] + faults.long[1][*kind]).sum();
-        Some([
+        [
             Tally { failed: u64::from(short), rows },
             Tally { failed: u64::from(long), rows: u64::from(faults.long_rows[0] + faults.long_rows[1]) },
-        ])
+        ]
     }
 
     /// Says whether some kinds fail beyond the reference now, and gives since when they do; `None` if they never have.
@@ -146,8 +163,7 @@ impl Counter {
 }
 
 impl Faults {
-    fn push(&mut self, fault: Fault, expected: &Expected, at_ms: i64, row: u64) {
-        let failed = kind(fault);
+    fn push(&mut self, failed: Option<usize>, expected: &Expected, at_ms: i64, row: u64) {
         if let Some(kind) = failed {
             let is_new = self.short[kind].count_ones() <= expected.usual(kind);
             if is_new && self.failing & 1 << kind == 0 {
@@ -229,43 +245,40 @@ mod tests {
     #[test]
     fn the_blocks_hold_the_newest_rows_only() {
         let (mut counter, expected) = (Counter::default(), expected());
-        (0..1_000).for_each(|at| counter.push(&[fine()], &expected, at));
-        assert_eq!(counter.blocks(&[0]), None);
-        (1_000..1_030).for_each(|at| counter.push(&[missing()], &expected, at));
-        let of = |counter: &Counter| counter.blocks(&[0, 1]).map(|[short, long]| (short.failed, long.failed));
-        assert_eq!(of(&counter), Some((30, 30)));
-        let rows = |counter: &Counter| counter.blocks(&[0]).map(|[short, long]| (short.rows, long.rows));
-        assert_eq!(
-            rows(&counter),
-            Some((30, 280)),
-            "the rows before the first fault belong to the long block"
-        );
-        counter.push(&[fine(); 30], &expected, 1_030);
-        assert_eq!((of(&counter), rows(&counter)), (Some((20, 30)), Some((50, 310))));
-        counter.push(&[fine(); 440], &expected, 1_031);
-        assert_eq!(counter.blocks(&[0]), None, "long over, and forgotten");
+        (0..1_000).for_each(|at| counter.push(&[fine()], &expected, at, 0));
+        assert!(!counter.has_faults());
+        (1_000..1_030).for_each(|at| counter.push(&[missing()], &expected, at, 0));
+        let of = |counter: &Counter| counter.blocks(&[0, 1]).map(|block| block.failed);
+        assert_eq!(of(&counter), [30, 30]);
+        let rows = |counter: &Counter| counter.blocks(&[0]).map(|block| block.rows);
+        assert_eq!(rows(&counter), [30, 280], "the rows before the first fault belong to the long block");
+        counter.push(&[fine(); 30], &expected, 1_030, 0);
+        assert_eq!((of(&counter), rows(&counter)), ([20, 30], [50, 310]));
+        counter.push(&[fine(); 440], &expected, 1_031, 0);
+        assert!(!counter.has_faults(), "long over, and forgotten");
     }
 
     #[test]
     fn the_time_is_that_of_the_first_row_that_failed() {
         let (mut counter, expected) = (Counter::default(), expected());
-        (1..=100).for_each(|at| counter.push(&[fine()], &expected, at));
-        (101..=130).for_each(|at| counter.push(&[missing()], &expected, at));
+        (1..=100).for_each(|at| counter.push(&[fine()], &expected, at, 0));
+        (101..=130).for_each(|at| counter.push(&[missing()], &expected, at, 0));
         assert_eq!(counter.settle(&[0, 1], true), Some(Some(101)));
-        (131..=800).for_each(|at| counter.push(&[missing()], &expected, at));
+        (131..=800).for_each(|at| counter.push(&[missing()], &expected, at, 0));
         assert_eq!(counter.settle(&[0, 1], true), Some(Some(101)));
-        (801..=900).for_each(|at| counter.push(&[fine()], &expected, at));
+        (801..=900).for_each(|at| counter.push(&[fine()], &expected, at, 0));
         assert_eq!(counter.settle(&[0, 1], false), Some(None), "over, and still shown");
-        (901..=930).for_each(|at| counter.push(&[missing()], &expected, at));
+        (901..=930).for_each(|at| counter.push(&[missing()], &expected, at, 0));
         assert_eq!(counter.settle(&[0, 1], true), Some(Some(901)), "another time");
     }
 
     #[test]
     fn a_tenants_first_rows_say_what_is_usual_with_it() {
         let (mut counter, expected) = (Counter::default(), expected());
-        (0..OWN).for_each(|at| counter.push(&[if at % 5 == 0 { missing() } else { fine() }], &expected, 0));
+        (0..OWN)
+            .for_each(|at| counter.push(&[if at % 5 == 0 { missing() } else { fine() }], &expected, 0, 0));
         assert_eq!(counter.own(&[0]), Some(Tally { failed: 10, rows: 50 }));
-        (0..1_000).for_each(|_| counter.push(&[fine()], &expected, 0));
+        (0..1_000).for_each(|_| counter.push(&[fine()], &expected, 0, 0));
         assert_eq!(counter.own(&[0]), Some(Tally { failed: 10, rows: 50 }));
     }
 }

@@ -27,6 +27,9 @@ const INPUTS_CHANCE: f64 = 1e-6;
 /// Fewest different inputs behind one and the same answer.
 const MIN_INPUTS: f64 = 20.0;
 
+/// A fault with a larger share in the reference may be usual with some of the tenants.
+const EXPLAINED: f64 = 0.005;
+
 /// Share that may lie outside a range which is cut at the detector's outermost edges.
 const OUTSIDE_EDGES: f64 = 0.01;
 
@@ -122,6 +125,17 @@ impl Expected {
             Cell::Missing => false,
         };
         if is_word && !self.words { Fault::Type } else { Fault::Unseen }
+    }
+
+    /// Whether a kind of fault is part of the reference, in more than a few rows.
+    pub(super) fn has(&self, kind: usize) -> bool {
+        let share = match kind {
+            0 | 1 => self.missing,
+            2 => self.types.unwrap_or(self.types_at_most),
+            3 => self.unseen.unwrap_or(1.0),
+            _ => return false,
+        };
+        share > EXPLAINED
     }
 
     /// Rows in succession with one value that are no chance any more; `None` where any number of them may be.

@@ -102,6 +102,15 @@ pub struct QualityReading {
     pub reference_n: u64,
     /// Since when the check has failed, unix milliseconds, where that is known.
     pub since_ms: Option<i64>,
+    /// Whether it has ever failed beyond the reference since the window began.
+    pub has_failed: bool,
+}
+
+impl QualityReading {
+    /// Whether there is anything to show: something fails, or has failed.
+    pub fn is_news(&self) -> bool {
+        self.ratio > 0.0 && self.check != Check::Constant || self.has_failed
+    }
 }
 
 impl QualityReading {

@@ -53,12 +53,13 @@ impl Labels {
             n: 0,
             reference_n: 0,
             since_ms: None,
+            has_failed: false,
         }
     }
 }
 
 impl Model {
-    /// What the checks say: a reading where some value fails, or has failed beyond the reference before.
+    /// What the checks say: of the total everything, so that alerts end; of tenants what fails or has failed beyond the reference.
     pub(crate) fn quality(&mut self, now: i64) -> Vec<QualityReading> {
         if self.fit().is_some_and(|fit| !fit.armed) {
             return Vec::new();
@@ -132,7 +133,10 @@ fn check_feature(
     (check, kinds): (Check, &[usize]),
     labels: &Labels,
 ) -> Option<QualityReading> {
-    let blocks = counter.blocks(kinds)?;
+    if !labels.is_total && !counter.has_faults() {
+        return None;
+    }
+    let blocks = counter.blocks(kinds);
     let is_judged = feature.role().is_judged();
     let (mut share, mut reference_n) = match check {
         Check::Absent | Check::Missing => (expected.missing, expected.rows),
@@ -159,8 +163,8 @@ fn check_feature(
     let mut worst = if excess(&short) > excess(&long) { short } else { long };
     let fails = excess(&worst) > 0.0;
     let since = counter.settle(kinds, fails);
-    worst.since_ms = since.flatten();
-    (since.is_some() || labels.is_total && worst.ratio > 0.0).then_some(worst)
+    (worst.since_ms, worst.has_failed) = (since.flatten(), since.is_some());
+    (worst.has_failed || labels.is_total).then_some(worst)
 }
 
 /// Columns of a total that have one and the same value, and those that had.
@@ -179,19 +183,20 @@ fn constants(state: &mut State, at: usize, readings: &mut Vec<QualityReading>) {
         let is_prediction = feature.side == Side::Predictions;
         let constant = run.is_constant(&frozen.expected, tenants, is_prediction)
             && !(is_prediction && names_version(state, at, number, run));
-        if constant || run.failed {
+        if constant {
             failed.push(number);
-            // Of a column that changes again, what the newest values say.
-            let changing = run.len().min(FEW - 1) as f64 / FEW as f64;
-            readings.push(QualityReading {
-                ratio: if constant { 1.0 } else { changing },
-                reference_ratio: frozen.expected.top,
-                n: run.len().max(FEW),
-                reference_n: frozen.expected.rows,
-                since_ms: constant.then(|| run.since_ms()),
-                ..labels.reading(feature, Check::Constant)
-            });
         }
+        // Of a column that changes, what the newest values say.
+        let changing = run.len().min(FEW - 1) as f64 / FEW as f64;
+        readings.push(QualityReading {
+            ratio: if constant { 1.0 } else { changing },
+            reference_ratio: frozen.expected.top,
+            n: run.len().max(FEW),
+            reference_n: frozen.expected.rows,
+            since_ms: constant.then(|| run.since_ms()),
+            has_failed: constant || run.failed,
+            ..labels.reading(feature, Check::Constant)
+        });
     }
     for number in failed {
         state.sets[at].runs[number].failed = true;

@@ -236,6 +236,48 @@ fn tenants_that_differ_from_each_other_fail_nothing() {
 }
 
 #[test]
+fn another_mix_of_tenants_is_no_fault_and_a_break_of_all_is() {
+    let mut engine = Engine::new(vec![learning()]);
+    let of = |i: usize, share: f64| {
+        let few = chance(i, 20) < share;
+        let tenant = if few { "few".to_owned() } else { format!("t{}", i % 5) };
+        let mut row = Record { tenant: Some(tenant), ..row(i) };
+        if few {
+            row.features.remove("amount");
+        }
+        row
+    };
+    feed(&mut engine, (0..3_000).map(|i| of(i, 0.1)));
+    for i in 3_000..6_000 {
+        engine.observe_record(&of(i, 0.8)).unwrap();
+        if i % 50 == 0 {
+            assert_eq!(failing(&mut engine), [], "row {i}");
+        }
+    }
+    let broken = |i: usize| {
+        let mut row = of(i, 0.2);
+        row.features.insert("amount".to_owned(), FeatureValue::Null);
+        row
+    };
+    feed(&mut engine, (6_000..6_040).map(broken));
+    assert_eq!(failing(&mut engine)[0], ("amount".to_owned(), Check::Missing));
+    assert_eq!(&*only(&mut engine, "amount", Check::Missing).tenant, "all");
+}
+
+#[test]
+fn alerts_can_end_after_a_restart() {
+    let mut engine = learned();
+    let clear = |engine: &mut Engine| {
+        let found = quality(engine);
+        let of_amount = found.iter().filter(|one| &*one.feature == "amount" && one.excess() == Some(0.0));
+        of_amount.map(|one| one.check).collect::<Vec<_>>()
+    };
+    let all = [Check::Absent, Check::Missing, Check::Type, Check::Range, Check::Constant];
+    assert_eq!(clear(&mut engine), all);
+    assert!(quality(&mut engine).iter().filter(|one| &*one.feature == "amount").all(|one| !one.is_news()));
+}
+
+#[test]
 fn a_nightly_batch_of_one_tenant_freezes_nothing() {
     let mut engine = Engine::new(vec![learning()]);
     let of = |i: usize, tenant: &str| Record { tenant: Some(tenant.to_owned()), ..row(i) };
