@@ -126,6 +126,8 @@ impl QualityReading {
         }
         let (p, mut n) = (self.ratio, self.n as f64);
         match self.check {
+            // Exactly, whatever rounding says.
+            _ if p == 0.0 => return Some(0.0),
             Check::Constant if p < CONSTANT_FROM => return Some(0.0),
             Check::Constant => {}
             _ => n = 1.0 / (1.0 / n + 1.0 / self.reference_n.max(1) as f64),
