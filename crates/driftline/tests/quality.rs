@@ -102,7 +102,7 @@ fn every_break_is_named_after_tens_of_requests() {
                 features["total"] = json!(chance(i, 1));
                 features
             },
-            "`amount`: 100% of requests without it since",
+            "; new in requests: `total`",
         ),
         (
             "amount",

@@ -59,6 +59,8 @@ impl Batch {
         for at in 0..state.features.len() {
             self.make_room(state, lane, at);
         }
+        // Features that come later are learned first, and have none.
+        self.marks.resize(self.slots.len(), Mark::ABSENT);
         true
     }
 
@@ -142,7 +144,6 @@ impl Batch {
             Stage::Frozen(frozen) => {
                 self.starts.push(self.slots.len());
                 self.slots.resize(self.slots.len() + rows, frozen.bins.missing() as u8);
-                self.marks.resize(self.slots.len(), Mark::ABSENT);
                 if self.watching {
                     self.watched.resize(self.slots.len(), detector::missing(frozen));
                 }

@@ -18,6 +18,9 @@ use crate::signal::{Signal, percent};
 const DEFAULT_CHECKS: [Check; 6] =
     [Check::Missing, Check::Type, Check::Unseen, Check::Range, Check::Absent, Check::Constant];
 
+/// New features that are named beside one that is gone.
+const NEW_NAMES: usize = 5;
+
 /// Whether a rule looks at a check.
 pub(crate) fn looks_at(condition: &Condition, check: Check) -> bool {
     condition.check.map_or(DEFAULT_CHECKS.contains(&check), |only| only == check)
@@ -64,7 +67,7 @@ pub(super) fn judge(policy: &Policy, model: &ModelReadings, evaluation: &mut Eva
                     tenants: tally.tenants,
                     tenants_red: tally.tenants_red,
                     n: worst.n,
-                    detail: Some(describe(worst)),
+                    detail: Some(describe(worst) + &renamed(model, worst)),
                     held_ms: 0,
                 }),
                 None if tally.judged => evaluation.clear.push((idx, subject)),
@@ -114,6 +117,19 @@ pub(crate) fn describe(reading: &QualityReading) -> String {
     )
 }
 
+/// For a feature that is gone: features that most requests have and the reference does not. One may be its new name.
+fn renamed(model: &ModelReadings, gone: &QualityReading) -> String {
+    if gone.check != Check::Absent {
+        return String::new();
+    }
+    let is_new = |one: &&QualityReading| {
+        one.check == Check::New && one.version == gone.version && one.lane == gone.lane && one.ratio > 0.5
+    };
+    let names = model.quality.iter().filter(is_new).take(NEW_NAMES).map(|one| format!("`{}`", one.feature));
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { String::new() } else { format!("; new in requests: {}", names.join(", ")) }
+}
+
 /// A share for reading: three digits behind the point.
 fn round(share: f64) -> f64 {
     (share * 1000.0).round() / 1000.0
@@ -158,6 +174,17 @@ mod tests {
         let held = &evaluation.holding[0];
         assert_eq!(held.detail.as_deref(), Some("`amount`: 100% missing since 14:03 UTC (training 0.2%)"));
         assert_eq!((held.value, held.n, held.subject.feature.as_deref()), (1.0, 30, Some("amount")));
+    }
+
+    #[test]
+    fn a_feature_that_is_gone_is_named_beside_those_that_are_new() {
+        let gone = quality("amount", Check::Absent, (1.0, 0.0), 30);
+        let new = quality("total", Check::New, (1.0, 0.0), 30);
+        let rare = quality("coupon", Check::New, (0.1, 0.0), 30);
+        let evaluation = judged(vec![gone, new, rare]);
+        let words =
+            "`amount`: 100% of requests without it since 14:03 UTC (training 0%); new in requests: `total`";
+        assert_eq!(evaluation.holding[0].detail.as_deref(), Some(words));
     }
 
     #[test]
