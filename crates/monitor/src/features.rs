@@ -35,7 +35,7 @@ pub(crate) struct Frozen {
     /// Whether it can be judged, by the reference's values.
     pub(crate) role: Role,
     /// What the checks of its values expect.
-    pub(crate) expected: Expected,
+    pub(crate) expected: Box<Expected>,
 }
 
 impl Frozen {
@@ -43,6 +43,7 @@ impl Frozen {
         let rows = feature.rows();
         let (detector, role) = (feature.detector, feature.role);
         let expected = Expected::new(&feature.bins, &feature.counts, detector.as_ref(), role.is_judged());
+        let expected = Box::new(expected);
         Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role, expected }
     }
 }
@@ -206,7 +207,7 @@ impl FeatureTable {
                 // Of categories that were not kept there is nothing to judge by.
                 if forced && frozen.bins.len() > 1 {
                     frozen.role = Role::Value;
-                    frozen.expected =
+                    *frozen.expected =
                         Expected::new(&frozen.bins, &frozen.counts, frozen.detector.as_ref(), true);
                 }
                 let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));

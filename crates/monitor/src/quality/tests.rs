@@ -34,7 +34,7 @@ fn row(i: usize) -> Record {
         ("sparse", sparse),
         ("flag", FeatureValue::Bool(chance(i, 7) < 0.3)),
     ]);
-    if i % 3 == 0 {
+    if i.is_multiple_of(3) {
         row.features.remove("flag");
     }
     row.prediction.insert("score".to_owned(), number(chance(i, 8)));
@@ -178,7 +178,7 @@ fn an_answer_that_names_the_version_is_not_frozen() {
     let mut engine = Engine::new(vec![learning()]);
     engine.set_active("m", "v1");
     let tagged = |i: usize| {
-        let version = if i % 2 == 0 { "v1" } else { "v2" };
+        let version = if i.is_multiple_of(2) { "v1" } else { "v2" };
         let mut row = Record { version: Some(version.to_owned()), ..row(i) };
         row.prediction.insert("by".to_owned(), text(version));
         row
@@ -192,7 +192,7 @@ fn usual_rows_fail_nothing() {
     let mut engine = learned();
     for i in 3_000..40_000 {
         engine.observe_record(&row(i)).unwrap();
-        if i % 25 == 0 {
+        if i.is_multiple_of(25) {
             assert_eq!(failing(&mut engine), [], "row {i}");
         }
     }
@@ -216,7 +216,7 @@ fn tenants_that_differ_from_each_other_fail_nothing() {
     };
     for i in 0..20_000 {
         engine.observe_record(&of(i)).unwrap();
-        if i % 50 == 0 {
+        if i.is_multiple_of(50) {
             assert_eq!(failing(&mut engine), [], "row {i}");
         }
     }
@@ -250,7 +250,7 @@ fn another_mix_of_tenants_is_no_fault_and_a_break_of_all_is() {
     feed(&mut engine, (0..3_000).map(|i| of(i, 0.1)));
     for i in 3_000..6_000 {
         engine.observe_record(&of(i, 0.8)).unwrap();
-        if i % 50 == 0 {
+        if i.is_multiple_of(50) {
             assert_eq!(failing(&mut engine), [], "row {i}");
         }
     }
@@ -282,11 +282,14 @@ fn alerts_can_end_after_a_restart() {
 fn a_nightly_batch_of_one_tenant_freezes_nothing() {
     let mut engine = Engine::new(vec![learning()]);
     let of = |i: usize, tenant: &str| Record { tenant: Some(tenant.to_owned()), ..row(i) };
-    feed(&mut engine, (0..3_000).map(|i| of(i, if i % 2 == 0 { "a" } else { "b" })));
+    feed(&mut engine, (0..3_000).map(|i| of(i, if i.is_multiple_of(2) { "a" } else { "b" })));
     let batch = |i: usize| Record { tenant: Some("a".to_owned()), ..frozen(i) };
     feed(&mut engine, (3_000..5_000).map(batch));
     assert_eq!(failing(&mut engine), []);
-    let all = |i: usize| Record { tenant: Some(if i % 2 == 0 { "a" } else { "b" }.to_owned()), ..frozen(i) };
+    let all = |i: usize| Record {
+        tenant: Some(if i.is_multiple_of(2) { "a" } else { "b" }.to_owned()),
+        ..frozen(i)
+    };
     feed(&mut engine, (5_000..5_100).map(all));
     assert!(failing(&mut engine).contains(&("prediction.score".to_owned(), Check::Constant)));
 }
@@ -315,7 +318,7 @@ fn clients_that_always_sent_strings_are_fine_and_one_that_begins_to_is_not() {
     feed(&mut engine, (0..500).map(|i| typed(i, true)));
     assert_eq!(failing(&mut engine), []);
     let mut engine = Engine::new(vec![from_a_file()]);
-    feed(&mut engine, (0..500).map(|i| typed(i, i % 5 == 0)));
+    feed(&mut engine, (0..500).map(|i| typed(i, i.is_multiple_of(5))));
     assert_eq!(failing(&mut engine), [], "one of five clients");
     let mut engine = Engine::new(vec![from_a_file()]);
     feed(&mut engine, (0..100).map(|i| typed(i, false)));
