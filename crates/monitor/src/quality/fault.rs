@@ -140,3 +140,66 @@ pub(crate) fn place(bins: &Bins, expected: &Expected, cell: Cell<'_>, scratch: &
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::slot_of;
+    use proptest::prelude::*;
+    use stats::{CategoricalBins, NumericBins};
+
+    fn bins() -> [Bins; 5] {
+        let named = |names: &[&str]| {
+            CategoricalBins::new(names.iter().map(|name| (*name).to_owned()).collect()).unwrap().into()
+        };
+        [
+            NumericBins::equal_width(0.0, 10.0, 5).unwrap().into(),
+            NumericBins::equal_width(1.0, 1.0, 5).unwrap().into(),
+            named(&["DE", "FR", "NA"]),
+            named(&["true", "false"]),
+            named(&["007", "12", "0.5"]),
+        ]
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let odd = [
+            "", " ", "NA", "N/A", "true", "False", "DE", " DE ", "7", "007", "12", "12.0", "0.5", "inf",
+            "-inf", "NaN", "1e3", "-1", "abc", "-",
+        ];
+        prop_oneof![prop::sample::select(odd.map(str::to_owned).to_vec()), ".{0,12}"]
+    }
+
+    fn numbers() -> impl Strategy<Value = f64> {
+        let odd = vec![0.0, -0.0, 1.0, 7.0, 12.0, 0.5, 10.0, 1e300, f64::NAN, f64::INFINITY];
+        prop_oneof![prop::sample::select(odd), any::<f64>()]
+    }
+
+    proptest! {
+        #[test]
+        fn the_slot_is_that_of_slot_of(text in texts(), number in numbers()) {
+            let mut scratch = String::new();
+            for bins in bins() {
+                let expected = Expected::new(&bins, &vec![100; bins.slots()], None, true);
+                for cell in [Cell::Missing, Cell::Number(number), Cell::Text(&text)] {
+                    let (slot, mark) = place(&bins, &expected, cell, &mut scratch);
+                    prop_assert_eq!(usize::from(slot), slot_of(&bins, cell, &mut scratch), "{:?}", cell);
+                    // What has no value is missing, or of another type; what has one is not.
+                    let is_missing = usize::from(slot) == bins.missing();
+                    prop_assert!(!is_missing || !mark.has_value(), "{:?} {:?}", cell, mark.fault());
+                    prop_assert!(is_missing || mark.fault() != Fault::Missing, "{:?}", cell);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_values_have_equal_hashes() {
+        let bins = &bins()[0];
+        let expected = Expected::new(bins, &[100; 6], None, true);
+        let hash = |cell| place(bins, &expected, cell, &mut String::new()).1.hash();
+        assert_eq!(hash(Cell::Number(0.0)), hash(Cell::Number(-0.0)));
+        assert_eq!(hash(Cell::Number(2.5)), hash(Cell::Text(" 2.50 ")));
+        assert_ne!(hash(Cell::Number(2.5)), hash(Cell::Number(2.6)));
+        assert_ne!(hash(Cell::Number(3.0)), hash(Cell::Number(2.6)), "the same bin");
+    }
+}
