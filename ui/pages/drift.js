@@ -166,7 +166,7 @@ function featureTable(now, at, limits) {
     h("tbody", {}, rows.map((/** @type {any} */ f) => {
       const of = grade(f.psi, limits, f.verdict);
       return h("tr", {}, h("td", {}, link({ feature: f.feature }, name(f.feature))), h("td", { class: "gauge-cell" }, gauge(f.psi, limits, f.verdict)), h("td", { class: `n ${of}` }, psi(f.psi)),
-        h("td", {}, graded(of), of === "ok" && f.verdict === "fail" ? h("small", {}, " but more than chance") : ""), h("td", { class: "n" }, psi(f.psi_critical)), h("td", { class: "n" }, psi(f.js_divergence)),
+        h("td", {}, graded(of), f.verdict === "fault" ? h("small", {}, " data fault") : of === "ok" && f.verdict === "fail" ? h("small", {}, " but more than chance") : ""), h("td", { class: "n" }, psi(f.psi_critical)), h("td", { class: "n" }, psi(f.js_divergence)),
         h("td", { class: "n" }, count(f.n)), h("td", { class: "n" }, count(f.reference_n)));
     }))));
 }

@@ -73,6 +73,8 @@ function verdict(now, one, at, limits) {
     ? `${some(one.n, "row")} in the window are too few to judge (more than ${count(limits.min_requests)} are needed): treat the number as noise.`
     : one.verdict === "fail"
       ? `${some(one.n, "row")} in the window are enough: chance alone would explain a PSI up to ${psi(one.psi_critical)}.`
+      : one.verdict === "fault"
+      ? "Most of it comes from values that are missing or of another type: a fault of the data, no drift."
       : `Chance alone explains it: at ${some(one.n, "row")} a PSI up to ${psi(one.psi_critical)} means nothing.`;
   return [title, graded(of), h("p", {}, h("b", { class: of }, `PSI ${psi(one.psi)}`), `, JS divergence ${psi(one.js_divergence)}, `, one.type ?? "", ". ", enough, " ", h("span", { class: "muted" }, "version ", name(now.version), `, reference of ${some(one.reference_n, "row")}`))];
 }

@@ -40,6 +40,7 @@ mod pairs;
 mod privacy;
 mod prometheus_server;
 mod protocols;
+mod quality;
 mod receivers;
 mod reload;
 mod restart;

@@ -28,6 +28,7 @@ fn spec() -> ModelSpec {
         },
         name: "m".into(),
         versions: Vec::new(),
+        owner: None,
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Profile { profile: Arc::new(builder.finish("m", 0)), learn: 100 },
         binning: BINNING,

@@ -22,6 +22,7 @@ fn spec(detector: bool) -> ModelSpec {
         detector: monitor::DetectorSpec { enabled: detector, ..monitor::DetectorSpec::default() },
         name: "fraud".into(),
         versions: Vec::new(),
+        owner: None,
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Learn { rows: LEARNED },
         binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },

@@ -5,7 +5,7 @@ use record::{Cell, DecodedCell, Lane};
 use crate::detector;
 use crate::features::{Found, Side, Stage, Walk};
 use crate::learn::Raw;
-use crate::profile::slot_of;
+use crate::quality::{self, Mark};
 use crate::rules::Rules;
 use crate::state::State;
 
@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     /// By the feature's number: where its rows begin, in `slots` or in `raws`.
     starts: Vec<usize>,
     slots: Vec<u8>,
+    /// The same places as in `slots`: faults and hashes of the values.
+    marks: Vec<Mark>,
     /// The same places as in `slots`, in the detector's bins; empty for rows that no detector sees.
     watched: Vec<u8>,
     watching: bool,
@@ -45,6 +47,7 @@ impl Batch {
         self.rows = [features as usize, predictions as usize];
         self.starts.clear();
         self.slots.clear();
+        self.marks.clear();
         self.watched.clear();
         self.watching = watching;
         self.prod = lane == Lane::Prod;
@@ -56,6 +59,8 @@ impl Batch {
         for at in 0..state.features.len() {
             self.make_room(state, lane, at);
         }
+        // Features that come later are learned first, and have none.
+        self.marks.resize(self.slots.len(), Mark::ABSENT);
         true
     }
 
@@ -105,14 +110,23 @@ impl Batch {
         &self.slots[start..start + self.rows(side)]
     }
 
-    /// The detector's slot of one row; `None` for a feature or a row that is not there.
+    /// Faults and hashes of a frozen feature's values.
+    #[inline]
+    pub(crate) fn marks(&self, feature: usize, side: Side) -> &[Mark] {
+        let start = self.starts[feature];
+        &self.marks[start..start + self.rows(side)]
+    }
+
+    /// The detector's slot of one row; `None` for a feature or a row that is not there, and for values that are missing or of
+    /// another type: that is a fault of the data and no drift, and the checks of quality watch it.
     #[inline]
     pub(crate) fn watched(&self, feature: usize, side: Side, row: usize) -> Option<u8> {
         let start = *self.starts.get(feature)?;
         if start == ABSENT || row >= self.rows(side) {
             return None;
         }
-        self.watched.get(start + row).copied()
+        let has_value = self.marks.get(start + row).is_some_and(|mark| mark.has_value());
+        self.watched.get(start + row).copied().filter(|_| has_value)
     }
 
     /// The values of a learning feature; none on a lane that does not learn.
@@ -154,8 +168,12 @@ impl Batch {
         }
         match &mut feature.stage {
             Stage::Frozen(frozen) => {
-                let slot = slot_of(&frozen.bins, value, &mut self.scratch) as u8;
+                let (slot, mark) = quality::place(&frozen.bins, &frozen.expected, value, &mut self.scratch);
                 self.slots[start + row] = slot;
+                self.marks[start + row] = mark;
+                if self.prod {
+                    feature.first.push(mark);
+                }
                 if self.watching {
                     self.watched[start + row] = detector::slot(frozen, slot, value, &mut self.scratch);
                 }

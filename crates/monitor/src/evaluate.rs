@@ -11,6 +11,7 @@ use crate::chance::{Chance, MIN_REFERENCE_ROWS, quarters_tau, subjects_of};
 use crate::features::Frozen;
 use crate::model::Model;
 use crate::profile::kind;
+use crate::quality::{Counter, Counts, is_fault};
 use crate::readings::{
     FeatureHistogram, FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings,
 };
@@ -134,10 +135,23 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chan
     reading
 }
 
+/// A data fault is no drift.
+fn settle(pair: &Pair<'_>, set: &WindowSet, reading: &mut FeatureReading, chance: &mut Chance<'_>) {
+    let (Verdict::Fail, Some(reference)) = (reading.verdict, pair.reference) else { return };
+    let other = set.faults.get(pair.feature).is_some_and(Counter::is_type_alone);
+    let counts = Counts { bins: &pair.frozen.bins, reference, current: pair.current.counts() };
+    let critical = |used: usize, n: u64, m: u64| chance.critical(used, n, m);
+    if is_fault(counts, reading.psi, other, critical) {
+        reading.verdict = Verdict::Fault;
+    }
+}
+
 impl Model {
     /// The model's readings; windows that did not change are shared with the last call's.
     pub(crate) fn readings(&mut self, now: i64) -> ModelReadings {
         self.state.tick(now, self.active.as_deref());
+        // The checks first: they know of what type the values are.
+        let quality = self.quality(now);
         let subjects = self.subjects();
         let settings =
             self.settings.wrapping_shl(32) ^ self.state.references ^ (subjects as u64).wrapping_shl(48);
@@ -170,7 +184,7 @@ impl Model {
             reference: self.reference(),
             active: self.active.clone(),
             windows,
-            quality: Vec::new(),
+            quality,
             dropped: self.state.dropped.clone(),
             unreadable: self.state.unreadable.clone(),
             rows: self.state.rows,
@@ -230,7 +244,9 @@ impl Model {
             .iter()
             .map(|pair| {
                 let name = state.features.get(pair.feature).name.clone();
-                read(pair, name, self.spec.min_requests, &mut chance)
+                let mut reading = read(pair, name, self.spec.min_requests, &mut chance);
+                settle(pair, set, &mut reading, &mut chance);
+                reading
             })
             .collect();
         WindowReadings {

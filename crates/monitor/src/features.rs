@@ -9,6 +9,7 @@ use stats::{Bins, MAX_WINDOW_SLOTS};
 use crate::detector::DetectorReference;
 use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
+use crate::quality::{Expected, FirstTypes};
 use crate::role::{Role, RoleSample};
 use crate::spec::ModelSpec;
 
@@ -33,13 +34,17 @@ pub(crate) struct Frozen {
     pub(crate) detector: Option<DetectorReference>,
     /// Whether it can be judged, by the reference's values.
     pub(crate) role: Role,
+    /// What the checks of its values expect.
+    pub(crate) expected: Box<Expected>,
 }
 
 impl Frozen {
     pub(crate) fn new(feature: FeatureProfile, at_ms: i64) -> Self {
         let rows = feature.rows();
         let (detector, role) = (feature.detector, feature.role);
-        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role }
+        let expected = Expected::new(&feature.bins, &feature.counts, detector.as_ref(), role.is_judged());
+        let expected = Box::new(expected);
+        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role, expected }
     }
 }
 
@@ -66,6 +71,8 @@ pub(crate) struct Feature {
     pub(crate) moves: bool,
     /// Of a prediction: the version that its reference is made of. `None` before that is known, and where it counts for all.
     pub(crate) owner: Option<Arc<str>>,
+    /// The types of the first production values since there is a reference.
+    pub(crate) first: FirstTypes,
 }
 
 impl Feature {
@@ -204,6 +211,8 @@ impl FeatureTable {
                 // Of categories that were not kept there is nothing to judge by.
                 if forced && frozen.bins.len() > 1 {
                     frozen.role = Role::Value;
+                    *frozen.expected =
+                        Expected::new(&frozen.bins, &frozen.counts, frozen.detector.as_ref(), true);
                 }
                 let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
                 let feature = table.get_mut(at);
@@ -286,8 +295,18 @@ impl FeatureTable {
         let at = self.features.len();
         self.by_name.insert(name.clone(), at);
         let (sample, review) = (RoleSample::default(), None);
-        let (seen, forced, moves, owner) = (false, false, false, None);
-        self.features.push(Feature { name, side, stage, seen, sample, review, forced, moves, owner });
+        self.features.push(Feature {
+            name,
+            side,
+            stage,
+            seen: false,
+            sample,
+            review,
+            forced: false,
+            moves: false,
+            owner: None,
+            first: FirstTypes::default(),
+        });
         self.next.push(at + 1);
         at
     }

@@ -13,6 +13,7 @@ use crate::features::{role_for, side_of};
 use crate::profile::{
     BuildRules, ColumnBuilder, FeatureProfile, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, UNKEPT_TEXT, slot_of,
 };
+use crate::quality::{self, Expected, Fault};
 use crate::role::{Role, RoleSample};
 
 /// Halves of a reference whose PSI is larger are not alike: the limit of the usual warning.
@@ -154,6 +155,17 @@ impl Column {
     /// Forgets the older half of the rows: what it was learned with is over.
     pub(crate) fn forget_first_half(&mut self) {
         self.rows.drain(..self.rows.len() / 2);
+    }
+
+    /// The share of rows whose values are of another type than the bins that were cut from all of them.
+    pub(crate) fn types(&self, bins: &Bins, expected: &Expected) -> f64 {
+        let mut scratch = String::new();
+        let mut is_other = |raw: &Raw| {
+            let fault = quality::place(bins, expected, self.cell(*raw), &mut scratch).1.fault();
+            matches!(fault, Fault::Type | Fault::Spelled)
+        };
+        let other = self.rows.iter().filter(|raw| is_other(raw)).count();
+        other as f64 / self.rows.len().max(1) as f64
     }
 
     /// The slot of a value of this column.

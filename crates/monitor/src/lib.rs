@@ -39,7 +39,7 @@ pub use detector::{
 };
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
-pub use quality::{Check, QualityReading};
+pub use quality::{Check, MIN_CHECKED, QualityReading};
 pub use readings::{
     FeatureHistogram, FeatureReading, FeatureState, Fit, ModelReadings, Readings, ReferenceKind,
     ReferenceState, Verdict, WindowReadings,

@@ -150,6 +150,9 @@ pub enum Verdict {
     /// Enough rows (more than `min_requests` in the window, at least 100 in the reference), and more than chance explains: PSI is above its critical value, and a chi-square
     /// test over bins with rows enough says so as well. How large the difference is, the thresholds say.
     Fail,
+    /// More than noise, but most of it comes from values that are missing or of another type: a fault of the data, which the
+    /// checks of quality report, and no drift.
+    Fault,
     /// Too few rows, or no reference yet. Never the same as fine.
     Inconclusive,
 }

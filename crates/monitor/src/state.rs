@@ -13,6 +13,7 @@ use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::own::OwnAnswers;
 use crate::profile::FeatureProfile;
+use crate::quality;
 use crate::readings::{OTHER_FEATURES, UNREADABLE_FEATURES};
 use crate::rules::Rules;
 use crate::spec::{ModelSpec, ReferenceSpec};
@@ -55,6 +56,8 @@ pub(crate) struct State {
     pub(crate) unreadable: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Grows with every change of a reference.
     pub(crate) references: u64,
+    /// Hashes of a batch's rows; empty in between.
+    inputs: Vec<u64>,
 }
 
 impl State {
@@ -79,6 +82,7 @@ impl State {
             dropped: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             references: 0,
+            inputs: Vec::new(),
         }
     }
 
@@ -184,6 +188,7 @@ impl State {
             all: self.set(version, head.lane, ALL) as u32,
             tenant: tenant.map_or(Sets::NONE, |tenant| self.set(version, head.lane, tenant) as u32),
         };
+        self.check(sets, tenant, batch, head.at_ms);
         let (mut counted, mut learned) = (0, 0);
         for at in 0..self.features.len() {
             let feature = self.features.get(at);
@@ -228,6 +233,46 @@ impl State {
         if batch.is_watched() {
             self.detect(sets, tenant, (head.version, batch), active, now);
         }
+    }
+
+    /// Counts the faults of a batch's values, and how long values have been the same.
+    fn check(&mut self, sets: Sets, tenant: Option<u32>, batch: &Batch, at_ms: i64) {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        inputs.clear();
+        inputs.resize(batch.rows(Side::Features), 0);
+        let tenant = tenant.unwrap_or(ALL);
+        for (at, feature) in self.features.iter().enumerate().filter(|(_, feature)| feature.seen) {
+            let Stage::Frozen(frozen) = &feature.stage else { continue };
+            let marks = batch.marks(at, feature.side);
+            let mut explained = 0;
+            if sets.tenant != Sets::NONE {
+                let counter = self.sets[sets.tenant as usize].faults_mut(at);
+                counter.push(marks, &frozen.expected, at_ms, 0);
+                explained = counter.explained(&frozen.expected);
+            }
+            let total = self.sets[sets.all as usize].faults_mut(at);
+            total.push(marks, &frozen.expected, at_ms, explained);
+            if feature.side == Side::Features && feature.is_judged() {
+                let run = self.sets[sets.all as usize].run_mut(at);
+                for (mark, row) in marks.iter().zip(&mut inputs) {
+                    *row = quality::add_to_row(*row, *mark);
+                    run.push(*mark, None, tenant, at_ms);
+                }
+            }
+        }
+        let predictions = |feature: &Feature| feature.side == Side::Predictions && feature.is_judged();
+        for (at, feature) in self.features.iter().enumerate().filter(|(_, feature)| predictions(feature)) {
+            if feature.frozen().is_none() {
+                continue;
+            }
+            let run = self.sets[sets.all as usize].run_mut(at);
+            for (row, mark) in batch.marks(at, feature.side).iter().enumerate() {
+                // An answer to a whole request belongs to its first row.
+                let input = inputs.get(row).or(inputs.first()).copied();
+                run.push(*mark, input, tenant, at_ms);
+            }
+        }
+        self.inputs = inputs;
     }
 
     /// Plans the detectors for the references as they are now.
@@ -343,7 +388,9 @@ impl State {
             Stage::Learning(column) => std::mem::take(column),
             Stage::Frozen(_) => return Column::default(),
         };
-        feature.stage = Stage::Frozen(Frozen::new(profile, at_ms));
+        let mut frozen = Frozen::new(profile, at_ms);
+        frozen.expected.types = Some(column.types(&frozen.bins, &frozen.expected));
+        feature.stage = Stage::Frozen(frozen);
         self.references += 1;
         let rows = column.rows.iter().copied().zip(column.sets.iter().copied());
         self.push_raws(rules, at, &column, rows);

@@ -6,6 +6,7 @@ use record::Lane;
 use stats::{Bins, Window};
 
 use crate::detector::Live;
+use crate::quality::{Counter, QualityReading, Run};
 use crate::readings::WindowReadings;
 
 /// The windows of one feature: the last rows and, where the reference is the previous window, as many before them.
@@ -52,6 +53,12 @@ pub(crate) struct WindowSet {
     pub(crate) generation: u64,
     /// What was last computed, and from what.
     pub(crate) cached: Option<(CacheKey, Arc<WindowReadings>)>,
+    /// Faults of the values, by the feature's number.
+    pub(crate) faults: Vec<Counter>,
+    /// Values in succession that are the same, by the feature's number; of the total alone.
+    pub(crate) runs: Vec<Run>,
+    /// What the checks said last, and of which generation and references.
+    pub(crate) checked: Option<((u64, u64), Vec<QualityReading>)>,
 }
 
 /// Everything a set's readings depend on.
@@ -76,7 +83,28 @@ impl WindowSet {
             last_at_ms: i64::MIN,
             generation: 0,
             cached: None,
+            faults: Vec::new(),
+            runs: Vec::new(),
+            checked: None,
         }
+    }
+
+    /// The faults of a feature.
+    #[inline]
+    pub(crate) fn faults_mut(&mut self, feature: usize) -> &mut Counter {
+        if self.faults.len() <= feature {
+            self.faults.resize(feature + 1, Counter::default());
+        }
+        &mut self.faults[feature]
+    }
+
+    /// The values of a feature in succession.
+    #[inline]
+    pub(crate) fn run_mut(&mut self, feature: usize) -> &mut Run {
+        if self.runs.len() <= feature {
+            self.runs.resize(feature + 1, Run::default());
+        }
+        &mut self.runs[feature]
     }
 
     /// Counts rows, before or after their values.
@@ -132,6 +160,8 @@ impl WindowSet {
             + self.rings.len() * size_of::<Option<Ring>>()
             + self.rings.iter().flatten().map(ring).sum::<usize>()
             + readings
+            + self.faults.iter().map(|one| size_of::<Counter>() + one.memory_bytes()).sum::<usize>()
+            + self.runs.iter().map(|one| size_of::<Run>() + one.memory_bytes()).sum::<usize>()
             + self.detector.as_ref().map_or(0, |live| live.memory_bytes())
     }
 }

@@ -130,13 +130,15 @@ const DRIFT_GAUGES: [DriftGauge; 5] = [
         "PSI of smoothed shares less what chance adds to it on average: the size of the difference.",
         |r| r.psi_debiased,
     ),
-    ("driftline_drift_verdict", "0 no more than noise, 1 more than noise, -1 too little data to say.", |r| {
-        match r.verdict {
-            Verdict::Pass => 0.0,
+    (
+        "driftline_drift_verdict",
+        "1 more than noise; 0 no more than noise, or a fault of the data (missing values, another type); -1 too little data to say.",
+        |r| match r.verdict {
+            Verdict::Pass | Verdict::Fault => 0.0,
             Verdict::Fail => 1.0,
             Verdict::Inconclusive => -1.0,
-        }
-    }),
+        },
+    ),
 ];
 
 fn drift(page: &mut Exposition, readings: &Readings) {

@@ -69,7 +69,7 @@ type QualityGauge = (&'static str, &'static str, fn(&monitor::QualityReading) ->
 pub(crate) fn quality(page: &mut Exposition, readings: &Readings) {
     let of_prod = || {
         let all = readings.models.iter().flat_map(|model| model.quality.iter().map(move |one| (model, one)));
-        all.filter(|(_, one)| one.lane == record::Lane::Prod)
+        all.filter(|(_, one)| one.lane == record::Lane::Prod && one.is_news())
     };
     let families: [QualityGauge; 2] = [
         ("driftline_quality_ratio", "Share of values that fail a check of the data, 0 to 1.", |one| {

@@ -94,7 +94,7 @@ const GAUGES: [PairGauge; 9] = [
         "0 no more disagreement than is fine, 1 more, -1 too few pairs to say.",
         |r| {
             Some(match r.verdict {
-                Verdict::Pass => 0.0,
+                Verdict::Pass | Verdict::Fault => 0.0,
                 Verdict::Fail => 1.0,
                 Verdict::Inconclusive => -1.0,
             })

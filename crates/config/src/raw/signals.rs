@@ -63,11 +63,11 @@ schema_of_words!(
 
 const fn check_meaning(check: Check) -> &'static str {
     match check {
-        Check::Missing => "Values that are null, NaN or empty.",
-        Check::Type => "Values of another type than in the reference.",
+        Check::Missing => "Values that are null, NaN, empty or left out.",
+        Check::Type => "Values of another type than in the reference, numbers in strings included.",
         Check::Unseen => "Categories that the reference does not have.",
         Check::Range => "Numbers outside the range of the reference.",
-        Check::Constant => "Nearly all values are one and the same.",
+        Check::Constant => "One and the same value again and again.",
         Check::Absent => "Requests without a feature of the reference.",
         Check::New => "Requests with a feature that the reference does not have.",
         Check::Duplicate => "Requests that repeat an earlier one.",

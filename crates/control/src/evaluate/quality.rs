@@ -1,8 +1,7 @@
 //! Rules about the quality of the data.
 //!
-//! A check's share is compared with the same share in the reference: what counts is the part beyond it, `(p - r) / (1 - r)`,
-//! at the lower end of an interval that chance leaves in fewer than 1 of 10 000 cases, because every feature and tenant is
-//! looked at once a second. Twenty values that all fail are enough. A value is constant only where nearly all are the same.
+//! A check's share is compared with the same share in the reference ([`QualityReading::excess`]). Twenty values that all fail are
+//! enough.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,37 +12,23 @@ use record::Lane;
 
 use super::{Evaluation, Holding, Subject, TENANT_ALL, TENANT_NAMES_MAX};
 use crate::policy::{Condition, Policy};
-use crate::signal::{Signal, UNANIMOUS_MIN, percent};
-
-/// Normal quantile of the interval: two-sided, 1 of 10 000.
-const Z: f64 = 3.890_591_886_413_1;
-
-/// Share of one value from which on it is called constant.
-const CONSTANT_FROM: f64 = 0.99;
+use crate::signal::{Signal, percent};
 
 /// The checks of a rule that names none. Repeated requests and new features are no fault by themselves.
 const DEFAULT_CHECKS: [Check; 6] =
     [Check::Missing, Check::Type, Check::Unseen, Check::Range, Check::Absent, Check::Constant];
+
+/// New features that are named beside one that is gone.
+const NEW_NAMES: usize = 5;
 
 /// Whether a rule looks at a check.
 pub(crate) fn looks_at(condition: &Condition, check: Check) -> bool {
     condition.check.map_or(DEFAULT_CHECKS.contains(&check), |only| only == check)
 }
 
-/// By how much a check fails beyond the reference at least, 0 to 1; `None` with too few values.
+/// By how much a check fails beyond the reference at least, 0 to 1; `None` with too few values: [`QualityReading::excess`].
 pub fn quality_excess(reading: &QualityReading) -> Option<f64> {
-    if reading.n < UNANIMOUS_MIN || !(0.0..=1.0).contains(&reading.ratio) {
-        return None;
-    }
-    if reading.check == Check::Constant && reading.ratio < CONSTANT_FROM {
-        return Some(0.0);
-    }
-    let (p, n, z2) = (reading.ratio, reading.n as f64, Z * Z);
-    let centre = p + z2 / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    let lower = ((centre - half) / (1.0 + z2 / n)).max(0.0);
-    let reference = reading.reference_ratio.clamp(0.0, 1.0);
-    Some(if reference < 1.0 { ((lower - reference) / (1.0 - reference)).max(0.0) } else { 0.0 })
+    reading.excess()
 }
 
 /// What the checks say about one version's feature.
@@ -82,7 +67,7 @@ pub(super) fn judge(policy: &Policy, model: &ModelReadings, evaluation: &mut Eva
                     tenants: tally.tenants,
                     tenants_red: tally.tenants_red,
                     n: worst.n,
-                    detail: Some(describe(worst)),
+                    detail: Some(describe(worst) + &renamed(model, worst)),
                     held_ms: 0,
                 }),
                 None if tally.judged => evaluation.clear.push((idx, subject)),
@@ -132,6 +117,19 @@ pub(crate) fn describe(reading: &QualityReading) -> String {
     )
 }
 
+/// For a feature that is gone: features that most requests have and the reference does not. One may be its new name.
+fn renamed(model: &ModelReadings, gone: &QualityReading) -> String {
+    if gone.check != Check::Absent {
+        return String::new();
+    }
+    let is_new = |one: &&QualityReading| {
+        one.check == Check::New && one.version == gone.version && one.lane == gone.lane && one.ratio > 0.5
+    };
+    let names = model.quality.iter().filter(is_new).take(NEW_NAMES).map(|one| format!("`{}`", one.feature));
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { String::new() } else { format!("; new in requests: {}", names.join(", ")) }
+}
+
 /// A share for reading: three digits behind the point.
 fn round(share: f64) -> f64 {
     (share * 1000.0).round() / 1000.0
@@ -153,7 +151,9 @@ mod tests {
             ratio,
             reference_ratio: reference,
             n,
+            reference_n: 1_000,
             since_ms: Some((14 * 60 + 3) * 60_000),
+            has_failed: true,
         }
     }
 
@@ -174,6 +174,17 @@ mod tests {
         let held = &evaluation.holding[0];
         assert_eq!(held.detail.as_deref(), Some("`amount`: 100% missing since 14:03 UTC (training 0.2%)"));
         assert_eq!((held.value, held.n, held.subject.feature.as_deref()), (1.0, 30, Some("amount")));
+    }
+
+    #[test]
+    fn a_feature_that_is_gone_is_named_beside_those_that_are_new() {
+        let gone = quality("amount", Check::Absent, (1.0, 0.0), 30);
+        let new = quality("total", Check::New, (1.0, 0.0), 30);
+        let rare = quality("coupon", Check::New, (0.1, 0.0), 30);
+        let evaluation = judged(vec![gone, new, rare]);
+        let words =
+            "`amount`: 100% of requests without it since 14:03 UTC (training 0%); new in requests: `total`";
+        assert_eq!(evaluation.holding[0].detail.as_deref(), Some(words));
     }
 
     #[test]

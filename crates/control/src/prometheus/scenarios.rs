@@ -576,7 +576,9 @@ impl DataCheck {
             ratio: at(&self.ratio, tick)?,
             reference_ratio: 0.0,
             n: 200,
+            reference_n: u64::MAX,
             since_ms: None,
+            has_failed: true,
         })
     }
 }

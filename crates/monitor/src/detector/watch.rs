@@ -207,9 +207,10 @@ fn planned(features: &FeatureTable, min_effect: f64) -> Option<Planned> {
     Some(Planned { plan: Arc::new(plan), features: watched })
 }
 
+/// Rows without a value say nothing, so that the reference is of those that have one ([`Batch::watched`]).
 fn feature_plan(feature: &Feature) -> Option<(FeaturePlan, Vec<String>)> {
     let frozen = feature.frozen()?;
-    Some(match &frozen.detector {
+    let (mut plan, labels) = match &frozen.detector {
         Some(reference) => (reference.plan(), reference.bins.labels()),
         None => {
             let bins = &frozen.bins;
@@ -217,7 +218,11 @@ fn feature_plan(feature: &Feature) -> Option<(FeaturePlan, Vec<String>)> {
             let layout = Layout { ordered, slots: bins.slots() };
             (FeaturePlan::new(frozen.counts.clone(), layout), bins.labels())
         }
-    })
+    };
+    if let Some(missing) = plan.counts.last_mut() {
+        *missing = 0;
+    }
+    Some((plan, labels))
 }
 
 /// Draws observations where there are too many rows, each alike.

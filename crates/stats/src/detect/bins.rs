@@ -318,10 +318,16 @@ mod tests {
         let bins = DetectorBins::categorical([("b", 60), ("a", 40), ("rare", 4)]).unwrap();
         assert_eq!(["a", "b", "rare", "new"].map(|c| bins.text(c)), [0, 1, 2, 3]);
         assert_eq!(bins.labels(), ["a", "b", "other", "unseen", "missing"]);
-        let many: Vec<(String, u64)> = (0..80).map(|i| (format!("c{i:02}"), 1_000 - i)).collect();
+        let many: Vec<(String, u64)> = (0..80).map(|i| (format!("c{i:02}"), 100_000 / (i + 1))).collect();
         let bins = DetectorBins::categorical(many.iter().map(|(name, n)| (&**name, *n))).unwrap();
         assert_eq!(bins.slots(), MAX_KEPT_CATEGORIES + 3);
         assert_eq!(bins.text("c79"), MAX_KEPT_CATEGORIES, "known, but pooled");
+        let alike: Vec<(String, u64)> = (0..300).map(|i| (format!("c{i}"), 15 + i % 11)).collect();
+        let bins = DetectorBins::categorical(alike.iter().map(|(name, n)| (&**name, *n))).unwrap();
+        assert_eq!(bins.slots(), 3, "the 50 largest are so by chance");
+        let mut counts = [900, 100, 0, 0];
+        DetectorBins::categorical([("a", 900), ("b", 1)]).unwrap().expect_unseen(&mut counts, 30);
+        assert_eq!(counts, [900, 70, 30, 0]);
     }
 
     #[test]
