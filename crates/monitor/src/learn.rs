@@ -139,7 +139,7 @@ impl Column {
         let window = |rows: &[Raw]| {
             let mut window = Window::new(rows.len(), bins.slots()).ok()?;
             let mut scratch = String::new();
-            rows.iter().for_each(|raw| _ = window.push(self.slot(bins, *raw, &mut scratch)));
+            rows.iter().for_each(|raw| window.push(self.slot(bins, *raw, &mut scratch)));
             Some(window)
         };
         if !profile.role.is_judged() || (half as u64) < MIN_REFERENCE_ROWS {
