@@ -1,16 +1,20 @@
 //! The features of a model: by name, by number, and where each stands between unknown and frozen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use record::Cell;
 use stats::{Bins, MAX_WINDOW_SLOTS};
 
 use crate::detector::DetectorReference;
+use crate::fit::Types;
 use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
 use crate::role::{Role, RoleSample};
 use crate::spec::ModelSpec;
+
+/// Names that are not measured and yet remembered, per model.
+const IGNORED_NAMES: usize = 64;
 
 /// What a cell is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub(crate) struct Feature {
     pub(crate) review: Option<Role>,
     /// The configuration has it judged whatever its values are.
     pub(crate) forced: bool,
+    /// Whether production values are of the profile's type.
+    pub(crate) types: Types,
 }
 
 impl Feature {
@@ -77,15 +83,28 @@ impl Feature {
         self.review.unwrap_or_else(|| self.frozen().map_or(Role::Value, |frozen| frozen.role))
     }
 
-    /// Whether its values are counted into windows and compared: it is there, and it can be compared.
-    pub(crate) fn is_judged(&self) -> bool {
+    /// Whether its values are counted into windows: it is there, and it can be compared.
+    pub(crate) fn is_counted(&self) -> bool {
         self.seen && self.role().is_judged()
+    }
+
+    /// Whether its windows are compared with the reference.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.is_counted() && self.types != Types::Differ
+    }
+
+    /// Whether the profile has numbers and every value in production so far was none, or the other way round.
+    pub(crate) fn types_differ(&self) -> bool {
+        self.role().is_judged() && self.types == Types::Differ
     }
 
     /// Takes note of a production value.
     #[inline]
     pub(crate) fn see(&mut self, value: Cell<'_>) {
         self.seen = true;
+        if let Stage::Frozen(frozen) = &self.stage {
+            self.types.see(&frozen.bins, value);
+        }
         if !self.sample.is_full() && self.frozen().is_some() {
             self.sample.push(value);
         }
@@ -159,6 +178,8 @@ pub(crate) struct FeatureTable {
     /// Guesses: which feature came first on each side, and which one followed each feature last time.
     first: [usize; 2],
     next: Vec<usize>,
+    /// Names in production requests that would be measured if unknown ones were learned, the first ones.
+    ignored: BTreeSet<Arc<str>>,
 }
 
 /// Where a walk over the cells of one side stands.
@@ -184,7 +205,13 @@ pub(crate) fn side_of(name: &str) -> Side {
 
 impl FeatureTable {
     pub(crate) fn new() -> Self {
-        Self { features: Vec::new(), by_name: HashMap::new(), first: [0; 2], next: Vec::new() }
+        Self {
+            features: Vec::new(),
+            by_name: HashMap::new(),
+            first: [0; 2],
+            next: Vec::new(),
+            ignored: BTreeSet::new(),
+        }
     }
 
     /// The features of a profile that are measured, frozen. Those with more slots than a window has are left out.
@@ -203,6 +230,7 @@ impl FeatureTable {
                 }
                 let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
                 table.get_mut(at).forced = forced;
+                table.get_mut(at).types = Types::Unknown;
             }
         }
         table
@@ -254,6 +282,19 @@ impl FeatureTable {
         Some(at)
     }
 
+    /// Takes note of a feature's name in a production request that is not measured.
+    pub(crate) fn ignore(&mut self, name: &str, filter: &Filter) {
+        let is_new = self.ignored.len() < IGNORED_NAMES && !self.ignored.contains(name);
+        if is_new && side_of(name) == Side::Features && filter.allows(name, Side::Features) {
+            self.ignored.insert(name.into());
+        }
+    }
+
+    /// See [`Self::ignore`].
+    pub(crate) fn ignored(&self) -> &BTreeSet<Arc<str>> {
+        &self.ignored
+    }
+
     /// Decides about a name that is not known. `backfill`: rows that went by without it, if this traffic may add features.
     pub(crate) fn meet(
         &mut self,
@@ -281,7 +322,8 @@ impl FeatureTable {
         let at = self.features.len();
         self.by_name.insert(name.clone(), at);
         let (sample, review) = (RoleSample::default(), None);
-        self.features.push(Feature { name, side, stage, seen: false, sample, review, forced: false });
+        let (seen, forced, types) = (false, false, Types::Agree);
+        self.features.push(Feature { name, side, stage, seen, sample, review, forced, types });
         self.next.push(at + 1);
         at
     }

@@ -158,7 +158,7 @@ impl State {
                 Stage::Frozen(frozen) => {
                     let slots = batch.slots(at, feature.side);
                     counted = counted.max(slots.len());
-                    if !feature.is_judged() {
+                    if !feature.is_counted() {
                         continue;
                     }
                     for set in sets.iter() {
