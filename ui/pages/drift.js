@@ -2,12 +2,15 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { chart, points, tooltip } from "../lib/charts.js";
-import { fill, h, name, patch, plain } from "../lib/dom.js";
+import { fill, h, name, patch, plain, sentence } from "../lib/dom.js";
 import { count, moment, psi, some } from "../lib/format.js";
 import { gauge, grade, graded, key, link, panel, segments, select, slot } from "../lib/parts.js";
 import { between, go } from "../lib/place.js";
 
 const LABELS = /** @type {Record<string, string>} */ ({ psi: "PSI", js_divergence: "JS divergence" });
+
+/** Where the guide stands. */
+const DOCS = "https://github.com/driftline/driftline/blob/main/docs/guide/";
 
 /** Rows of a heatmap that are drawn; the table has all. */
 const ROWS = 60;
@@ -44,12 +47,13 @@ export function drift(at, model) {
   const heat = chart(`${LABELS[at.metric]} of every feature of ${model.model} over time`, "rows");
   const table = slot();
   const watcher = slot();
+  const unjudged = h("div");
   const note = h("small");
   const chosen = filters(at, model, bar, "Drift");
   const element = h("div", { class: "page" }, bar,
     panel(`${LABELS[at.metric]} by feature and time`, h("div", { class: "filters" }, note, scale(at.metric), segments("Measure", at.metric, [["psi", "PSI"], ["js_divergence", "JS"]], (m) => go({ metric: m }))), heat.element),
     at.lane === "prod" && panel("Sequential detector", null, watcher),
-    panel("Now", null, table));
+    panel("Now", null, unjudged, table));
   /** @type {any} */
   let limits = null;
   /** @type {any} */
@@ -84,6 +88,7 @@ export function drift(at, model) {
       }
       patch(table, limits && featureTable(now, at, limits));
       patch(watcher, detectorText(now.detector));
+      patch(unjudged, fitText(now));
       await chosen.load(signal);
     },
     dispose: heat.dispose,
@@ -152,6 +157,24 @@ function detectorText(detector) {
   return h("div", { class: "found" },
     h("p", {}, h("b", {}, drift.too_small_to_matter ? "A drift too small to matter" : "Drift"), ` found at ${moment(drift.found_at)}, begun about ${some(drift.requests_ago, "request")} before now. Sizes are PSI without what chance adds.`, promise),
     h("ul", {}, rows, left > 0 && h("li", {}, `and ${count(left)} more`)));
+}
+
+const REASONS = /** @type {Record<string, string>} */ ({ time: "time or counter", text: "free text", not_seen: "in no request", type_differs: "other type than in the profile", learning: "reference is being learned" });
+
+/** Names that are shown of those that are not judged. */
+const NAMED = 30;
+
+/** Whether the reference fits, and what is not judged. @param {any} now */
+function fitText(now) {
+  const learning = now.reference?.state === "learning";
+  const features = now.not_judged.filter((/** @type {any} */ f) => !learning || f.reason !== "learning");
+  const left = features.length - NAMED;
+  return [
+    now.not_armed && h("p", { class: "notice warn" }, h("b", {}, "Not armed, drift is not judged: "), sentence(now.not_armed), "."),
+    features.length > 0 && h("p", { class: "unjudged" }, h("b", {}, "Not judged: "),
+      features.slice(0, NAMED).flatMap((/** @type {any} */ f, /** @type {number} */ i) => [i > 0 && ", ", name(f.feature), ` (${REASONS[f.reason] ?? f.reason})`]),
+      left > 0 && ` and ${count(left)} more`, ". ", h("a", { href: `${DOCS}judged-columns.md`, rel: "noreferrer", target: "_blank" }, "Which columns are judged")),
+  ];
 }
 
 /** @param {any} now @param {any} at @param {any} limits */

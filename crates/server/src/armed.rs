@@ -136,7 +136,7 @@ mod tests {
             panic!("it is told")
         };
         assert_eq!(&**model, "fraud");
-        assert!(problem.contains("amount, age"), "{problem}");
+        assert!(problem.contains("`amount`, `age`"), "{problem}");
         assert!(armed.look(&readings(fit(false)), 60_000).is_empty(), "once");
         assert!(armed.look(&readings(None), 61_000).is_empty(), "a reload has emptied it");
         let again = Turn::ArmedAgain { model: "fraud".into(), matched: 2, expected: 2 };

@@ -7,6 +7,9 @@ use anyhow::Result;
 use monitor::{Fit, ReferenceSpec};
 use serde_json::{Value, json};
 
+use crate::control_commands;
+use crate::output::visible;
+
 use super::sample::{FirstProblem, ModelReport, Report, constants};
 
 /// Names of a list that the text shows.
@@ -48,8 +51,10 @@ fn block(model: &ModelReport, out: &mut dyn Write) -> Result<()> {
             fit_lines(model, fit, out)?;
         }
         let reasons = not_judged(model);
-        let reasons: Vec<String> =
-            reasons.iter().map(|(name, reason)| format!("{name} ({})", words(reason))).collect();
+        let reasons: Vec<String> = reasons
+            .iter()
+            .map(|(name, reason)| format!("{name} ({})", control_commands::reason(reason)))
+            .collect();
         list(out, "not judged", &reasons)?;
     }
     list(out, "constant", &constants(&model.spec))?;
@@ -76,7 +81,7 @@ fn fit_lines(model: &ModelReport, fit: &Fit, out: &mut dyn Write) -> Result<()> 
 
 /// One line: a word and what there is to say. The place of the words is the same in every line.
 fn fact(out: &mut dyn Write, name: &str, text: &str) -> Result<()> {
-    writeln!(out, "  {name:<11}{text}")?;
+    writeln!(out, "  {name:<11}{}", visible(text))?;
     Ok(())
 }
 
@@ -133,14 +138,6 @@ fn not_judged(model: &ModelReport) -> Vec<(&str, &'static str)> {
     states
         .filter(|(_, reason)| !matches!(*reason, "judged" | "learning" | "not_seen" | "type_differs"))
         .collect()
-}
-
-fn words(reason: &str) -> &str {
-    match reason {
-        "time" => "time or counter",
-        "text" => "free text",
-        other => other,
-    }
 }
 
 fn why(model: &ModelReport) -> String {

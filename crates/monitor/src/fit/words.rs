@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::readings::{Fit, NamePair};
 
-/// Names of a list that are shown.
+/// Names of a list that are shown, and how much of each.
 const SHOWN: usize = 5;
+const NAME_CHARS: usize = 60;
 
 impl Fit {
     /// Why the model is not armed, as the end of a sentence without its full stop; `None` for one that is.
     ///
-    /// For example: `2 of the 3 features of the profile are in no request (amount, age); requests have Amount, years, which the
-    /// profile does not have; likely renamed: amount -> Amount`.
+    /// For example: 2 of the 3 features of the profile are in no request (`amount`, `age`); requests have `Amount`, `years`, which
+    /// the profile does not have; likely renamed: `amount` -> `Amount`
     pub fn problem(&self) -> Option<String> {
         if self.armed {
             return None;
@@ -34,12 +35,21 @@ impl Fit {
             ));
         }
         if !self.pairs.is_empty() {
-            let pair = |pair: &NamePair| Arc::from(format!("{} -> {}", pair.profile, pair.traffic));
-            let pairs: Vec<Arc<str>> = self.pairs.iter().map(pair).collect();
-            parts.push(format!("likely renamed: {}", listed(&pairs, pairs.len())));
+            let pair = |pair: &NamePair| format!("{} -> {}", quoted(&pair.profile), quoted(&pair.traffic));
+            let pairs: Vec<String> = self.pairs.iter().take(SHOWN).map(pair).collect();
+            let left = self.pairs.len() - pairs.len();
+            let more = if left > 0 { format!(" and {left} more") } else { String::new() };
+            parts.push(format!("likely renamed: {}{more}", pairs.join(", ")));
         }
         Some(parts.join("; "))
     }
+}
+
+/// A name from outside, in backticks, without what would steer a terminal, and not too long.
+fn quoted(name: &str) -> String {
+    let shown = name.chars().take(NAME_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let cut = if name.chars().count() > NAME_CHARS { "…" } else { "" };
+    format!("`{}{cut}`", shown.collect::<String>())
 }
 
 const fn are(n: usize) -> &'static str {
@@ -48,7 +58,7 @@ const fn are(n: usize) -> &'static str {
 
 /// The first names, and how many more there are of `n`.
 fn listed(names: &[Arc<str>], n: usize) -> String {
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(|name| &**name).collect();
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| quoted(name)).collect();
     let left = n.max(names.len()).saturating_sub(shown.len());
     let more = if left > 0 { format!(" and {left} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
@@ -78,9 +88,9 @@ mod tests {
     fn a_misfit_names_both_sides() {
         assert_eq!(
             fit().problem().unwrap(),
-            "39 of the 40 features of the profile are in no request (amount, b, c, d, e and 34 more); requests have Amount, which \
-             the profile does not have; values of another type than in the profile (text for numbers, or numbers for categories): \
-             age; likely renamed: amount -> Amount"
+            "39 of the 40 features of the profile are in no request (`amount`, `b`, `c`, `d`, `e` and 34 more); requests have \
+             `Amount`, which the profile does not have; values of another type than in the profile (text for numbers, or numbers \
+             for categories): `age`; likely renamed: `amount` -> `Amount`"
         );
         assert_eq!(Fit { armed: true, ..fit() }.problem(), None);
     }
