@@ -3,6 +3,7 @@
 mod print;
 mod requests;
 mod sample;
+mod table;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -30,8 +31,8 @@ pub(crate) struct CheckArgs {
     /// Configuration file
     #[arg(short, long, env = "DRIFTLINE_CONFIG", default_value = "driftline.yaml")]
     pub(crate) config: PathBuf,
-    /// Requests to compare the reference profiles with: request bodies or inference records, one a line; `.gz` is unpacked, `-`
-    /// reads standard input
+    /// Requests to compare the reference profiles with: request bodies or inference records, one a line, or a data file with a header;
+    /// `.gz` is unpacked, `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) sample: Option<PathBuf>,
     /// The model that request bodies in the sample are for [default: the only one]
@@ -66,7 +67,10 @@ pub(crate) fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<u8> {
         return Ok(0);
     };
     let mut sample = sample::Sample::new(settings.monitor, args.model.as_deref())?;
-    sample.read(Lines::open(file)?)?;
+    match table::is_table(file)? {
+        true => sample.read_table(file)?,
+        false => sample.read(Lines::open(file)?)?,
+    }
     let report = sample.report();
     match args.format {
         CheckFormat::Text => {

@@ -145,7 +145,7 @@ fn a_profile_of_other_columns_is_told_once_and_judges_nothing() {
     let (models, receiver) = (Pair::start(), Receiver::start("ok"));
     let folder = folder(&["fraud"]);
     let notify = format!("notify: {{ hook: {{ webhook: {{ url: '{}' }} }} }}\n", receiver.url("/"));
-    let yaml = models.yaml("", &notify).replace("{ learn: 1000 }", "{ file: other.json, learn: 0 }");
+    let yaml = models.yaml("", &notify).replace("{ learn: 1000 }", "other.json");
     let instance = Instance::start(&folder, &yaml);
     let mut client = instance.client();
     rows::send(&mut client, None, 300, ordinary);

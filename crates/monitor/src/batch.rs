@@ -167,9 +167,6 @@ impl Batch {
 
 fn meet(state: &mut State, rules: &Rules, lane: Lane, side: Side, name: &str) -> Found {
     let learns = lane == Lane::Prod && rules.learn > 0;
-    if lane == Lane::Prod && !learns && side == Side::Features {
-        state.features.ignore(name, &rules.filter);
-    }
     let backfill = learns.then(|| state.backfill(rules, side));
     state.features.meet(name, side, &rules.filter, rules.feature_limit, backfill)
 }

@@ -1,6 +1,6 @@
 //! The features of a model: by name, by number, and where each stands between unknown and frozen.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use record::Cell;
@@ -12,9 +12,6 @@ use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
 use crate::role::{Role, RoleSample};
 use crate::spec::ModelSpec;
-
-/// Names that are not measured and yet remembered, per model.
-const IGNORED_NAMES: usize = 64;
 
 /// What a cell is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,8 +175,6 @@ pub(crate) struct FeatureTable {
     /// Guesses: which feature came first on each side, and which one followed each feature last time.
     first: [usize; 2],
     next: Vec<usize>,
-    /// Names in production requests that would be measured if unknown ones were learned, the first ones.
-    ignored: BTreeSet<Arc<str>>,
 }
 
 /// Where a walk over the cells of one side stands.
@@ -205,13 +200,7 @@ pub(crate) fn side_of(name: &str) -> Side {
 
 impl FeatureTable {
     pub(crate) fn new() -> Self {
-        Self {
-            features: Vec::new(),
-            by_name: HashMap::new(),
-            first: [0; 2],
-            next: Vec::new(),
-            ignored: BTreeSet::new(),
-        }
+        Self { features: Vec::new(), by_name: HashMap::new(), first: [0; 2], next: Vec::new() }
     }
 
     /// The features of a profile that are measured, frozen. Those with more slots than a window has are left out.
@@ -280,19 +269,6 @@ impl FeatureTable {
         };
         walk.previous = Some(at);
         Some(at)
-    }
-
-    /// Takes note of a feature's name in a production request that is not measured.
-    pub(crate) fn ignore(&mut self, name: &str, filter: &Filter) {
-        let is_new = self.ignored.len() < IGNORED_NAMES && !self.ignored.contains(name);
-        if is_new && side_of(name) == Side::Features && filter.allows(name, Side::Features) {
-            self.ignored.insert(name.into());
-        }
-    }
-
-    /// See [`Self::ignore`].
-    pub(crate) fn ignored(&self) -> &BTreeSet<Arc<str>> {
-        &self.ignored
     }
 
     /// Decides about a name that is not known. `backfill`: rows that went by without it, if this traffic may add features.

@@ -35,7 +35,7 @@ pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
         step(&plane, &mut measured).await;
         let now = now_ms();
         let readings = plane.monitor.readings();
-        armed::tell(&plane, armed.look(&readings, now));
+        armed::tell(&plane, armed.look(&readings, &drilled(&plane), now));
         let slot = (readings.at_ms > 0).then(|| readings.at_ms.div_euclid(HISTORY_EVERY_MS));
         if slot.is_some() && slot != written {
             written = slot;
@@ -91,6 +91,12 @@ async fn step(plane: &Arc<Plane>, measured: &mut Signals) {
         // and told; it is not tried again for the same alert.
         drop(plane.carry_out(&decision));
     }
+}
+
+/// Models of which a drill runs.
+fn drilled(plane: &Plane) -> Vec<Arc<str>> {
+    let models = plane.desk.controller().models();
+    models.into_iter().filter(|status| status.drill).map(|status| status.model).collect()
 }
 
 /// The versions of each model, the one that serves first.

@@ -99,14 +99,11 @@ fn list(out: &mut dyn Write, name: &str, of: &[impl AsRef<str>]) -> Result<()> {
 
 fn reference(model: &ModelReport) -> String {
     match &model.spec.reference {
-        ReferenceSpec::Profile { profile, learn } => {
-            let unknown = if *learn > 0 {
-                format!("features it does not have are learned from their first {learn} rows")
-            } else {
-                "features it does not have are not measured".to_owned()
-            };
-            format!("profile `{}`, {} features; {unknown}", profile.name, profile.features.len())
-        }
+        ReferenceSpec::Profile { profile, learn } => format!(
+            "profile `{}`, {} features; those it does not have are learned from their first {learn} rows",
+            profile.name,
+            profile.features.len()
+        ),
         ReferenceSpec::Learn { rows } => {
             format!("learned from the first {rows} rows of production: it fits whatever comes")
         }

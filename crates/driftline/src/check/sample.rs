@@ -1,8 +1,9 @@
 //! The sample through the engine that measures live traffic, and what it says of each model.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
 use monitor::{Engine, ModelSpec, ReferenceSpec, SampleReading};
 use record::{Body, Decoded, Decoder, Exchange, Lane, Pairing, Record};
@@ -119,16 +120,30 @@ impl Sample {
         Ok(())
     }
 
-    fn body(&mut self, line: usize, body: Vec<u8>) -> Result<()> {
-        let Some((spec, decoder, tally)) = self.bodies.and_then(|at| self.models.get_mut(at)) else {
-            let specs: Vec<ModelSpec> = self.models.iter().map(|(spec, ..)| spec.clone()).collect();
-            bail!(
-                "`{}`, line {line}: a request body names no model, and there are {} models: say which with `--model`, one of {}",
-                self.file,
-                specs.len(),
-                names(&specs)
-            );
+    /// Counts the rows of a data file.
+    pub(super) fn read_table(&mut self, path: &Path) -> Result<()> {
+        self.file = path.display().to_string();
+        let Some((spec, ..)) = self.bodies.and_then(|at| self.models.get(at)) else {
+            return Err(self.unnamed(1));
         };
+        let model = Arc::clone(&spec.name);
+        super::table::for_each(path, &model, |line, record| self.record(line, record))
+    }
+
+    fn unnamed(&self, line: usize) -> anyhow::Error {
+        let specs: Vec<ModelSpec> = self.models.iter().map(|(spec, ..)| spec.clone()).collect();
+        anyhow!(
+            "`{}`, line {line}: a request body names no model, and there are {} models: say which with `--model`, one of {}",
+            self.file,
+            specs.len(),
+            names(&specs)
+        )
+    }
+
+    fn body(&mut self, line: usize, body: Vec<u8>) -> Result<()> {
+        let unnamed = || self.unnamed(line);
+        let at = self.bodies.filter(|at| *at < self.models.len()).ok_or_else(unnamed)?;
+        let (spec, decoder, tally) = &mut self.models[at];
         let exchange = exchange(&spec.name, body);
         // Decoded once more for the words: the engine keeps the reason only.
         let outcome = match decoder.decode(&exchange, &mut self.decoded) {

@@ -17,7 +17,7 @@ fn a_profile_of_other_columns_is_said_with_the_names_of_both_sides() {
         (0..500).map(|i| format!("{},{},m{}\n", i % 97, ["DE", "FR"][i % 2], i % 7)).collect();
     folder.write("train.csv", &format!("Amount,Country,<b>merchant</b>\n{training}"));
     run(folder.path(), &["baseline", "train.csv", "-o", "other.json"]).expect(0);
-    let yaml = models.yaml("", "").replace("{ learn: 1000 }", "{ file: other.json }");
+    let yaml = models.yaml("", "").replace("{ learn: 1000 }", "other.json");
     let instance = Instance::start(&folder, &yaml);
     rows::send(&mut instance.client(), None, 300, ordinary);
     await_until("it does not fit", DEADLINE, || instance.model()["not_armed"].is_string());
