@@ -98,6 +98,26 @@ fn what_cannot_be_read_in_a_sample_is_said_with_its_line() {
 }
 
 #[test]
+fn a_data_file_and_bodies_in_csv_are_samples_too() {
+    let folder = folder(&["fraud"]);
+    let outcome = run(folder.path(), &["check", "--sample", "train.csv"]).expect(0);
+    assert!(outcome.stdout.contains("2000 read") && outcome.stdout.contains("4 of 4"), "{}", outcome.stdout);
+    folder.write("today.csv", "Amount;Country;shop\n1,5;DE;m1\n2,5;FR;m2\n");
+    let outcome = run(folder.path(), &["check", "--sample", "today.csv"]).expect(0);
+    for part in ["2 read", "2 of 4", "unknown    shop"] {
+        assert!(outcome.stdout.contains(part), "{part} is not in\n{}", outcome.stdout);
+    }
+    // Without names columns are taken in the order of the profile.
+    for (bodies, code, expected) in
+        [("1.5,DE,m1,0\n2,FR,m2,1\n", 0, "4 of 4"), ("DE,7,m1,x\n", 1, "Amount (numbers in")]
+    {
+        folder.write("bodies.txt", bodies);
+        let outcome = run(folder.path(), &["check", "--sample", "bodies.txt"]).expect(code);
+        assert!(outcome.stdout.contains(expected), "{bodies}: {}", outcome.stdout);
+    }
+}
+
+#[test]
 fn bodies_belong_to_the_model_that_is_named_and_records_to_their_own() {
     let folder = folder(&["fraud", "churn"]);
     let body = json!({ "Amount": 1, "Country": "DE", "merchant": "m1" });

@@ -198,8 +198,11 @@ fn names(specs: &[ModelSpec]) -> String {
 
 /// A request as the gateway would have seen it, with an answer that says nothing.
 fn exchange(model: &Arc<str>, body: Vec<u8>) -> Exchange {
-    let is_json = matches!(body.first(), Some(b'{' | b'[' | b'"'));
-    let content_type: &'static [u8] = if is_json { b"application/json" } else { b"text/csv" };
+    let content_type: Option<&'static [u8]> = match body.first() {
+        Some(b'{' | b'[') => Some(b"application/json"),
+        _ if body.contains(&b',') => Some(b"text/csv"),
+        _ => None,
+    };
     Exchange {
         at_ms: 0,
         model: Arc::clone(model),
@@ -212,7 +215,7 @@ fn exchange(model: &Arc<str>, body: Vec<u8>) -> Exchange {
         first_byte_ms: None,
         headers: Vec::new(),
         path: Bytes::new(),
-        request: Body { content_type: Some(Bytes::from_static(content_type)), ..Body::complete(body) },
+        request: Body { content_type: content_type.map(Bytes::from_static), ..Body::complete(body) },
         response: Body::default(),
         pairing: Pairing::Alone,
     }
