@@ -144,6 +144,7 @@ pub(crate) fn reason(reason: &str) -> &str {
         "not_seen" => "in no request",
         "type_differs" => "other type than in the profile",
         "learning" => "reference is being learned",
+        "moving" => "reference moves, it is learned anew",
         other => other,
     }
 }

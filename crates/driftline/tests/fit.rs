@@ -52,7 +52,7 @@ fn a_sample_of_requests_is_compared_before_there_is_traffic() {
         assert!(outcome.stdout.contains(part), "{part} is not in\n{}", outcome.stdout);
     }
     let renamed = json!({ "instances": [{ "amount": 1.5, "country": "DE", "shop": "m1" }] });
-    let outcome = sampled(&folder, &[renamed.clone()], &[]).expect(1);
+    let outcome = sampled(&folder, std::slice::from_ref(&renamed), &[]).expect(1);
     for part in ["fraud: NOT ARMED", "0 of 4", "Amount -> amount", "Country -> country", "unknown    amount"]
     {
         assert!(outcome.stdout.contains(part), "{part} is not in\n{}", outcome.stdout);
@@ -62,7 +62,7 @@ fn a_sample_of_requests_is_compared_before_there_is_traffic() {
     assert_eq!((&report["armed"], &report["models"][0]["fit"]["matched"]), (&json!(false), &json!(0)));
     // A single feature of another type is said; most of them are another table.
     let mut typed = json!({ "Amount": "high", "Country": "DE", "merchant": "m1" });
-    let outcome = sampled(&folder, &[typed.clone()], &[]).expect(0);
+    let outcome = sampled(&folder, std::slice::from_ref(&typed), &[]).expect(0);
     assert!(
         outcome.stdout.contains("Amount (numbers in the profile, text in requests)"),
         "{}",
@@ -121,19 +121,19 @@ fn a_data_file_and_bodies_in_csv_are_samples_too() {
 fn bodies_belong_to_the_model_that_is_named_and_records_to_their_own() {
     let folder = folder(&["fraud", "churn"]);
     let body = json!({ "Amount": 1, "Country": "DE", "merchant": "m1" });
-    let outcome = sampled(&folder, &[body.clone()], &[]).expect(2);
+    let outcome = sampled(&folder, std::slice::from_ref(&body), &[]).expect(2);
     assert!(
         outcome.stderr.contains("--model") && outcome.stderr.contains("fraud, churn"),
         "{}",
         outcome.stderr
     );
-    let outcome = sampled(&folder, &[body.clone()], &["--model", "churn"]).expect(0);
+    let outcome = sampled(&folder, std::slice::from_ref(&body), &["--model", "churn"]).expect(0);
     assert!(
         outcome.stdout.contains("fraud: no request") && outcome.stdout.contains("churn: armed"),
         "{}",
         outcome.stdout
     );
-    let outcome = sampled(&folder, &[body.clone()], &["--model", "chrn"]).expect(2);
+    let outcome = sampled(&folder, std::slice::from_ref(&body), &["--model", "chrn"]).expect(2);
     assert!(outcome.stderr.contains("fraud, churn"), "{}", outcome.stderr);
     let records = [
         json!({ "model": "fraud", "features": body }),

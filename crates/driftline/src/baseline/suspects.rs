@@ -72,8 +72,7 @@ pub(super) fn look(profile: &Profile, notes: &mut Vec<String>) {
     if !ids.is_empty() {
         let (named, names) = (named(&ids), plain_names(&ids));
         notes.push(format!(
-            "{named}: every row has a value of its own, so Driftline does not judge drift of it; leave it out with `--exclude {names}`, \
-             or have it judged with `features.judge`"
+            "{named}: what comes next is always new, so drift is not judged there; leave it out with `--exclude {names}`"
         ));
     }
     let numbered: Vec<&FeatureProfile> = features.iter().filter(|feature| is_numbered(feature)).collect();

@@ -269,7 +269,7 @@ fn labels_ids_and_constants_are_noted() {
         super::suspects::look(&profile, &mut notes);
         notes.join("\n")
     };
-    let row = |i: u32| format!("ORD-{i},{},EUR,{}", (i * 7919) % 1009, u32::from(i % 9 == 0));
+    let row = |i: u32| format!("ORD-{i},{},EUR,{}", (i * 7919) % 1009, u32::from(i.is_multiple_of(9)));
     let told = notes("order,amount,currency,isFraud", &row, &[]);
     assert!(told.contains("`isFraud` looks like a label (by its name)"), "{told}");
     assert!(told.contains("--exclude isFraud"), "{told}");
