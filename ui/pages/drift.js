@@ -2,12 +2,15 @@
 
 import { get, ofModel } from "../lib/api.js";
 import { chart, points, tooltip } from "../lib/charts.js";
-import { fill, h, name, patch, plain } from "../lib/dom.js";
+import { fill, h, name, patch, plain, sentence } from "../lib/dom.js";
 import { count, moment, psi, some } from "../lib/format.js";
 import { gauge, grade, graded, key, link, panel, segments, select, slot } from "../lib/parts.js";
 import { between, go } from "../lib/place.js";
 
 const LABELS = /** @type {Record<string, string>} */ ({ psi: "PSI", js_divergence: "JS divergence" });
+
+/** Where the guide stands. */
+const DOCS = "https://github.com/driftline/driftline/blob/main/docs/guide/";
 
 /** Rows of a heatmap that are drawn; the table has all. */
 const ROWS = 60;
@@ -44,12 +47,14 @@ export function drift(at, model) {
   const heat = chart(`${LABELS[at.metric]} of every feature of ${model.model} over time`, "rows");
   const table = slot();
   const watcher = slot();
+  const misfit = h("div");
+  const unjudged = h("div");
   const note = h("small");
   const chosen = filters(at, model, bar, "Drift");
-  const element = h("div", { class: "page" }, bar,
+  const element = h("div", { class: "page" }, bar, misfit,
     panel(`${LABELS[at.metric]} by feature and time`, h("div", { class: "filters" }, note, scale(at.metric), segments("Measure", at.metric, [["psi", "PSI"], ["js_divergence", "JS"]], (m) => go({ metric: m }))), heat.element),
     at.lane === "prod" && panel("Sequential detector", null, watcher),
-    panel("Now", null, table));
+    panel("Now", null, unjudged, table));
   /** @type {any} */
   let limits = null;
   /** @type {any} */
@@ -84,6 +89,8 @@ export function drift(at, model) {
       }
       patch(table, limits && featureTable(now, at, limits));
       patch(watcher, detectorText(now.detector));
+      patch(misfit, now.not_armed && h("p", { class: "notice warn" }, h("b", {}, "Not armed, drift is not judged: "), sentence(now.not_armed), "."));
+      patch(unjudged, unjudgedText(now));
       await chosen.load(signal);
     },
     dispose: heat.dispose,
@@ -154,12 +161,27 @@ function detectorText(detector) {
     h("ul", {}, rows, left > 0 && h("li", {}, `and ${count(left)} more`)));
 }
 
+const REASONS = /** @type {Record<string, string>} */ ({ time: "time or counter", text: "free text", not_seen: "in no request", type_differs: "other type than in the profile", learning: "reference is being learned", moving: "reference moves, it is learned anew" });
+
+/** Names that are shown of those that are not judged. */
+const NAMED = 30;
+
+/** Which features are not judged, and why. @param {any} now */
+function unjudgedText(now) {
+  const learning = now.reference?.state === "learning";
+  const features = now.not_judged.filter((/** @type {any} */ f) => !learning || f.reason !== "learning");
+  const left = features.length - NAMED;
+  return features.length > 0 && h("p", { class: "unjudged" }, h("b", {}, "Not judged: "),
+    features.slice(0, NAMED).flatMap((/** @type {any} */ f, /** @type {number} */ i) => [i > 0 && ", ", name(f.feature), ` (${REASONS[f.reason] ?? f.reason})`]),
+    left > 0 && ` and ${count(left)} more`, ". ", h("a", { href: `${DOCS}judged-columns.md`, rel: "noreferrer", target: "_blank" }, "Which columns are judged"));
+}
+
 /** @param {any} now @param {any} at @param {any} limits */
 function featureTable(now, at, limits) {
   const rows = now.features.filter((/** @type {any} */ f) => f.reference === at.reference).sort((/** @type {any} */ a, /** @type {any} */ b) => (b.psi ?? -1) - (a.psi ?? -1));
   if (!rows.length) {
     const learning = now.reference?.state === "learning";
-    return h("p", { class: "empty" }, learning ? `Learning the reference: ${count(now.reference.rows)} of ${count(now.reference.wanted)} rows.` : "No requests of this tenant, version and lane have been measured.");
+    return h("p", { class: "empty" }, learning ? `Learning the reference: ${count(now.reference.rows)} of ${count(now.reference.wanted)} rows.` : now.requests > 0 ? "No feature of these requests is compared with a reference." : "No requests of this tenant, version and lane have been measured.");
   }
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Features now" }, h("table", {},
     h("thead", {}, h("tr", {}, ["Feature", "", "PSI", "Verdict", "Chance explains up to", "JS divergence", "Rows", "Reference rows"].map((t, i) => h("th", { scope: "col", "aria-label": t ? null : "PSI as a bar", class: [2, 4, 5, 6, 7].includes(i) ? "n" : "" }, t)))),

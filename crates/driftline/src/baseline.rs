@@ -12,6 +12,7 @@ mod personal;
 mod sagemaker;
 mod select;
 mod summary;
+mod suspects;
 mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -163,6 +164,7 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
             personal::look(&profile, &mut notes);
         }
     }
+    suspects::look(&profile, &mut notes);
     notes.iter().for_each(|note| print_note(note));
     let text = profile.to_json_pretty();
     if to_stdout {
@@ -238,8 +240,9 @@ fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
             None => error,
         }
     })?;
-    let mut features = passes::features(&mut columns, rule, notes)?;
+    let mut features = passes::features(&mut columns, rule)?;
     tails::add(&mut columns, &mut features, !args.unordered)?;
+    passes::note_others(&features, notes);
     let profile = Profile {
         name: args.profile_name(),
         created_at_ms: jiff::Timestamp::now().as_millisecond(),

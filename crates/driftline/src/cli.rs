@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backtest::BacktestArgs;
 use crate::baseline::BaselineArgs;
+use crate::check::CheckArgs;
 use crate::compare::CompareArgs;
 use crate::demo::DemoArgs;
 use crate::demo::example::ExampleArgs;
@@ -81,7 +82,9 @@ pub(crate) enum Command {
     )]
     Drill(DrillArgs),
     /// Validate a configuration: all errors at once, with line and column
-    #[command(after_help = "Example:\n  driftline check -c driftline.yaml")]
+    #[command(
+        after_help = "Examples:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml --sample requests.jsonl"
+    )]
     Check(CheckArgs),
     /// Write generated configuration
     #[command(
@@ -161,14 +164,6 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ObserveArgs {
     /// Configuration file with models and `sources`
-    #[arg(short, long, env = "DRIFTLINE_CONFIG", default_value = "driftline.yaml")]
-    pub(crate) config: PathBuf,
-}
-
-/// Arguments of `check`.
-#[derive(Args, Debug)]
-pub(crate) struct CheckArgs {
-    /// Configuration file
     #[arg(short, long, env = "DRIFTLINE_CONFIG", default_value = "driftline.yaml")]
     pub(crate) config: PathBuf,
 }

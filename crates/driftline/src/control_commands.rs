@@ -13,7 +13,7 @@ use crate::cli::{
     StatusArgs, StatusFormat, Switch,
 };
 use crate::http_client::HttpClient;
-use crate::output::{Exit, Outcome, line, note};
+use crate::output::{Exit, Outcome, line, note, visible};
 
 /// Runs a command that waits for answers.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -87,6 +87,9 @@ fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
             line(pairs_line(&text(&model["model"]), pairs))?;
         }
     }
+    for model in status["models"].as_array().into_iter().flatten() {
+        fit_lines(model)?;
+    }
     for alert in
         alerts["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] != "inactive")
     {
@@ -113,6 +116,37 @@ fn print_status(status: &Value, alerts: &Value) -> anyhow::Result<()> {
         note(format!("problem: {}", text(&status["configuration"]["message"])));
     }
     Ok(())
+}
+
+/// Whether a model's reference fits its traffic, and which features are not judged.
+fn fit_lines(model: &Value) -> anyhow::Result<()> {
+    let name = text(&model["model"]);
+    if let Some(problem) = model["not_armed"].as_str() {
+        line(format!("{name}: NOT ARMED, drift is not judged: {problem}"))?;
+    }
+    let features = model["not_judged"].as_array().into_iter().flatten();
+    let is_learned = model["reference"]["state"] == "ready";
+    let features: Vec<String> = features
+        .filter(|feature| is_learned || feature["reason"] != "learning")
+        .map(|feature| format!("{} ({})", text(&feature["feature"]), reason(&text(&feature["reason"]))))
+        .collect();
+    if !features.is_empty() {
+        line(visible(&format!("{name}: not judged: {}", features.join(", "))))?;
+    }
+    Ok(())
+}
+
+/// Why a feature is not judged, in words.
+pub(crate) fn reason(reason: &str) -> &str {
+    match reason {
+        "time" => "time or counter",
+        "text" => "free text",
+        "not_seen" => "in no request",
+        "type_differs" => "other type than in the profile",
+        "learning" => "reference is being learned",
+        "moving" => "reference moves, it is learned anew",
+        other => other,
+    }
 }
 
 /// How often a shadow disagrees with the version that answers clients.

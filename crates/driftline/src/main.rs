@@ -5,6 +5,7 @@
 mod admin_client;
 mod backtest;
 mod baseline;
+mod check;
 mod cli;
 mod compare;
 mod control_commands;
@@ -15,6 +16,7 @@ mod drill;
 mod export;
 mod follow;
 mod http_client;
+mod json_lines;
 mod logging;
 mod observe;
 mod output;
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         Command::Baseline(args) => output::with_stdout(|out| baseline::run(args, out)),
         Command::Replay(args) => replay::run(args),
         Command::Drill(args) => drill::run(args),
-        Command::Check(args) => run::check(args),
+        Command::Check(args) => output::with_stdout(|out| check::run(args, out)),
         Command::Export(args) => export::run(args),
         Command::Completions(args) => export::completions(args),
         Command::Status(args) => control_commands::status(args),

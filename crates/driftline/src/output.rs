@@ -31,6 +31,11 @@ pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
     writeln!(out, "{}", text.as_ref())
 }
 
+/// Text with names from outside, without what would steer a terminal.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// One line for people, beside the data.
 pub(crate) fn note(text: impl AsRef<str>) {
     // A closed stderr is nobody to tell it to.
@@ -82,7 +87,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use anyhow::anyhow;
 
-    use super::with_causes;
+    use super::{visible, with_causes};
+
+    #[test]
+    fn names_do_not_steer_the_terminal() {
+        assert_eq!(visible("a\u{1b}[2Jb\nä"), "a\u{fffd}[2Jb\u{fffd}ä");
+    }
 
     #[test]
     fn causes_are_said_once() {

@@ -1,4 +1,4 @@
-//! `run` and `check`.
+//! `run`.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use config::{Flags, Loaded, Problems};
 use server::App;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{CheckArgs, RunArgs};
+use crate::cli::RunArgs;
 use crate::logging::LogFormat;
-use crate::output::{Exit, Outcome, line, note};
+use crate::output::{Exit, Outcome, note};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "driftline.yaml";
@@ -95,21 +95,6 @@ pub(crate) fn wait_for_the_end(format: LogFormat, over: impl Future<Output = ()>
 #[expect(clippy::exit, reason = "the user asked twice; the journal is crash-safe")]
 fn end_at_once() {
     std::process::exit(130);
-}
-
-/// `driftline check`.
-pub(crate) fn check(args: &CheckArgs) -> Outcome {
-    match config::load(&args.config, &|name| std::env::var(name).ok()) {
-        Ok(loaded) => {
-            report_warnings(&loaded);
-            let models = loaded.settings.models.len();
-            let plural = if models == 1 { "" } else { "s" };
-            let only = if loaded.settings.forwards() { "" } else { ", measured only (`driftline observe`)" };
-            line(format!("`{}` is valid: {models} model{plural}{only}", args.config.display()))?;
-            Ok(Exit::Fine)
-        }
-        Err(problems) => Ok(report_problems(&problems)),
-    }
 }
 
 /// Prints every problem; the exit code is that of a configuration error.

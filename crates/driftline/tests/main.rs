@@ -21,6 +21,7 @@ mod drift_and_alerts;
 mod drill;
 mod embeddings;
 mod failing;
+mod fit;
 mod fluent_bit;
 mod follow;
 mod grpc;

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::detector::DetectorCounts;
 use crate::model::Model;
 use crate::profile::Profile;
-use crate::readings::{FeatureHistogram, Readings};
+use crate::readings::{FeatureHistogram, Readings, SampleReading};
 use crate::spec::ModelSpec;
 use crate::state::Head;
 
@@ -232,6 +232,12 @@ impl Engine {
             at_ms: now_ms,
             models: self.models.iter_mut().map(|model| model.readings(now_ms)).collect(),
         }
+    }
+
+    /// How the production rows so far fit the model's reference, however few they are: for a sample of requests that is looked at
+    /// before there is traffic. `None` for a model that is not configured.
+    pub fn sample(&self, model: &str) -> Option<SampleReading> {
+        self.find(model).map(Model::sample)
     }
 
     /// Takes note of a drift: forgets the evidence that the model's detectors have gathered, and any drift that they have

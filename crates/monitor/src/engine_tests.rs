@@ -438,6 +438,14 @@ proptest! {
                 prop_assert!(all.of(&feature.name, BASELINE).is_none());
                 continue;
             };
+            let mut types = crate::fit::Types::Unknown;
+            for (x, c, _) in &rows {
+                types.see(&feature.bins, cell(if place == 0 { x.as_ref() } else { c.as_ref() }));
+            }
+            if types == crate::fit::Types::Differ {
+                prop_assert!(all.of(&feature.name, BASELINE).is_none(), "no value was of the profile's type");
+                continue;
+            }
             for (_, at) in counted.iter().skip(first).rev().take(window) {
                 let value = if place == 0 { rows[*at].0.as_ref() } else { rows[*at].1.as_ref() };
                 counts[crate::profile::slot_of(&feature.bins, cell(value), &mut String::new())] += 1;

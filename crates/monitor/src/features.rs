@@ -7,6 +7,7 @@ use record::Cell;
 use stats::{Bins, MAX_WINDOW_SLOTS};
 
 use crate::detector::DetectorReference;
+use crate::fit::Types;
 use crate::learn::Column;
 use crate::profile::{FeatureProfile, Profile};
 use crate::quality::{Expected, FirstTypes};
@@ -73,6 +74,8 @@ pub(crate) struct Feature {
     pub(crate) owner: Option<Arc<str>>,
     /// The types of the first production values since there is a reference.
     pub(crate) first: FirstTypes,
+    /// Whether production values are of the profile's type.
+    pub(crate) types: Types,
 }
 
 impl Feature {
@@ -88,15 +91,28 @@ impl Feature {
         self.review.unwrap_or_else(|| self.frozen().map_or(Role::Value, |frozen| frozen.role))
     }
 
-    /// Whether its values are counted into windows and compared: it is there, and it can be compared.
-    pub(crate) fn is_judged(&self) -> bool {
+    /// Whether its values are counted into windows: it is there, and it can be compared.
+    pub(crate) fn is_counted(&self) -> bool {
         self.seen && self.role().is_judged()
+    }
+
+    /// Whether its windows are compared with the reference.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.is_counted() && self.types != Types::Differ
+    }
+
+    /// Whether the profile has numbers and every value in production so far was none, or the other way round.
+    pub(crate) fn types_differ(&self) -> bool {
+        self.role().is_judged() && self.types == Types::Differ
     }
 
     /// Takes note of a production value.
     #[inline]
     pub(crate) fn see(&mut self, value: Cell<'_>) {
         self.seen = true;
+        if let Stage::Frozen(frozen) = &self.stage {
+            self.types.see(&frozen.bins, value);
+        }
         if !self.sample.is_full() && self.frozen().is_some() {
             self.sample.push(value);
         }
@@ -216,7 +232,7 @@ impl FeatureTable {
                 }
                 let at = table.insert(feature.name.as_str().into(), side, Stage::Frozen(frozen));
                 let feature = table.get_mut(at);
-                (feature.forced, feature.owner) = (forced, owner.cloned());
+                (feature.forced, feature.owner, feature.types) = (forced, owner.cloned(), Types::Unknown);
             }
         }
         table
@@ -306,6 +322,7 @@ impl FeatureTable {
             moves: false,
             owner: None,
             first: FirstTypes::default(),
+            types: Types::Agree,
         });
         self.next.push(at + 1);
         at

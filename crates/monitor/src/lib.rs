@@ -41,8 +41,8 @@ pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
 pub use quality::{Check, MIN_CHECKED, QualityReading};
 pub use readings::{
-    FeatureHistogram, FeatureReading, FeatureState, Fit, ModelReadings, Readings, ReferenceKind,
-    ReferenceState, Verdict, WindowReadings,
+    FeatureHistogram, FeatureReading, FeatureState, Fit, ModelReadings, NamePair, Readings, ReferenceKind,
+    ReferenceState, SampleReading, Verdict, WindowReadings,
 };
 pub use role::{Role, RoleSample};
 pub use snapshot::{RestoreError, RestoreReport};

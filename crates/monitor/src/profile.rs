@@ -261,6 +261,14 @@ impl FeatureProfile {
         self.counts.get(self.bins.missing()).copied().unwrap_or(0)
     }
 
+    /// Whether all of its values fall into one bin, as those of a constant do.
+    pub fn is_constant(&self) -> bool {
+        let values = self.counts.get(..self.bins.missing()).unwrap_or_default();
+        // Of categories that were not kept there is nothing to say.
+        let is_kept = self.bins.len() > 1 || self.bins.is_ordered();
+        is_kept && values.iter().filter(|count| **count > 0).count() == 1
+    }
+
     fn checked_rows(&self) -> Option<u64> {
         self.counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count))
     }

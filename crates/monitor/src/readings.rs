@@ -55,8 +55,9 @@ pub(crate) const OTHER_FEATURES: &str = "other";
 pub struct FeatureState {
     /// Its name.
     pub feature: Arc<str>,
-    /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `learning`,
-    /// `moving` (it is learned anew, because its first rows were not alike).
+    /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `type_differs` (a
+    /// number in the reference and never one in the traffic, or the other way round), `learning`, `moving` (it is learned anew,
+    /// because its first rows were not alike).
     pub reason: &'static str,
 }
 
@@ -73,6 +74,30 @@ pub struct Fit {
     pub not_seen: Vec<Arc<str>>,
     /// Names in requests that the profile does not have, at most 20.
     pub unknown: Vec<Arc<str>>,
+    /// Which of both may be the same feature, renamed.
+    pub pairs: Vec<NamePair>,
+    /// Features that are there and have only had values of another type than the profile's, at most 20.
+    pub type_differs: Vec<Arc<str>>,
+}
+
+/// Two names of what may be one feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamePair {
+    /// As the profile has it.
+    pub profile: Arc<str>,
+    /// As requests have it.
+    pub traffic: Arc<str>,
+}
+
+/// How a sample of requests fits a model's reference: see [`crate::Engine::sample`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SampleReading {
+    /// Rows of features in it.
+    pub rows: u64,
+    /// The profile against the sample, with all names; `None` for a reference that is learned.
+    pub fit: Option<Fit>,
+    /// Every feature and prediction, judged or not by the values in the sample.
+    pub features: Vec<FeatureState>,
 }
 
 /// Where a model's reference stands.

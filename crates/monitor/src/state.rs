@@ -196,7 +196,7 @@ impl State {
                 Stage::Frozen(frozen) => {
                     let slots = batch.slots(at, feature.side);
                     counted = counted.max(slots.len());
-                    if !feature.is_judged() {
+                    if !feature.is_counted() {
                         continue;
                     }
                     if !rules.previous && !feature.is_of(head.version) {

@@ -10,6 +10,7 @@ use record::Lane;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::armed::{self, Armed};
 use crate::clock::now_ms;
 use crate::outside;
 use crate::plane::Plane;
@@ -22,6 +23,7 @@ const HISTORY_EVERY_MS: i64 = 15_000;
 /// Runs until `stop` turns true. Its heartbeat goes to [`Heartbeat`].
 pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
     let mut measured = Signals::default();
+    let mut armed = Armed::default();
     let mut written = None;
     let mut period = plane.settings().observe.evaluate_every;
     let mut tick = ticker(period);
@@ -33,6 +35,7 @@ pub(crate) async fn run(plane: Arc<Plane>, mut stop: watch::Receiver<bool>) {
         step(&plane, &mut measured).await;
         let now = now_ms();
         let readings = plane.monitor.readings();
+        armed::tell(&plane, armed.look(&readings, &drilled(&plane), now));
         let slot = (readings.at_ms > 0).then(|| readings.at_ms.div_euclid(HISTORY_EVERY_MS));
         if slot.is_some() && slot != written {
             written = slot;
@@ -99,6 +102,12 @@ fn tell_reach(plane: &Plane) {
             plane.desk.controller().set_version_health(&model.name, version, reached);
         }
     }
+}
+
+/// Models of which a drill runs.
+fn drilled(plane: &Plane) -> Vec<Arc<str>> {
+    let models = plane.desk.controller().models();
+    models.into_iter().filter(|status| status.drill).map(|status| status.model).collect()
 }
 
 /// The versions of each model, the one that serves first.

@@ -60,6 +60,8 @@ pub(crate) struct Facts<'a> {
     /// Features above the amber and the red threshold, with enough rows.
     pub(crate) amber: usize,
     pub(crate) red: usize,
+    /// Why the reference does not fit the traffic, where it does not.
+    pub(crate) misfit: Option<String>,
 }
 
 /// Judges a model.
@@ -89,7 +91,8 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Health {
         let text = format!("{}. No rollback: only critical alerts roll back.", what(&warning));
         return Health { level: Level::Watch, text, since_ms: earliest(&warning) };
     }
-    failing.or_else(|| silent(facts)).or_else(|| unjudged(facts)).unwrap_or_else(|| quiet(facts))
+    let unknown = || silent(facts).or_else(|| unarmed(facts)).or_else(|| unjudged(facts));
+    failing.or_else(unknown).unwrap_or_else(|| quiet(facts))
 }
 
 /// Whether an alert is about what clients get. One about a version that traffic was taken from goes on firing for a while;
@@ -191,6 +194,13 @@ fn span(secs: f64) -> String {
         (hours, 0, _) => format!("{hours} h"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
+}
+
+/// The reference is about other columns: whatever was measured against it says nothing.
+fn unarmed(facts: &Facts<'_>) -> Option<Health> {
+    let problem = facts.misfit.as_ref()?;
+    let text = format!("Not armed, drift is not judged: {problem}.");
+    Some(Health { level: Level::Watch, text, since_ms: None })
 }
 
 /// Why nothing can be judged, if so.
@@ -345,6 +355,7 @@ mod tests {
             silence_s: None,
             amber: 0,
             red: 0,
+            misfit: None,
         };
         change(&mut facts);
         let health = judge(&facts);

@@ -7,6 +7,7 @@
 mod admin;
 mod app;
 mod approval;
+mod armed;
 mod clock;
 mod control_loop;
 mod desk;

@@ -343,7 +343,8 @@ fn judged(page: &mut Exposition, readings: &Readings) {
         "driftline_feature_judged",
         Kind::Gauge,
         "1 for a feature whose drift is judged; 0, with the reason, for one that is not: identifier, time, text (values that never \
-         come again), not_seen (in the reference, in no request), learning.",
+         come again), not_seen (in the reference, in no request), type_differs (no value \
+         was of the profile's type), learning.",
     );
     for model in &readings.models {
         for feature in &model.features {
@@ -356,7 +357,8 @@ fn judged(page: &mut Exposition, readings: &Readings) {
     page.family(
         "driftline_armed",
         Kind::Gauge,
-        "1 while the reference fits the traffic; 0 when requests have less than half of the profile's features, and no drift is judged.",
+        "1 while the reference fits the traffic; 0 when requests have less than half of the profile's features, or most of them with values of \
+         another type, and no drift is judged.",
     );
     for model in &readings.models {
         let armed = model.fit.as_ref().is_none_or(|fit| fit.armed);

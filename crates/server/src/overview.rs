@@ -143,6 +143,7 @@ impl View<'_> {
             features: features.len(),
             amber,
             red,
+            misfit: read.and_then(|read| read.fit.as_ref()?.problem()),
         });
         let tenants = read.map_or(0, |read| of_tenants(read, shown, Lane::Prod).count());
         let counted = |state| alerts.iter().filter(|alert| alert.state == state).count();

@@ -84,6 +84,8 @@ pub(crate) fn status(plane: &Plane) -> Value {
                 "alerts_firing": firing,
                 "reference": read.map(|m| &m.reference),
                 "fit": read.and_then(|m| m.fit.as_ref()),
+                "not_armed": read.and_then(|m| m.fit.as_ref()?.problem()),
+                "not_judged": read.map(not_judged),
                 "rows": read.map(|m| m.rows),
                 "pairs": pairs::summary(&pair_readings, &status.model),
                 "latency": plane.latency.load().iter().filter(|l| l.model == status.model).collect::<Vec<_>>(),
@@ -191,6 +193,11 @@ pub(crate) fn shadows(plane: &Plane, model: &config::ModelSettings) -> Vec<Value
             })
         })
         .collect()
+}
+
+/// Features that are not judged, and why.
+pub(crate) fn not_judged(model: &monitor::ModelReadings) -> Vec<&monitor::FeatureState> {
+    model.features.iter().filter(|feature| feature.reason != "judged").collect()
 }
 
 /// One alert of `GET /api/v1/alerts`.

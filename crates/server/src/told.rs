@@ -7,6 +7,7 @@ use control::{BlockReason, Change, Decision, DecisionKind, Proposal, Retraining,
 use monitor::{Readings, ReferenceKind};
 use record::Lane;
 
+use crate::armed::Turn;
 use crate::clock::{now_ms, rfc3339};
 
 /// Features that a message names.
@@ -224,6 +225,32 @@ pub(crate) fn training(retraining: &Retraining, outcome: &Result<String, String>
         since_ms: retraining.at_ms,
         facts: vec![fact("trainer", &trainer), fact("key", &retraining.key), fact("by", &retraining.actor)],
         ..notice(NoticeKind::Retraining, key, severity, (model, version))
+    }
+}
+
+/// A model whose reference does not fit its traffic, or fits again.
+pub(crate) fn fit(turn: &Turn, dashboard: Option<&str>) -> Notice {
+    let links = dashboard.into_iter().map(|url| link("Dashboard", url)).collect();
+    let key = |model: &Arc<str>| format!("{model}/armed");
+    match turn {
+        Turn::NotArmed { model, problem } => Notice {
+            title: format!("{model} is not armed: its reference does not fit the traffic"),
+            text: format!(
+                "`{model}` is not armed: {problem}. Drift of `{model}` is not judged and moves no traffic until this is mended. Make the                  profile from the columns that requests have, or correct `baseline`, and compare with `driftline check --sample FILE`."
+            ),
+            version: None,
+            links,
+            ..notice(NoticeKind::NotArmed, key(model), Severity::Warning, (model, model))
+        },
+        Turn::ArmedAgain { model, matched, expected } => Notice {
+            title: format!("{model} is armed again"),
+            text: format!(
+                "The reference of `{model}` fits the traffic: requests have {matched} of the {expected} features of the profile. Drift is                  judged again."
+            ),
+            version: None,
+            links,
+            ..notice(NoticeKind::Armed, key(model), Severity::Warning, (model, model))
+        },
     }
 }
 

@@ -28,6 +28,10 @@ pub enum NoticeKind {
     Blocked,
     /// A retraining was started, or could not be.
     Retraining,
+    /// A model's reference does not fit its traffic: drift is not judged.
+    NotArmed,
+    /// It fits again.
+    Armed,
 }
 
 impl NoticeKind {
@@ -42,6 +46,8 @@ impl NoticeKind {
             Self::Recommended => "recommended",
             Self::Blocked => "blocked",
             Self::Retraining => "retraining",
+            Self::NotArmed => "not_armed",
+            Self::Armed => "armed",
         }
     }
 }

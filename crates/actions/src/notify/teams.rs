@@ -40,7 +40,7 @@ fn card_short(notice: &Notice) -> Value {
 
 fn card(notice: &Notice, text_max: usize, fact_max: usize) -> Value {
     let color = match (notice.kind, notice.severity) {
-        (NoticeKind::Resolved | NoticeKind::Moved, _) => "Good",
+        (NoticeKind::Resolved | NoticeKind::Moved | NoticeKind::Armed, _) => "Good",
         (_, control::Severity::Critical) => "Attention",
         (_, control::Severity::Warning) => "Warning",
         (_, control::Severity::Info) => "Accent",

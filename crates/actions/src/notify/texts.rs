@@ -13,7 +13,7 @@ pub(crate) fn time(at_ms: i64) -> String {
 pub(crate) const fn sign(notice: &Notice) -> &'static str {
     use control::Severity::{Critical, Info, Warning};
     match (notice.kind, notice.severity) {
-        (NoticeKind::Resolved, _) => "✅",
+        (NoticeKind::Resolved | NoticeKind::Armed, _) => "✅",
         (NoticeKind::Moved, _) => "↩️",
         (NoticeKind::ApprovalWanted, _) => "✋",
         (NoticeKind::Retraining, _) => "🔁",

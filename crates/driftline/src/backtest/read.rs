@@ -1,17 +1,12 @@
 //! Records from files, one after the other.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use flate2::read::MultiGzDecoder;
+use anyhow::Result;
 use record::{Record, RecordLimits};
 
+use crate::json_lines::Lines;
 use crate::output::note;
-
-/// A longer line is no record.
-const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Lines that cannot be read and are named; the others are counted.
 const NAMED: u64 = 5;
@@ -19,7 +14,7 @@ const NAMED: u64 = 5;
 /// The records of several files.
 pub(super) struct Records<'a> {
     files: std::slice::Iter<'a, PathBuf>,
-    open: Option<(String, Box<dyn BufRead>, u64)>,
+    open: Option<Lines>,
     waiting: std::vec::IntoIter<Record>,
     line: Vec<u8>,
     unreadable: u64,
@@ -47,23 +42,16 @@ impl<'a> Records<'a> {
             if let Some(record) = self.waiting.next() {
                 return Ok(Some(record));
             }
-            let Some((name, reader, at)) = &mut self.open else {
+            let Some(lines) = &mut self.open else {
                 let Some(path) = self.files.next() else { return Ok(None) };
-                self.open = Some((path.display().to_string(), open(path)?, 0));
+                self.open = Some(Lines::open(path)?);
                 continue;
             };
             self.line.clear();
-            let read = reader.take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut self.line);
-            if read.with_context(|| format!("cannot read `{name}`"))? == 0 {
+            let Some(at) = lines.next(&mut self.line)? else {
                 self.open = None;
                 continue;
-            }
-            *at += 1;
-            if self.line.len() as u64 > MAX_LINE_BYTES {
-                bail!(
-                    "`{name}`, line {at}: longer than {MAX_LINE_BYTES} bytes: this is no file of JSON lines"
-                );
-            }
+            };
             if self.line.trim_ascii().is_empty() {
                 continue;
             }
@@ -72,20 +60,10 @@ impl<'a> Records<'a> {
                 Err(error) => {
                     self.unreadable += 1;
                     if self.unreadable <= NAMED {
-                        note(format!("warning: `{name}`, line {at}: not counted: {error}"));
+                        note(format!("warning: `{}`, line {at}: not counted: {error}", lines.name()));
                     }
                 }
             }
         }
     }
-}
-
-fn open(path: &Path) -> Result<Box<dyn BufRead>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
-    }
-    let name = path.display();
-    let mut file = BufReader::new(File::open(path).with_context(|| format!("cannot read `{name}`"))?);
-    let packed = file.fill_buf().with_context(|| format!("cannot read `{name}`"))?.starts_with(&[0x1f, 0x8b]);
-    Ok(if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) })
 }

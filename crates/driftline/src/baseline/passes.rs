@@ -21,18 +21,12 @@ enum Seen {
 }
 
 /// One feature per column.
-pub(super) fn features(
-    columns: &mut Columns,
-    rule: BinningRule,
-    notes: &mut Vec<String>,
-) -> Result<Vec<FeatureProfile>> {
-    let features = features_with(columns, rule, SORTED_MAX)?;
-    note_others(&features, notes);
-    Ok(features)
+pub(super) fn features(columns: &mut Columns, rule: BinningRule) -> Result<Vec<FeatureProfile>> {
+    features_with(columns, rule, SORTED_MAX)
 }
 
 /// Says of which columns not every category is kept.
-fn note_others(features: &[FeatureProfile], notes: &mut Vec<String>) {
+pub(super) fn note_others(features: &[FeatureProfile], notes: &mut Vec<String>) {
     let privacy = record::Privacy::default();
     for feature in features {
         let Bins::Categorical(bins) = &feature.bins else { continue };

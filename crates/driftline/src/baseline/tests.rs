@@ -257,3 +257,32 @@ fn files_as_other_programs_write_them() {
     assert_eq!(made.features[0].missing(), 1);
     assert!(made.features[1].bins.labels().contains(&"NA".to_owned()), "the usual tokens are replaced");
 }
+
+#[test]
+fn labels_ids_and_constants_are_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = |header: &str, row: &dyn Fn(u32) -> String, more: &[&str]| {
+        let text: String = (0..400).map(|i| row(i) + "\n").collect();
+        let path = file(&folder, "t.csv", &format!("{header}\n{text}"));
+        let mut notes = Vec::new();
+        let profile = super::build(&args(&[&path], Path::new("-"), more), &mut notes).unwrap();
+        super::suspects::look(&profile, &mut notes);
+        notes.join("\n")
+    };
+    let row = |i: u32| format!("ORD-{i},{},EUR,{}", (i * 7919) % 1009, u32::from(i.is_multiple_of(9)));
+    let told = notes("order,amount,currency,isFraud", &row, &[]);
+    assert!(told.contains("`isFraud` looks like a label (by its name)"), "{told}");
+    assert!(told.contains("--exclude isFraud"), "{told}");
+    assert!(told.contains("column `order` (identifier)") && told.contains("--exclude order"), "{told}");
+    assert!(told.contains("column `currency`: one value only"), "{told}");
+    assert!(!told.contains("`amount`"), "{told}");
+    let told = notes("order,amount,currency,won", &row, &[]);
+    assert!(told.contains("`won` looks like a label (the last column, and 0 or 1 in every row)"), "{told}");
+    let told =
+        notes("order,won,currency,amount", &|i| format!("ORD-{i},{},EUR,{}", i % 2, (i * 7919) % 1009), &[]);
+    assert!(!told.contains("label"), "a flag among others: {told}");
+    let told = notes("order,amount,currency,isFraud", &row, &["--exclude", "order,currency,isFraud"]);
+    assert_eq!(told, "");
+    let told = notes("amount,passenger_class", &|i| format!("{},{}", (i * 7919) % 1009, i % 3), &[]);
+    assert_eq!(told, "", "a feature whose name only holds the word");
+}

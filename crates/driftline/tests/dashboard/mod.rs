@@ -4,6 +4,7 @@ mod approval;
 mod controls;
 mod demo;
 mod endurance;
+mod fit;
 mod hostile;
 mod large;
 mod serving;

@@ -7,6 +7,7 @@ use super::RestoreError;
 use super::codec::{Reader, Writer};
 use super::detector;
 use crate::features::{Feature, Frozen, Side, Stage};
+use crate::fit::Types;
 use crate::learn::{Column, Raw, Sets};
 use crate::profile::FeatureProfile;
 use crate::role::Role;
@@ -44,7 +45,7 @@ pub(super) fn write(out: &mut Writer, state: &State) {
 
 fn write_feature(out: &mut Writer, feature: &Feature) {
     out.text(&feature.name);
-    out.u8(feature.side as u8);
+    out.u8(feature.side as u8 | (u8::from(feature.seen) << 1) | ((feature.types as u8) << 2));
     out.text(feature.owner.as_deref().unwrap_or_default());
     match &feature.stage {
         Stage::Frozen(frozen) => {
@@ -134,10 +135,10 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
     state.features = crate::features::FeatureTable::new();
     for _ in 0..bytes.len(6)? {
         let name = bytes.text()?;
-        let side = match bytes.u8()? {
-            0 => Side::Features,
-            1 => Side::Predictions,
-            _ => return corrupt("a feature's side"),
+        let flags = bytes.u8()?;
+        let side = if flags & 1 == 0 { Side::Features } else { Side::Predictions };
+        let Some(types) = Types::ALL.get(usize::from(flags >> 2)).copied() else {
+            return corrupt("a feature's type");
         };
         if state.features.contains(name) {
             return corrupt("a feature's name");
@@ -145,7 +146,10 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         let owner = bytes.text()?;
         let stage = read_stage(bytes, name, rules)?;
         let at = state.features.insert(name.into(), side, stage);
-        state.features.get_mut(at).owner = Some(owner).filter(|owner| !owner.is_empty()).map(Into::into);
+        let feature = state.features.get_mut(at);
+        (feature.seen, feature.types) = (flags & 2 != 0, types);
+        feature.forced = rules.filter.forces(&feature.name);
+        feature.owner = Some(owner).filter(|owner| !owner.is_empty()).map(Into::into);
     }
     state.plan_detectors();
     for at in 0..bytes.len(30)? {
@@ -153,7 +157,12 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
     }
     read_own(bytes, &mut state)?;
     for at in 0..state.features.len() {
-        state.features.get_mut(at).seen = state.sets.iter().any(|set| set.ring(at).is_some());
+        // What earlier versions wrote knows it by the windows only.
+        let counted = state.sets.iter().any(|set| set.ring(at).is_some());
+        let feature = state.features.get_mut(at);
+        if counted && !feature.seen {
+            (feature.seen, feature.types) = (true, Types::Agree);
+        }
     }
     check_learned(&state)?;
     bytes.end()?;

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use monitor::{FeatureHistogram, FeatureReading, FeatureState, ModelReadings, WindowReadings};
+use monitor::{FeatureHistogram, FeatureReading, Fit, ModelReadings, WindowReadings};
 use record::Lane;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::clock::rfc3339;
 use crate::exposition::Format;
 use crate::monitor_loop::Command;
 use crate::plane::Plane;
-use crate::status;
+use crate::status::{self, not_judged};
 
 /// Most events a call returns.
 const EVENTS_MAX: usize = 1_000;
@@ -191,12 +191,8 @@ fn empty_drift(model: &ModelReadings, version: &str, lane: Lane, tenant: &str) -
         "model": &*model.model, "version": shown(version), "lane": lane, "tenant": shown(tenant),
         "requests": 0, "reference": model.reference, "features": [],
         "not_judged": not_judged(model), "fit": model.fit,
+        "not_armed": model.fit.as_ref().and_then(Fit::problem),
     })
-}
-
-/// Features that are not judged, and why.
-fn not_judged(model: &ModelReadings) -> Vec<&FeatureState> {
-    model.features.iter().filter(|feature| feature.reason != "judged").collect()
 }
 
 fn full_drift(
@@ -221,6 +217,7 @@ fn full_drift(
         "requests": window.requests, "at": rfc3339(at_ms), "last_request_at": rfc3339(window.last_at_ms),
         "reference": model.reference, "features": features,
         "not_judged": not_judged(model), "fit": model.fit,
+        "not_armed": model.fit.as_ref().and_then(Fit::problem),
         "detector": window.detector.as_ref().map(super::detector::shown),
     })
 }
