@@ -24,6 +24,7 @@ mod failing;
 mod fluent_bit;
 mod follow;
 mod grpc;
+mod harm;
 mod hostile;
 mod judgement;
 mod kafka;
