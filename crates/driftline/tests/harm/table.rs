@@ -220,7 +220,7 @@ pub(crate) static TABLE: [Harm; 15] = [
         fault: Fault::Requests(null),
         fires: Some(Fires {
             alert: "DataQuality",
-            words: "`delay` v2: `distance`: …% missing since … (training …%)",
+            words: "`delay` v2: `distance`: …% missing since … UTC (training …%)",
             within: Some(TENS),
             after: "tens of requests",
         }),
@@ -235,7 +235,7 @@ pub(crate) static TABLE: [Harm; 15] = [
         fault: Fault::Requests(to_text),
         fires: Some(Fires {
             alert: "DataQuality",
-            words: "`delay` v2: `distance`: …% of another type since … (training …%)",
+            words: "`delay` v2: `distance`: …% of another type since … UTC (training …%)",
             within: Some(TENS),
             after: "tens of requests",
         }),
@@ -250,7 +250,7 @@ pub(crate) static TABLE: [Harm; 15] = [
         fault: Fault::Requests(rename),
         fires: Some(Fires {
             alert: "DataQuality",
-            words: "`delay` v2: `distance`: …% absent since … (training …%)",
+            words: "`delay` v2: `distance`: …% of requests without it since … UTC (training …%); new in requests: `distance_miles`",
             within: Some(TENS),
             after: "tens of requests",
         }),
@@ -265,7 +265,7 @@ pub(crate) static TABLE: [Harm; 15] = [
         fault: Fault::Requests(vanish),
         fires: Some(Fires {
             alert: "DataQuality",
-            words: "`delay` v2: `distance`: …% absent since … (training …%)",
+            words: "`delay` v2: `distance`: …% of requests without it since … UTC (training …%)",
             within: Some(TENS),
             after: "tens of requests",
         }),
@@ -280,7 +280,7 @@ pub(crate) static TABLE: [Harm; 15] = [
         fault: Fault::Constant,
         fires: Some(Fires {
             alert: "PredictionFrozen",
-            words: "`delay` v2: `prediction`: …% the same value since … (training …%)",
+            words: "`delay` v2: `prediction`: …% one and the same value since … UTC (training …%)",
             within: Some(2 * TENS),
             after: "tens of requests",
         }),
@@ -295,7 +295,7 @@ pub(crate) static TABLE: [Harm; 15] = [
         fault: Fault::OneTenant(garbage),
         fires: Some(Fires {
             alert: "DataQuality",
-            words: "`delay` v2: …",
+            words: "`delay` v2: `distance`: …% outside the range of training since … UTC (training …%)",
             within: Some(6 * TENS),
             after: "tens of requests of that tenant, which is named",
         }),
