@@ -1,6 +1,6 @@
 //! The page of the table.
 
-use super::table::TABLE;
+use super::table::{OF_THE_PREDICTION, TABLE};
 
 const HEAD: &str = "# What happens when
 
@@ -18,7 +18,7 @@ const FOOT: &str = "
 while requests come (where 5 min are too long for you: `alerts.rules.NAME.for`).
 
 What moves traffic and what never does: [alerts and rollback](alerts-and-rollback.md#what-a-critical-alert-does). A fault in the
-requests reaches every version alike, so it is reported and traffic stays.
+requests reaches every version alike, so it is reported and traffic stays, although predictions change with it.
 ";
 
 /// The page.
@@ -42,6 +42,7 @@ pub(crate) fn text() -> String {
         };
         let also = match harm.may {
             [] => String::new(),
+            OF_THE_PREDICTION => "; also rules about drift, of the prediction".to_owned(),
             more => format!("; also `{}`", more.join("`, `")),
         };
         let traffic = if harm.moves { "moves to `v1`" } else { "stays" };
