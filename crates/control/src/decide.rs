@@ -11,6 +11,7 @@
 //! | automatic rollback is off | blocked: auto off |
 //! | the mode is frozen | blocked: frozen |
 //! | a person holds the model | blocked: held |
+//! | the requests are broken, which explains what fires | blocked: data fault |
 //! | the stable version is in trouble itself | blocked: target unhealthy |
 //! | within the cool-down after a change of traffic, by a person or not | blocked: cool-down |
 //! | the most rollbacks in the period are used up | blocked: limit reached (the caller then switches automatic rollback off) |
@@ -73,6 +74,8 @@ pub struct ModelState<'a> {
     pub in_progress: bool,
     /// Whether the stable version is not known to be in trouble.
     pub target_healthy: bool,
+    /// Whether a fault in the requests explains everything that fires.
+    pub data_fault: bool,
     /// Whether a person holds the model where it is.
     pub held: bool,
     /// Whether a proposal waits for approval.
@@ -125,6 +128,8 @@ pub enum BlockReason {
     Observe,
     /// The stable version is in trouble itself.
     TargetUnhealthy,
+    /// The requests are broken, which explains what fires: every version gets them.
+    DataFault,
     /// An earlier rollback answered this stretch of firing.
     EpisodeHandled,
     /// A change of this model is being carried out.
@@ -151,6 +156,7 @@ impl BlockReason {
             Self::AutoOff => "auto_off",
             Self::Observe => "observe",
             Self::TargetUnhealthy => "target_unhealthy",
+            Self::DataFault => "data_fault",
             Self::EpisodeHandled => "episode_handled",
             Self::InProgress => "in_progress",
             Self::Frozen => "frozen",
@@ -170,6 +176,7 @@ impl BlockReason {
             Self::AutoOff => "automatic rollback is switched off",
             Self::Observe => "the mode is observe, a dry run",
             Self::TargetUnhealthy => "it is in trouble itself",
+            Self::DataFault => "the requests are broken, and it gets the same",
             Self::EpisodeHandled => "this alert was acted upon before",
             Self::InProgress => "a change is being carried out",
             Self::Frozen => "the mode is frozen",
@@ -215,6 +222,7 @@ fn blocked(state: &ModelState<'_>, all_handled: bool, fresh: bool) -> Option<Blo
         (!state.auto_enabled, BlockReason::AutoOff),
         (state.mode == RollbackMode::Frozen, BlockReason::Frozen),
         (state.held, BlockReason::Held),
+        (state.data_fault, BlockReason::DataFault),
         (!state.target_healthy, BlockReason::TargetUnhealthy),
         (state.cooldown_left_ms > 0, BlockReason::Cooldown),
         (state.rollbacks >= state.rollbacks_max, BlockReason::LimitReached),
@@ -240,6 +248,7 @@ mod tests {
         handled: &'static [&'static str],
         in_progress: bool,
         target_healthy: bool,
+        data_fault: bool,
         held: bool,
         proposed: bool,
         not_approved: &'static [&'static str],
@@ -256,6 +265,7 @@ mod tests {
         handled: &[],
         in_progress: false,
         target_healthy: true,
+        data_fault: false,
         held: false,
         proposed: false,
         not_approved: &[],
@@ -288,6 +298,7 @@ mod tests {
             handled: &row.handled.iter().map(|fingerprint| episode(fingerprint)).collect(),
             in_progress: row.in_progress,
             target_healthy: row.target_healthy,
+            data_fault: row.data_fault,
             held: row.held,
             proposed: row.proposed,
             not_approved: &row.not_approved.iter().map(|fingerprint| episode(fingerprint)).collect(),
@@ -326,6 +337,8 @@ mod tests {
             (Row { auto_enabled: false, cooldown_left_ms: 1, ..DUE }, "auto_off for a"),
             (Row { target_healthy: false, ..DUE }, "target_unhealthy for a"),
             (Row { target_healthy: false, cooldown_left_ms: 1, ..DUE }, "target_unhealthy for a"),
+            (Row { data_fault: true, cooldown_left_ms: 1, ..DUE }, "data_fault for a"),
+            (Row { data_fault: true, held: true, ..DUE }, "held for a"),
             (Row { cooldown_left_ms: 1, ..DUE }, "cooldown for a"),
             (Row { cooldown_left_ms: 1, rollbacks: 3, ..DUE }, "cooldown for a"),
             (Row { rollbacks: 3, ..DUE }, "limit_reached for a"),

@@ -19,8 +19,8 @@ mod detector;
 mod quality;
 mod traffic;
 
-pub(crate) use quality::looks_at;
 pub use quality::quality_excess;
+pub(crate) use quality::{describe as describe_quality, looks_at};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -25,6 +25,7 @@ mod fit;
 mod fluent_bit;
 mod follow;
 mod grpc;
+mod harm;
 mod hostile;
 mod judgement;
 mod kafka;

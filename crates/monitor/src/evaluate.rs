@@ -16,6 +16,7 @@ use crate::readings::{
     FeatureHistogram, FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings,
 };
 use crate::rules::Rules;
+use crate::speeds::is_speed;
 use crate::state::State;
 use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
@@ -120,7 +121,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chan
     reading.psi_critical = chance.critical(used, pair.n, pair.reference_n) * pair.tau();
     reading.psi_noise = stats::psi_noise(used, pair.n, pair.reference_n);
     reading.psi_debiased = stats::jeffreys::debiased_psi(reference, current, 1.0).unwrap_or(f64::NAN);
-    if pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS {
+    if pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS && !is_speed(&reading.feature) {
         reading.verdict = Verdict::Pass;
         let beyond = |tau: f64| stats::beyond_chance(bins, reference, current, tau, chance.alpha());
         if psi > reading.psi_critical && beyond(pair.tau()) {

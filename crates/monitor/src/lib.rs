@@ -26,6 +26,7 @@ mod role;
 mod rules;
 mod snapshot;
 mod spec;
+mod speeds;
 mod state;
 mod tenants;
 #[cfg(test)]

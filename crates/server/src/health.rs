@@ -140,6 +140,11 @@ fn blocked(status: &ModelStatus, reason: BlockReason) -> String {
         BlockReason::TargetUnhealthy => {
             format!("No rollback: {stable} is in trouble itself; clients still get {active}.")
         }
+        BlockReason::DataFault => {
+            format!(
+                "No rollback: the requests are broken, and {stable} would get the same; clients still get {active}."
+            )
+        }
         BlockReason::EpisodeHandled => format!("An earlier rollback answered this; clients get {active}."),
         BlockReason::InProgress => "A change of traffic is being carried out.".to_owned(),
         BlockReason::Frozen => format!("The mode is frozen: clients still get {active}."),

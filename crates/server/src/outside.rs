@@ -63,14 +63,14 @@ fn proposal_ended(plane: &Plane, proposal: &Proposal) {
 }
 
 fn blocked(plane: &Arc<Plane>, reason: control::BlockReason, change: Change, text: &str, evidence: Value) {
-    use control::BlockReason::{LimitReached, Observe, Recommended, TargetUnhealthy};
+    use control::BlockReason::{DataFault, LimitReached, Observe, Recommended, TargetUnhealthy};
     let features = told::top_features(&plane.monitor.readings(), &change.model, &change.from);
     let dashboard = plane.dashboard("control", &change.model);
     let notice = |extra: Option<String>| {
         told::blocked(reason, &change, text, extra, features.clone(), dashboard.as_deref())
     };
     match reason {
-        Recommended | TargetUnhealthy | LimitReached => plane.hub.tell(&notice(None)),
+        Recommended | TargetUnhealthy | DataFault | LimitReached => plane.hub.tell(&notice(None)),
         Observe => {
             let (plane, text) = (Arc::clone(plane), text.to_owned());
             tokio::spawn(async move {

@@ -145,6 +145,7 @@ pub(crate) fn blocked(
     };
     let title = match reason {
         BlockReason::TargetUnhealthy => "No rollback, stable version unhealthy",
+        BlockReason::DataFault => "No rollback, the requests are broken",
         BlockReason::Observe => "Dry run: would roll back",
         BlockReason::Recommended => "Rollback advised",
         _ => "No rollback",

@@ -29,6 +29,7 @@
 
 mod carry;
 mod drill;
+mod fault;
 mod hold;
 mod manual;
 mod model;

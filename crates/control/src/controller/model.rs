@@ -7,6 +7,7 @@ use monitor::Readings;
 use record::Lane;
 use serde::Serialize;
 
+use super::fault::DataFault;
 use super::hold::Hold;
 use super::proposal::Proposal;
 use super::target::Measured;
@@ -131,6 +132,8 @@ pub(super) struct ModelEntry {
     pub(super) activated_ms: Option<i64>,
     /// The last measurement of the stable version.
     pub(super) measured: Option<Measured>,
+    /// The last fault in the requests.
+    pub(super) data_fault: Option<DataFault>,
     /// While opening: the configuration names another `active` than when the model was stored.
     pub(super) edited: bool,
 }
@@ -158,6 +161,7 @@ impl ModelEntry {
             before_drill: BeforeDrill::default(),
             activated_ms: None,
             measured: None,
+            data_fault: None,
             edited: false,
         }
     }

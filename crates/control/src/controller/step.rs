@@ -42,6 +42,7 @@ impl Controller {
         let mut evaluation = evaluate(&self.policy, readings, signals);
         let inactive = self.judge_what_serves(&mut evaluation, readings, now_ms);
         self.measure_targets(signals);
+        self.note_data_faults(readings);
         let subjects = evaluation.holding.iter().map(|held| (held.rule, &held.subject));
         for (rule, subject) in subjects.chain(evaluation.clear.iter().map(|(rule, subject)| (*rule, subject)))
         {
@@ -115,6 +116,10 @@ impl Controller {
             Verdict::Blocked { reason, episodes } => {
                 let evidence = self.evidence(&model, &firing, signals);
                 self.block(model_idx, reason, &episodes, &evidence, now_ms);
+                if reason == BlockReason::DataFault {
+                    // Windows hold what was predicted of broken requests for longer than requests are broken.
+                    self.models[model_idx].handled.extend(episodes.iter().cloned());
+                }
                 if reason == BlockReason::TargetUnhealthy && fresh {
                     let proposed =
                         self.propose_anyway(model_idx, reason_of(&firing), evidence, episodes, now_ms);
@@ -177,6 +182,7 @@ impl Controller {
             handled: &entry.handled,
             in_progress: entry.pending.is_some(),
             target_healthy: self.target_trouble(model_idx).is_none(),
+            data_fault: self.explained_by_data(model_idx, firing).is_some(),
             held: entry.hold.is_some(),
             proposed: entry.proposal.is_some(),
             not_approved: &entry.not_approved,
@@ -211,11 +217,16 @@ impl Controller {
         }
         let (name, active, stable) =
             (entry.policy.name.clone(), entry.active.clone(), entry.policy.stable.clone());
+        let fault = self.models[model_idx].data_fault.as_ref().map(|fault| fault.words.clone());
         let trouble = self.target_trouble(model_idx).unwrap_or_else(|| other_trouble(&stable));
         let text = match reason {
             BlockReason::Observe => format!("would have rolled back from `{active}` to `{stable}`"),
             BlockReason::Recommended => format!("a rollback from `{active}` to `{stable}` is advised"),
             BlockReason::TargetUnhealthy => format!("no rollback to `{stable}`: {trouble}"),
+            BlockReason::DataFault => format!(
+                "no rollback to `{stable}`, which gets the same requests: {}",
+                fault.unwrap_or_default()
+            ),
             other => format!("no rollback to `{stable}`: {}", other.why()),
         };
         let data = json!({ "reason": reason, "episodes": episodes, "evidence": evidence });

@@ -1,4 +1,4 @@
-//! A model server that speaks KServe v2 and remembers what it was asked.
+//! A model server that speaks KServe v1 and v2 and remembers what it was asked.
 
 use std::io::{BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use super::http::{Message, read_message};
 pub(crate) struct Behaviour {
     pub(crate) status: u16,
     pub(crate) latency: Duration,
-    /// The score of a row, from its first number.
+    /// The score of a row, from its first number in KServe v2, from the sum of its numbers in KServe v1.
     pub(crate) score: fn(f64) -> f64,
 }
 
@@ -132,6 +132,10 @@ fn answer(name: &str, behaviour: Behaviour, request: &Message) -> Vec<u8> {
 
 fn infer(name: &str, score: fn(f64) -> f64, body: &[u8]) -> Value {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(rows) = request["instances"].as_array() {
+        let scores: Vec<f64> = rows.iter().map(|row| score(sum(row))).collect();
+        return json!({ "predictions": scores });
+    }
     let first = request["inputs"].as_array().into_iter().flatten().find_map(|input| {
         let numbers: Option<Vec<f64>> = input["data"].as_array()?.iter().map(Value::as_f64).collect();
         numbers
@@ -141,4 +145,9 @@ fn infer(name: &str, score: fn(f64) -> f64, body: &[u8]) -> Value {
         "model_name": name, "id": request["id"],
         "outputs": [{ "name": "score", "datatype": "FP64", "shape": [scores.len()], "data": scores }],
     })
+}
+
+/// The sum of a row's numbers.
+fn sum(row: &Value) -> f64 {
+    row.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_f64()).sum()
 }

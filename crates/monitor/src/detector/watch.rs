@@ -10,6 +10,7 @@ use super::counts::{CountedFeature, DetectorLayout};
 use crate::batch::Batch;
 use crate::features::{Feature, FeatureTable, Frozen, Side};
 use crate::spec::DetectorSpec;
+use crate::speeds::is_speed;
 
 /// Rows a second that evidence is gathered from; of more, as many are drawn. A hundred rows of delay are then a twentieth of
 /// a second.
@@ -192,7 +193,8 @@ pub(crate) fn missing(frozen: &Frozen) -> u8 {
 fn planned(features: &FeatureTable, min_effect: f64) -> Option<Planned> {
     let (mut watched, mut plans) = (Vec::new(), Vec::new());
     for (at, feature) in features.iter().enumerate() {
-        let Some((plan, labels)) = feature_plan(feature).filter(|_| feature.role().is_judged()) else {
+        let watches = feature.role().is_judged() && !is_speed(&feature.name);
+        let Some((plan, labels)) = feature_plan(feature).filter(|_| watches) else {
             continue;
         };
         let rows = plan.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));

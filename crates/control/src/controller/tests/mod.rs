@@ -2,6 +2,7 @@
 
 mod approval;
 mod crash;
+mod fault;
 mod flow;
 mod killed;
 mod machine;
