@@ -98,8 +98,8 @@ impl Clients {
     pub(super) fn send_calm(&self) {
         let mut client = Client::new(self.shared.address);
         for n in 0..CALM / CALM_BATCH {
-            let rows = (0..CALM_BATCH).map(|at| self.shared.row(n * CALM_BATCH + at)).collect();
-            assert_eq!(self.shared.send(&mut client, n, rows), Some(200));
+            let rows: Vec<Value> = (0..CALM_BATCH).map(|at| self.shared.row(n * CALM_BATCH + at)).collect();
+            assert_eq!(self.shared.send(&mut client, n, &rows), Some(200));
         }
     }
 
@@ -168,7 +168,8 @@ impl Shared {
         let mut at = n;
         match self.fault {
             Fault::Status { code, every } => {
-                self.models.set(|behaviour| behaviour.status = if n % every == 0 { code } else { 200 });
+                self.models
+                    .set(|behaviour| behaviour.status = if n.is_multiple_of(every) { code } else { 200 });
             }
             Fault::Repeat(times) => at /= times,
             _ => {}
@@ -176,10 +177,10 @@ impl Shared {
         let mut row = self.row(CALM + at);
         match self.fault {
             Fault::Requests(change) => change(&mut row),
-            Fault::OneTenant(change) if n % TENANTS.len() == 0 => change(&mut row),
+            Fault::OneTenant(change) if n.is_multiple_of(TENANTS.len()) => change(&mut row),
             _ => {}
         }
-        self.send(client, n, vec![row])
+        self.send(client, n, &[row])
     }
 
     fn row(&self, n: usize) -> Value {
@@ -187,7 +188,7 @@ impl Shared {
     }
 
     /// The status of the answer, if there is one.
-    fn send(&self, client: &mut Client, n: usize, rows: Vec<Value>) -> Option<u16> {
+    fn send(&self, client: &mut Client, n: usize, rows: &[Value]) -> Option<u16> {
         let body = json!({ "instances": rows }).to_string();
         let tenant = TENANTS[n % TENANTS.len()];
         let fields = [("content-type", "application/json"), ("x-tenant-id", tenant)];
