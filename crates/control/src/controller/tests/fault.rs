@@ -21,6 +21,8 @@ fn broken(at_ms: i64, missing: f64) -> Readings {
         reference_ratio: 0.0,
         n: 200,
         since_ms: None,
+        reference_n: 1_000,
+        has_failed: true,
     });
     readings
 }
