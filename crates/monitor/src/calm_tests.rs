@@ -88,6 +88,21 @@ fn many_categories_are_no_drift_until_they_change() {
 }
 
 #[test]
+fn rows_that_are_sent_again_and_again_are_no_large_drift() {
+    for seed in 0..6 {
+        let mut chance = Chance(11 + seed);
+        let values: Vec<f64> = (0..4_000).map(|_| chance.normal()).collect();
+        // Learned from rows of their own, then each row five times.
+        let row = |i: usize| number(if i < 1_000 { values[i] } else { values[1_000 + (i - 1_000) / 5] });
+        for rows in [120, 160, 200, 300, 600, 3_000] {
+            let seen = look_at(rows, row);
+            assert_eq!(seen.failed, 0, "{rows} rows, seed {seed}: {seen:?}");
+            assert!(seen.drift <= 0.25, "{rows} rows, seed {seed}: {seen:?}");
+        }
+    }
+}
+
+#[test]
 fn rows_that_hang_together_are_no_drift_until_they_change() {
     let mut chance = Chance(3);
     let mut level = 0.0;

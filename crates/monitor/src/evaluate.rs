@@ -8,6 +8,7 @@ use record::Lane;
 use stats::{Bins, Window};
 
 use crate::chance::{Chance, MIN_REFERENCE_ROWS, quarters_tau, subjects_of};
+use crate::detector::DriftReading;
 use crate::features::Frozen;
 use crate::model::Model;
 use crate::profile::kind;
@@ -20,6 +21,9 @@ use crate::speeds::is_speed;
 use crate::state::State;
 use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
+
+/// A debiased PSI above it is large ([`stats::Severity`]).
+const LARGE: f64 = 0.25;
 
 /// A feature's window against one reference.
 struct Pair<'a> {
@@ -147,6 +151,21 @@ fn settle(pair: &Pair<'_>, set: &WindowSet, reading: &mut FeatureReading, chance
     }
 }
 
+/// A drift is not large in a feature whose window says that chance explains the difference: a request that is sent again and
+/// again is one row of evidence, which a detector counts as many.
+fn explain(drift: &mut DriftReading, features: &[FeatureReading]) {
+    for suspect in &mut drift.suspects {
+        let by_chance = |reading: &&FeatureReading| {
+            reading.feature == suspect.feature
+                && reading.reference == ReferenceKind::Baseline
+                && reading.verdict == Verdict::Pass
+        };
+        if features.iter().any(|reading| by_chance(&reading)) && suspect.psi > LARGE {
+            (suspect.psi, suspect.severity) = (LARGE, stats::severity(LARGE).as_str());
+        }
+    }
+}
+
 impl Model {
     /// The model's readings; windows that did not change are shared with the last call's.
     pub(crate) fn readings(&mut self, now: i64) -> ModelReadings {
@@ -241,7 +260,7 @@ impl Model {
         let state = &self.state;
         let set = &state.sets[at];
         let prod = prod.map(|prod| &state.sets[prod]);
-        let features = pairs(state, &self.rules, set, prod)
+        let features: Vec<FeatureReading> = pairs(state, &self.rules, set, prod)
             .iter()
             .map(|pair| {
                 let name = state.features.get(pair.feature).name.clone();
@@ -250,6 +269,10 @@ impl Model {
                 reading
             })
             .collect();
+        let mut detector = set.detector.as_ref().map(|live| live.reading(&state.watch));
+        if let Some(drift) = detector.as_mut().and_then(|detector| detector.drift.as_mut()) {
+            explain(drift, &features);
+        }
         WindowReadings {
             version: state.versions.name(set.version).clone(),
             lane: set.lane,
@@ -258,7 +281,7 @@ impl Model {
             rows: set.rows,
             last_at_ms: set.last_at_ms,
             features,
-            detector: set.detector.as_ref().map(|live| live.reading(&state.watch)),
+            detector,
         }
     }
 

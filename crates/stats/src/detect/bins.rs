@@ -147,13 +147,24 @@ impl DetectorBins {
     }
 
     /// Puts the reference's counts right for what it cannot have seen: of its rare categories, `once` stand in it a single time, and
-    /// so many rows of as many more are of categories that it has never seen (Good and Turing's estimate).
+    /// so many rows of as many more are of categories that it has never seen (Good and Turing's estimate). Of few values those that
+    /// stand in it once are found in the counts.
     pub fn expect_unseen(&self, counts: &mut [u64], once: u64) {
-        let Self::Categories { kept, .. } = self else { return };
-        if let Some([rare, unseen]) = counts.get_mut(kept.other()..kept.other() + 2) {
-            let once = once.min(*rare);
-            *rare -= once;
-            *unseen = unseen.saturating_add(once);
+        match self {
+            Self::Ordered(_) => {}
+            Self::Values(values) => {
+                let once = counts.iter().take(values.len()).filter(|count| **count == 1).count() as u64;
+                if let Some(unseen) = counts.get_mut(values.len()) {
+                    *unseen = unseen.saturating_add(once);
+                }
+            }
+            Self::Categories { kept, .. } => {
+                if let Some([rare, unseen]) = counts.get_mut(kept.other()..kept.other() + 2) {
+                    let once = once.min(*rare);
+                    *rare -= once;
+                    *unseen = unseen.saturating_add(once);
+                }
+            }
         }
     }
 
@@ -328,6 +339,9 @@ mod tests {
         let mut counts = [900, 100, 0, 0];
         DetectorBins::categorical([("a", 900), ("b", 1)]).unwrap().expect_unseen(&mut counts, 30);
         assert_eq!(counts, [900, 70, 30, 0]);
+        let mut counts = [498, 1, 1, 0, 0];
+        DetectorBins::numeric(&[1.0, 2.0, 3.0]).unwrap().expect_unseen(&mut counts, 0);
+        assert_eq!(counts, [498, 1, 1, 2, 0]);
     }
 
     #[test]
