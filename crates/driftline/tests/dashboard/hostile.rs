@@ -61,6 +61,7 @@ fn names_from_outside_are_text() {
         .unwrap()
         .iter()
         .map(|f| f["feature"].as_str().unwrap().to_owned())
+        .filter(|name| names().iter().any(|hostile| hostile.starts_with(name)))
         .collect();
     assert!(features.iter().any(|name| name.contains("<img")), "{features:?}");
 

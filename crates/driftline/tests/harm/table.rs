@@ -310,12 +310,12 @@ pub(crate) static TABLE: [Harm; 15] = [
     },
     Harm {
         failure: "duplicated retries",
-        happens: "Every request is sent twice.",
-        fault: Fault::Repeat(2),
+        happens: "Every request is sent five times.",
+        fault: Fault::Repeat(5),
         fires: None,
         may: &["DriftDetected"],
         moves: false,
-        because: "The same rows twice are the same distribution; the detector, which takes copies for rows of their own, may warn.",
+        because: "The same rows again are the same distribution; the detector, which takes copies for rows of their own, may warn.",
         seen: nothing_more,
     },
     Harm {

@@ -52,6 +52,8 @@ impl Browser {
                 "--headless=new",
                 "--no-sandbox",
                 "--disable-gpu",
+                // A page that was left would keep its stream of news open, and so one of six connections.
+                "--disable-features=BackForwardCache",
                 "--disable-dev-shm-usage",
                 "--no-first-run",
             ])
