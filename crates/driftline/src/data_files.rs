@@ -15,7 +15,7 @@ pub(crate) struct DataArgs {
     /// Decimal sign of CSV, `.` or `,` [default: recognised]
     #[arg(long, value_name = "SIGN", value_parser = tabular::parse_decimal)]
     pub(crate) decimal: Option<Decimal>,
-    /// Text that stands for a missing value, instead of NA, N/A, n/a, null, NULL, None, -, <NA> and #N/A (repeatable; empty
+    /// Text that stands for a missing value, instead of NA, N/A, n/a, null, NULL, None, -, `<NA>` and #N/A (repeatable; empty
     /// cells and NaN are always missing)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) na: Option<Vec<String>>,

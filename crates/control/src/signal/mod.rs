@@ -207,7 +207,7 @@ pub struct Spec {
     pub example: f64,
     /// The page of the dashboard that shows it.
     pub page: &'static str,
-    /// Line of an alert: see [`fill`] for what is filled in.
+    /// Line of an alert: see `fill` for what is filled in.
     pub title: &'static str,
     /// Sentence of an alert.
     pub text: &'static str,
