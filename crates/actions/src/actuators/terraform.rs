@@ -140,7 +140,7 @@ impl Terraform {
                     Err(failure) => Err(failure),
                 }
             }
-            _ if waits => Err(Failure::later(format!("the run {id} waits for somebody to confirm it"))),
+            _ if waits => Err(Failure::later(format!("the run {id} waits to be confirmed in Terraform"))),
             // New states appear: what is not known to be an end goes on.
             _ => Err(Failure::later(format!("the run {id} is {status}"))),
         }

@@ -174,7 +174,7 @@ impl Hub {
         };
         if timeout(GRACE, idle).await.is_err() {
             tracing::warn!(
-                "the process ends before everybody was told; what fires is told at the next start"
+                "the process ends before every notification was sent; alerts that still fire are notified at the next start"
             );
         }
         tasks.shutdown().await;

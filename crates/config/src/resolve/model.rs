@@ -177,7 +177,7 @@ fn check_measured_only(file: &File, model: &Model, at: &Cursor<'_>, context: &mu
 /// Versions that live elsewhere: those named as active and stable must be among them.
 fn check_elsewhere(model: &Model, elsewhere: &[Name], at: &Cursor<'_>, context: &mut Context<'_, '_>) {
     if model.active.is_none() {
-        let hint = "name the version that clients get: `active: v2`";
+        let hint = "name the version that serves: `active: v2`";
         context.sink.error(at, "the key `active` is missing").hint(hint);
     }
     for (key, version) in [("active", &model.active), ("stable", &model.stable)] {
@@ -290,7 +290,7 @@ fn split(
         }
     }
     if split.iter().all(|(_, weight)| weight.0 == 0) {
-        context.sink.error(&at, "no version has a weight above 0: nobody would answer");
+        context.sink.error(&at, "no version has a weight above 0: no version would serve");
     } else if active.is_some_and(|active| !weights.iter().any(|(index, _)| *index == active)) {
         let message = format!(
             "the active version `{}` has no share of the `split`",
