@@ -149,16 +149,21 @@ impl ConsumerContext for Group {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
         if !self.land(consumer, self.hold_on) {
+            self.source.counters.failed();
             tracing::warn!(
                 source = %self.source.name,
                 "partitions were given up before what was read from them was counted: some of it counts twice"
             );
         }
-        // Not later: whoever gets the partitions asks for their positions at once. Without anything new it fails, and
-        // after a lost membership it would be refused.
-        if !consumer.assignment_lost()
-            && let Err(error) = commit(consumer)
-        {
+        // Not later: the member that gets the partitions asks for their positions at once. After a lost membership a
+        // commit would be refused.
+        if consumer.assignment_lost() {
+            self.source.counters.failed();
+            tracing::warn!(
+                source = %self.source.name,
+                "the membership of the group was lost: messages counted since the last commit count twice"
+            );
+        } else if let Err(error) = commit(consumer) {
             self.source.counters.failed();
             tracing::warn!(
                 source = %self.source.name, %error,
