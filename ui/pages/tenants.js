@@ -49,10 +49,12 @@ export function tenants(at, model) {
   function draw() {
     if (!told) return;
     const limits = live.overview.limits;
-    const needed = Math.min(told.quorum, Math.max(1, told.tenants_known));
+    const needed = told.quorum;
+    const learning = told.tenants.filter((/** @type {any} */ t) => t.learning).length;
     patch(said, told.tenants_known === 0 ? "No request has named a tenant: drift is judged by the total. The key `tenant` of the configuration says where its name stands." : [
-      h("b", { class: told.tenants_red >= needed ? "red" : "" }, `${told.tenants_red} of ${some(told.tenants_known, "tenant")} red`),
-      `. A drift alert needs ${needed}, so that one customer's change does not move everybody's traffic. Red counts with more than ${count(told.min_requests)} requests.`]);
+      h("b", { class: told.tenants_red >= Math.min(needed, told.tenants_known) ? "red" : "" }, `${told.tenants_red} of ${some(told.tenants_known, "tenant")} red`),
+      `. A drift alert needs ${needed}, or two that carry half of the traffic, so that one customer's change does not move everybody's. Each is compared with what it used to send.`,
+      learning > 0 && ` ${some(learning, "tenant")} ${learning === 1 ? "has" : "have"} no reference of ${learning === 1 ? "its" : "their"} own yet: the numbers compare with everybody's, and the total is judged.`]);
     const wanted = find.value.trim().toLowerCase();
     const rows = told.tenants.filter((/** @type {any} */ t) => t.tenant.toLowerCase().includes(wanted)).sort((/** @type {any} */ a, /** @type {any} */ b) => {
       const [x, y] = [a[sort] ?? -1, b[sort] ?? -1];
@@ -72,7 +74,7 @@ export function tenants(at, model) {
         const of = grade(t.psi, limits, t.verdict);
         return h("tr", {}, h("td", {}, link({ page: "drift", tenant: t.tenant, feature: at.feature }, name(t.tenant))),
           !at.feature && h("td", {}, t.feature ? link({ page: "drift", tenant: t.tenant, feature: t.feature }, name(t.feature)) : "–"),
-          h("td", { class: "gauge-cell" }, gauge(t.psi, limits, t.verdict)), h("td", { class: `n ${of}` }, psi(t.psi)), h("td", {}, graded(of)),
+          h("td", { class: "gauge-cell" }, gauge(t.psi, limits, t.verdict)), h("td", { class: `n ${of}` }, psi(t.psi)), h("td", {}, t.learning ? h("span", { class: "muted" }, `learning: ${count(t.learning.rows)} of ${count(t.learning.wanted)} rows`) : graded(of)),
           h("td", { class: "n" }, t.features_red || h("span", { class: "muted" }, "0")), h("td", { class: "n" }, t.features_amber || h("span", { class: "muted" }, "0")),
           h("td", { class: "n" }, count(t.requests)), h("td", { class: "when" }, `${age(t.last_request_at, serverNow())} ago`));
       })))), more > 0 && h("p", { class: "muted" }, `${count(more)} further tenants: search for them.`)];

@@ -5,10 +5,10 @@
 //! restart (empty windows) or a quiet night can't do either.
 //!
 //! # Drift
-//! A tenant is red for a feature when its PSI satisfies the rule, its window holds more than `min_requests` requests, and
-//! the reading is more than noise (of a rule about `psi_raw`: not inconclusive). Where requests name tenants, the rule holds when as many tenants are red as the policy
-//! wants, or all of them if there are fewer. Where none is named, the total (`all`) is judged. Only the prod lane against
-//! the baseline is looked at: what happens to copies moves no traffic.
+//! A tenant is red for a feature when its PSI against its own reference satisfies the rule, its window holds more than `min_requests`
+//! requests, and the reading is more than noise (of a rule about `psi_raw`: not inconclusive). What tenants say together: see
+//! `votes`. Where none is named, the total (`all`) is judged. Only the prod lane against the baseline is looked at: what happens to
+//! copies moves no traffic.
 //!
 //! What the sequential detector has found is judged in the same way, by model and version: see `detector`.
 //!
@@ -18,19 +18,22 @@
 mod detector;
 mod quality;
 mod traffic;
+mod votes;
 
+pub(crate) use detector::AGREES_ABOVE;
 pub use quality::quality_excess;
 pub(crate) use quality::{describe as describe_quality, looks_at};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use monitor::{ModelReadings, Readings, ReferenceKind, Verdict, WindowReadings};
+use monitor::{FeatureReading, ModelReadings, Readings, ReferenceKind, Verdict, WindowReadings};
 use record::Lane;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Scope, Severity};
 use crate::signal::{Signal, SignalReading};
+use votes::{Electorate, Outcome, Vote, Votes};
 
 /// The tenant that stands for the total.
 pub(crate) const TENANT_ALL: &str = "all";
@@ -107,16 +110,20 @@ struct PsiRule {
     up_to: Option<f64>,
     /// Whether a PSI that chance explains does not count.
     significant: bool,
+    /// Whether it holds for tenants that are too few to move the model.
+    single: bool,
     of: Scope,
     /// Whether it is of severity warning or above.
     alerts: bool,
 }
 
 impl PsiRule {
+    fn is_within(self, psi: f64) -> bool {
+        psi > self.above && self.up_to.is_none_or(|up_to| psi <= up_to)
+    }
+
     fn holds(self, psi: f64, verdict: Verdict) -> bool {
-        psi > self.above
-            && self.up_to.is_none_or(|up_to| psi <= up_to)
-            && (verdict == Verdict::Fail || !self.significant)
+        self.is_within(psi) && (verdict == Verdict::Fail || !self.significant)
     }
 }
 
@@ -132,12 +139,14 @@ impl PsiRules {
         let (mut rules, mut drift_alerts) = (Vec::new(), false);
         for (idx, rule) in policy.rules.iter().enumerate() {
             let condition = rule.condition;
-            if let (Signal::Psi | Signal::PsiRaw, Some(above)) = (condition.signal, condition.above) {
-                let significant = condition.signal == Signal::Psi;
+            if let (Signal::Psi | Signal::PsiRaw | Signal::TenantPsi, Some(above)) =
+                (condition.signal, condition.above)
+            {
+                let significant = condition.signal != Signal::PsiRaw;
+                let single = condition.signal == Signal::TenantPsi;
                 let alerts = rule.severity >= Severity::Warning;
-                let psi =
-                    PsiRule { idx, above, up_to: condition.up_to, significant, of: condition.of, alerts };
-                rules.push(psi);
+                let (up_to, of) = (condition.up_to, condition.of);
+                rules.push(PsiRule { idx, above, up_to, significant, single, of, alerts });
             }
             drift_alerts |= condition.signal == Signal::Drift && rule.severity >= Severity::Warning;
         }
@@ -145,44 +154,28 @@ impl PsiRules {
     }
 }
 
-/// Red tenants of one feature by one rule.
-#[derive(Default)]
-struct Red {
-    count: usize,
-    names: Vec<String>,
-    worst: f64,
+/// A total that may be judged.
+#[derive(Clone, Copy)]
+struct Total {
+    psi: f64,
     n: u64,
-}
-
-impl Red {
-    fn add(&mut self, tenant: &str, psi: f64, n: u64) {
-        if self.count == 0 || psi > self.worst {
-            (self.worst, self.n) = (psi, n);
-        }
-        self.count += 1;
-        if self.names.len() < TENANT_NAMES_MAX {
-            self.names.push(tenant.to_owned());
-        }
-    }
+    verdict: Verdict,
 }
 
 /// What the windows of one version say about one feature.
 struct FeatureTally {
     feature: Arc<str>,
-    /// PSI and rows of the total, when they may be judged.
-    total: Option<(f64, u64, Verdict)>,
-    /// Tenants that may be judged.
-    judged: usize,
-    /// One entry per drift rule.
-    red: Vec<Red>,
+    total: Option<Total>,
+    /// Tenants by their own references, one entry per drift rule.
+    own: Vec<Votes>,
+    /// Tenants by whatever they are compared with, whether chance explains it or not; one entry per drift rule.
+    any: Vec<Votes>,
 }
 
 /// What the windows of one version say.
 #[derive(Default)]
 struct VersionTally {
-    last_at_ms: i64,
-    /// Tenants with a window, judged or not.
-    tenants: usize,
+    electorate: Electorate,
     features: Vec<FeatureTally>,
     index: HashMap<Arc<str>, usize>,
 }
@@ -195,17 +188,19 @@ impl VersionTally {
             hint
         } else {
             *self.index.entry(Arc::clone(feature)).or_insert_with(|| {
-                let red = std::iter::repeat_with(Red::default).take(rules).collect();
-                self.features.push(FeatureTally {
-                    feature: Arc::clone(feature),
-                    total: None,
-                    judged: 0,
-                    red,
-                });
+                let votes = || std::iter::repeat_with(Votes::default).take(rules).collect();
+                let (own, any) = (votes(), votes());
+                self.features.push(FeatureTally { feature: Arc::clone(feature), total: None, own, any });
                 self.features.len() - 1
             })
         };
         &mut self.features[idx]
+    }
+
+    /// Those whose votes count.
+    fn electorate(&self, policy: &Policy) -> Electorate {
+        let rows = self.electorate.rows.max(self.electorate.named_rows);
+        Electorate { wanted: policy.tenants_red.max(1), rows, ..self.electorate }
     }
 
     /// Counts one window in. Adds its tenant to `red_tenants` when a rule of severity warning or above holds.
@@ -217,28 +212,36 @@ impl VersionTally {
         red_tenants: &mut BTreeSet<&'a str>,
     ) {
         let tenant: &str = &window.tenant;
-        self.last_at_ms = self.last_at_ms.max(window.last_at_ms);
-        self.tenants += usize::from(tenant != TENANT_ALL);
+        let is_total = tenant == TENANT_ALL;
+        if is_total {
+            self.electorate.rows = self.electorate.rows.max(window.rows);
+        } else {
+            self.electorate.tenants += 1;
+            let named_rows = &mut self.electorate.named_rows;
+            *named_rows = named_rows.saturating_add(window.rows);
+        }
         let baseline = window.features.iter().filter(|one| one.reference == ReferenceKind::Baseline);
         for (hint, reading) in baseline.enumerate() {
             let tally = self.feature(&reading.feature, hint, rules.rules.len());
-            if window.requests <= min_requests
-                || reading.verdict == Verdict::Inconclusive
-                || !reading.psi.is_finite()
-            {
+            let FeatureReading { psi, n, verdict, .. } = *reading;
+            if window.requests <= min_requests || !psi.is_finite() {
                 continue;
             }
-            if tenant == TENANT_ALL {
-                tally.total = Some((reading.psi, reading.n, reading.verdict));
+            let is_judged = verdict != Verdict::Inconclusive;
+            if is_total {
+                tally.total = is_judged.then_some(Total { psi, n, verdict });
                 continue;
             }
-            tally.judged += 1;
-            for (rule, red) in rules.rules.iter().zip(&mut tally.red) {
-                if rule.of.holds(&reading.feature) && rule.holds(reading.psi, reading.verdict) {
-                    red.add(tenant, reading.psi, reading.n);
-                    if rule.alerts {
-                        red_tenants.insert(tenant);
-                    }
+            let vote = Vote { tenant, rows: window.rows, value: psi, n };
+            for ((rule, own), any) in rules.rules.iter().zip(&mut tally.own).zip(&mut tally.any) {
+                let of_rule = rule.of.holds(&reading.feature);
+                any.add(vote, of_rule && rule.is_within(psi));
+                let is_red = of_rule && rule.holds(psi, verdict);
+                if is_judged {
+                    own.add(vote, is_red);
+                }
+                if is_judged && is_red && rule.alerts {
+                    red_tenants.insert(tenant);
                 }
             }
         }
@@ -277,15 +280,14 @@ fn judge_drift(
     evaluation.tenants_red.insert(Arc::clone(&model.model), red_tenants.len());
     detector::judge(policy, &model.model, detectors, evaluation);
     for (version, mut tally) in versions {
-        let wanted = policy.tenants_red.max(1).min(tally.tenants);
-        let tenants = tally.tenants;
+        let electorate = tally.electorate(policy);
         for feature in &mut tally.features {
             let subject = Subject {
                 model: Arc::clone(&model.model),
                 version: Arc::clone(version),
                 feature: Some(Arc::clone(&feature.feature)),
             };
-            judge_feature(rules, feature, tenants, wanted, &subject, evaluation);
+            judge_feature(rules, feature, electorate, &subject, evaluation);
         }
     }
 }
@@ -303,44 +305,45 @@ fn versions_with_traffic(model: &ModelReadings, at_ms: i64) -> BTreeSet<&Arc<str
 fn judge_feature(
     rules: &PsiRules,
     feature: &mut FeatureTally,
-    tenants: usize,
-    wanted: usize,
+    electorate: Electorate,
     subject: &Subject,
     evaluation: &mut Evaluation,
 ) {
-    for (rule, red) in rules.rules.iter().zip(&mut feature.red) {
+    for ((rule, own), any) in rules.rules.iter().zip(&mut feature.own).zip(&mut feature.any) {
         if !rule.of.holds(&feature.feature) {
             continue;
         }
-        if tenants == 0 {
-            match feature.total {
-                Some((psi, n, verdict)) if rule.holds(psi, verdict) => evaluation.holding.push(Holding {
-                    rule: rule.idx,
-                    subject: subject.clone(),
-                    value: psi,
-                    tenants: Vec::new(),
-                    tenants_red: 0,
-                    n,
-                    detail: None,
-                    held_ms: 0,
-                }),
-                Some(_) => evaluation.clear.push((rule.idx, subject.clone())),
-                None => {}
+        let outcome = electorate.outcome(own);
+        let held = |votes: &mut Votes, value: f64, n: u64| Holding {
+            rule: rule.idx,
+            subject: subject.clone(),
+            value,
+            tenants: std::mem::take(&mut votes.names),
+            tenants_red: votes.red,
+            n,
+            detail: None,
+            held_ms: 0,
+        };
+        let (worst, n) = (own.worst, own.n);
+        if rule.single {
+            match outcome {
+                Outcome::Clear if own.red > 0 => evaluation.holding.push(held(own, worst, n)),
+                Outcome::Open if feature.total.is_none() => {}
+                _ => evaluation.clear.push((rule.idx, subject.clone())),
             }
-        } else if red.count >= wanted {
-            evaluation.holding.push(Holding {
-                rule: rule.idx,
-                subject: subject.clone(),
-                value: red.worst,
-                tenants: std::mem::take(&mut red.names),
-                tenants_red: red.count,
-                n: red.n,
-                detail: None,
-                held_ms: 0,
-            });
-        } else if feature.judged >= wanted || red.count + (tenants - feature.judged.min(tenants)) < wanted {
-            // Enough tenants were judged, or those that were not could not make up the number anyway.
-            evaluation.clear.push((rule.idx, subject.clone()));
+            continue;
+        }
+        match (outcome, feature.total) {
+            (Outcome::Holds, _) => evaluation.holding.push(held(own, worst, n)),
+            (Outcome::Open, Some(total))
+                if rule.holds(total.psi, total.verdict) && electorate.agrees(any) =>
+            {
+                evaluation.holding.push(held(any, total.psi, total.n));
+            }
+            (Outcome::Clear, _) | (Outcome::Open, Some(_)) => {
+                evaluation.clear.push((rule.idx, subject.clone()));
+            }
+            (Outcome::Open, None) => {}
         }
     }
 }
@@ -380,7 +383,12 @@ mod tests {
     fn tenants_make_a_quorum() {
         let all = window("v2", "all", 900, &[("amount", 0.9)]);
         let with_all = |tenants: Vec<WindowReadings>| [vec![all.clone()], tenants].concat();
-        assert_eq!(holding(with_all(tenants(&[(500, 0.25), (500, 0.25), (500, 0.0)]))), [""; 0]);
+        let calm = |n: usize| vec![(500, 0.0); n];
+        let two = [vec![(500, 0.25); 2], calm(3)].concat();
+        assert_eq!(holding(with_all(tenants(&two))), [""; 0], "two of five");
+        assert_eq!(holding(with_all(tenants(&[(500, 0.26), (500, 0.0), (500, 0.0)]))), ["TenantDrift"]);
+        let most = tenants(&[(900, 0.25), (700, 0.25), (400, 0.0)]);
+        assert_eq!(holding(with_all(most)), ["FeaturePSIHigh"], "two that carry 80 % of the traffic");
         assert_eq!(
             holding(with_all(tenants(&[(500, 0.25), (500, 0.25), (500, 0.21), (9, 0.0)]))),
             ["FeaturePSIHigh"]
@@ -390,12 +398,9 @@ mod tests {
             ["FeaturePSIHigh"],
             "both of two"
         );
-        assert_eq!(
-            holding(with_all(tenants(&[(500, 0.25), (50, 0.25)]))),
-            [""; 0],
-            "one has too few requests"
-        );
-        assert_eq!(holding(with_all(tenants(&[(500, 0.25)]))), ["FeaturePSIHigh"], "all of one");
+        let strong = ["FeaturePSIHigh", "FeaturePSICritical"];
+        assert_eq!(holding(with_all(tenants(&[(500, 0.35)]))), strong, "one tenant is the total");
+        assert_eq!(holding(tenants(&[(500, 0.25)])), [""; 0], "without a total one says nothing");
     }
 
     #[test]
@@ -404,9 +409,12 @@ mod tests {
             window("v2", "a", 500, &[("amount", 0.5), ("age", 0.0)]),
             window("v2", "b", 500, &[("amount", 0.5), ("age", 0.0)]),
             window("v2", "c", 500, &[("age", 0.5), ("amount", 0.0)]),
+            window("v2", "d", 900, &[("age", 0.0), ("amount", 0.0)]),
         ];
         let evaluation = evaluate(&policy(), &readings(1_000, windows), &[]);
-        assert!(evaluation.holding.is_empty());
+        let names: Vec<_> =
+            evaluation.holding.iter().map(|held| policy().rules[held.rule].name.clone()).collect();
+        assert_eq!(names, ["TenantDrift", "TenantDrift"], "of `age` and of `amount`");
         assert_eq!(evaluation.tenants_red.get("fraud"), Some(&3));
     }
 
@@ -475,7 +483,7 @@ mod tests {
         psis.extend(vec![(5, 0.9); 50]);
         let evaluation = evaluate(&policy(), &readings(1_000, tenants(&psis)), &[]);
         assert!(evaluation.holding.is_empty());
-        assert_eq!(evaluation.clear.len(), 3, "one per drift rule");
+        assert_eq!(evaluation.clear.len(), 4, "one per drift rule");
     }
 
     #[test]
@@ -495,7 +503,7 @@ mod tests {
         assert_eq!(evaluation.holding.len(), 1);
         // It was judged all the same: an alert that fired resolves.
         let evaluation = evaluate(&policy(), &readings(1_000, noise(0.9)), &[]);
-        assert_eq!(evaluation.clear.len(), 3, "one per rule about PSI");
+        assert_eq!(evaluation.clear.len(), 4, "one per rule about PSI");
     }
 
     #[test]

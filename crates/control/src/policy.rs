@@ -38,8 +38,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// A window judges only when it holds more than this many requests.
     pub min_requests: u64,
-    /// Tenants that must be red before a drift alert's condition holds; where fewer tenants are known, all of them must
-    /// be. A model whose requests name no tenant is judged by its total.
+    /// Tenants that must be red before a drift alert's condition holds, or at least two that carry half of the traffic. A model
+    /// whose requests name no tenant is judged by its total.
     pub tenants_red: usize,
     /// Horizon of latencies and rates where a rule names none, milliseconds. Default one minute.
     pub latency_horizon_ms: u64,
@@ -182,6 +182,7 @@ impl Policy {
             rule("FeaturePSICritical", Critical, above(Signal::Psi, 0.3), 120),
             rule("PSIAmber", Info, amber, 300),
             rule("LatencySpike", Critical, above(Signal::LatencyP95, 500.0), 180),
+            rule("TenantDrift", Warning, above(Signal::TenantPsi, 0.25), 300),
             rule("DriftDetected", Warning, above(Signal::Drift, 0.0), 0),
             rule("DriftCritical", Critical, above(Signal::Drift, 0.25), 300),
             rule("ErrorRateHigh", Warning, over(above(Signal::ErrorRate, 0.01), 5), 300),

@@ -8,9 +8,11 @@
 //! | a reading may be judged | `driftline:psi:judged`: prod lane against the baseline, more than the least requests |
 //! | chance does not explain it | `driftline:psi:significant`: the same where `driftline_drift_verdict` is 1 |
 //! | a detector may be judged | `driftline:drift:judged`: its drift's size, 0 for none, with more than the least requests |
-//! | tenants that must be red | `driftline:tenants:needed`: as many as the policy wants, or all there are |
-//! | red tenants make a quorum | `count(...) >= driftline:tenants:needed` |
-//! | nobody names a tenant | the tenant `all`, `unless` tenants are known |
+//! | a tenant is judged by its own reference | `driftline:psi:own`: the same where `driftline_drift_verdict` is not -1 |
+//! | what a tenant carries | `driftline:tenant:share` |
+//! | enough tenants are red | `count(...) >=` what the policy wants, or two with half of the shares |
+//! | those that are judged carry too little to say | the tenant `all`, `unless` two that are judged have half of the shares |
+//! | tenants that are compared with the reference of all agree | `and` enough of them, or all, are red; `driftline:tenants:named` says whether most rows name one |
 //! | the worst red tenant's PSI is the value | `max(...)` on the left of `and` |
 //! | the lower end of Wilson's interval is above the limit p | its equal, the score test: `share > p + 1.96 sqrt(p (1 - p) / n)` |
 //! | 20 failures in a row | 20 failures and no success in the horizon |
@@ -63,6 +65,15 @@ pub fn rules_yaml(policy: &Policy) -> String {
          driftline:psi:judged\n    \
          and on (model, version, tenant, feature) (driftline_drift_verdict{lane=\"prod\", reference=\"baseline\"} == 1)\n)",
     );
+    record(
+        &mut out,
+        "driftline:psi:own",
+        "max by (model, version, tenant, feature) (\n  \
+         driftline:psi:judged{tenant!=\"all\"}\n    \
+         and on (model, version, tenant, feature) (driftline_drift_verdict{lane=\"prod\", reference=\"baseline\"} >= 0)\n)",
+    );
+    record(&mut out, "driftline:tenant:share", "max by (model, version, tenant) (driftline_tenant_share)");
+    record(&mut out, "driftline:tenants:named", "sum by (model, version) (driftline:tenant:share)");
     record(
         &mut out,
         "driftline:drift:judged",

@@ -68,6 +68,7 @@ pub(crate) fn window(version: &str, tenant: &str, requests: u64, features: &[(&s
         requests,
         rows: requests,
         last_at_ms: 0,
+        learning: None,
         features: features.iter().map(|(feature, psi)| reading(feature, *psi)).collect(),
         detector: None,
     }

@@ -4,6 +4,7 @@
 //! range and counts the categories, one pass counts the numbers into bins. Bins at quantiles need order statistics in
 //! between: exact ones, from a sort where all numbers fit into 64 MiB and from six counting passes otherwise.
 
+mod by_tenant;
 mod columns;
 mod datasketches;
 mod edges;
@@ -86,6 +87,12 @@ pub(crate) struct BaselineArgs {
     /// Leave out these columns (comma separated, repeatable)
     #[arg(long, value_name = "COL", value_delimiter = ',')]
     pub(crate) exclude: Vec<String>,
+    /// The column that names the tenant: what each tenant's rows look like is written as well
+    ///
+    /// Tenants differ from each other; a running instance compares each with its own part of the profile from its first request
+    /// on, in place of learning it from live traffic. The column itself is no feature.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) by: Option<String>,
     /// The rows are in no order: do not measure how much they resemble their neighbours (for the detector)
     #[arg(long)]
     pub(crate) unordered: bool,
@@ -153,16 +160,21 @@ pub(crate) fn run(args: &BaselineArgs, out: &mut dyn Write) -> Result<u8> {
         },
     };
     let mut notes = Vec::new();
-    let mut profile = build(args, &mut notes)?;
-    match rules {
-        Some(rules) => {
-            profile = personal::without_texts(profile, &rules, &mut notes)?;
-            profile = personal::hide(profile, &rules, &mut notes)?;
+    let (mut profile, columns) = build(args, &mut notes)?;
+    let hides = rules.is_some();
+    let rules = rules.unwrap_or_else(|| record::Privacy::texts_only().into());
+    profile = personal::without_texts(profile, &rules, &mut notes)?;
+    if hides {
+        profile = personal::hide(profile, &rules, &mut notes)?;
+    } else {
+        personal::look(&profile, &mut notes);
+    }
+    match (&args.by, columns) {
+        (Some(by), Some(mut columns)) => {
+            by_tenant::add(&mut columns, by, &mut profile, &rules, &mut notes)?;
         }
-        None => {
-            profile = personal::without_texts(profile, &record::Privacy::texts_only(), &mut notes)?;
-            personal::look(&profile, &mut notes);
-        }
+        (Some(_), None) => bail!("`--by` is about rows, of which `--from` has none: leave it out"),
+        (None, _) => {}
     }
     suspects::look(&profile, &mut notes);
     notes.iter().for_each(|note| print_note(note));
@@ -226,10 +238,11 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
+/// The profile, and the columns that it was made of where there are any.
+fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<(Profile, Option<columns::Columns>)> {
     let rule = args.rule()?;
     if args.from != Input::Data {
-        return summarised(args, rule, notes);
+        return Ok((summarised(args, rule, notes)?, None));
     }
     let mut columns = columns::open(&args.files, &args.exclude, &args.data, notes).map_err(|error| {
         match args.files.iter().find(|file| sagemaker::is_one(file)) {
@@ -242,15 +255,19 @@ fn build(args: &BaselineArgs, notes: &mut Vec<String>) -> Result<Profile> {
     })?;
     let mut features = passes::features(&mut columns, rule)?;
     tails::add(&mut columns, &mut features, !args.unordered)?;
+    if let Some(by) = &args.by {
+        by_tenant::take_out(&mut features, by);
+    }
     passes::note_others(&features, notes);
     let profile = Profile {
         name: args.profile_name(),
         created_at_ms: jiff::Timestamp::now().as_millisecond(),
         rows: columns.n_rows(),
         features,
+        tenants: Vec::new(),
     };
     profile.check().context("the profile is not consistent")?;
-    Ok(profile)
+    Ok((profile, Some(columns)))
 }
 
 /// The profile of what somebody else has measured.

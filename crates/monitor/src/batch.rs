@@ -3,7 +3,7 @@
 use record::{Cell, DecodedCell, Lane};
 
 use crate::detector;
-use crate::features::{Found, Side, Stage, Walk};
+use crate::features::{Feature, Found, Side, Stage, Walk};
 use crate::learn::Raw;
 use crate::quality::{self, Mark};
 use crate::rules::Rules;
@@ -108,6 +108,12 @@ impl Batch {
     pub(crate) fn slots(&self, feature: usize, side: Side) -> &[u8] {
         let start = self.starts[feature];
         &self.slots[start..start + self.rows(side)]
+    }
+
+    /// The slots of a feature; none of one that is being learned.
+    #[inline]
+    pub(crate) fn slots_of_frozen(&self, at: usize, feature: &Feature) -> &[u8] {
+        if feature.frozen().is_some() { self.slots(at, feature.side) } else { &[] }
     }
 
     /// Faults and hashes of a frozen feature's values.

@@ -40,16 +40,23 @@ pub enum DrillError {
 
 impl Engine {
     /// Remembers the model's windows, so that [`Engine::end_drill`] can put them back. What is observed in between leaves
-    /// no trace, real traffic included; [`Engine::snapshot`] stores what was remembered.
+    /// no trace, real traffic included; [`Engine::snapshot`] stores what was remembered. The tenants named are the drill's: rows
+    /// of theirs are drawn from the reference of all, so that this is theirs as well.
     ///
     /// # Errors
     ///
     /// [`DrillError`].
-    pub fn begin_drill(&mut self, model: &str) -> Result<(), DrillError> {
+    pub fn begin_drill(&mut self, model: &str, tenants: &[String]) -> Result<(), DrillError> {
         let Some(found) = self.find_mut(model) else {
             return Err(DrillError::UnknownModel { model: model.to_owned() });
         };
-        if found.begin_drill() { Ok(()) } else { Err(DrillError::Running { model: model.to_owned() }) }
+        if !found.begin_drill() {
+            return Err(DrillError::Running { model: model.to_owned() });
+        }
+        for tenant in tenants {
+            found.state.adopt(&found.rules, tenant.as_bytes());
+        }
+        Ok(())
     }
 
     /// Puts the windows back that [`Engine::begin_drill`] remembered. Without a drill nothing happens.

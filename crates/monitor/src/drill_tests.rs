@@ -57,6 +57,7 @@ fn at_most_three_features_move_and_odd_ones_are_left_alone() {
             feature("c", numeric(), &[5, 90, 5, 0]),
             feature("none", numeric(), &[0, 0, 0, 0]),
         ],
+        tenants: Vec::new(),
     };
     let reference = ReferenceSpec::Profile { profile: profile.into(), learn: 0 };
     let mut engine = Engine::new(vec![crate::ModelSpec { window: 1_000, ..spec(reference) }]);
@@ -93,8 +94,8 @@ fn a_drill_leaves_no_trace() {
         engine.observe_record(&usual(i)).unwrap();
     }
     let (before, stored) = (engine.window("v1", Lane::Prod, "all").unwrap(), engine.snapshot());
-    engine.begin_drill("m").unwrap();
-    assert_eq!(engine.begin_drill("m"), Err(DrillError::Running { model: "m".to_owned() }));
+    engine.begin_drill("m", &[]).unwrap();
+    assert_eq!(engine.begin_drill("m", &[]), Err(DrillError::Running { model: "m".to_owned() }));
     drilled(&mut engine, 0.5, 150);
     engine.observe_record(&Record { tenant: Some("drill".to_owned()), ..usual(0) }).unwrap();
     let during = engine.window("v1", Lane::Prod, "all").unwrap();
@@ -106,5 +107,5 @@ fn a_drill_leaves_no_trace() {
     assert_eq!(engine.snapshot(), stored);
     assert_eq!(psi(&engine.window("v1", Lane::Prod, "all").unwrap()), psi(&before));
     assert!(engine.window("v1", Lane::Prod, "drill").is_none());
-    assert!(engine.begin_drill("nobody").is_err());
+    assert!(engine.begin_drill("nobody", &[]).is_err());
 }

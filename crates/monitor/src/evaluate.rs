@@ -2,6 +2,7 @@
 //!
 //! A window set is computed again only when something it depends on has changed; a quiet tenant costs a comparison.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use record::Lane;
@@ -19,6 +20,7 @@ use crate::readings::{
 use crate::rules::Rules;
 use crate::speeds::is_speed;
 use crate::state::State;
+use crate::tenant_learning::Compared;
 use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
 
@@ -31,17 +33,12 @@ struct Pair<'a> {
     frozen: &'a Frozen,
     kind: ReferenceKind,
     /// `None` when there is no reference yet; then it has `reference_n` rows of what it needs.
-    reference: Option<&'a [u64]>,
+    reference: Option<Cow<'a, [u64]>>,
     reference_n: u64,
+    /// Whether a verdict may be given.
+    judged: bool,
     current: &'a Window,
     n: u64,
-}
-
-impl Pair<'_> {
-    /// Successive rows that count as one, by the reference's order.
-    fn tau(&self) -> f64 {
-        self.frozen.detector.as_ref().map_or(1.0, |detector| detector.tau)
-    }
 }
 
 /// The window of a feature that holds anything.
@@ -50,7 +47,12 @@ fn filled(set: &WindowSet, feature: usize) -> Option<&Ring> {
 }
 
 /// What a version itself answered first, once that is as much as is learned, and how many rows there are of it.
-fn own_of<'a>(state: &'a State, rules: &Rules, version: usize, feature: usize) -> (Option<&'a [u64]>, u64) {
+pub(crate) fn own_of<'a>(
+    state: &'a State,
+    rules: &Rules,
+    version: usize,
+    feature: usize,
+) -> (Option<&'a [u64]>, u64) {
     match state.own.get(version, feature) {
         Some(first) => ((first.rows >= rules.learn as u64).then_some(first.counts.as_slice()), first.rows),
         None => (None, 0),
@@ -71,24 +73,24 @@ fn pairs<'a>(
             continue;
         };
         let (current, n) = (&ring.current, ring.current.len() as u64);
-        let (reference, reference_n) = match &ring.previous {
-            None if feature.is_of(state.versions.name(set.version)) => {
-                (Some(frozen.counts.as_slice()), frozen.rows)
-            }
-            None => own_of(state, rules, set.version, at),
+        let compared = match &ring.previous {
+            None => state.compared(rules, set, at, n),
             // Until it is full, its noise would look like drift to a fixed threshold.
             Some(previous) => {
                 let full = previous.len() == previous.capacity();
-                (full.then(|| previous.counts()), previous.len() as u64)
+                let counts = full.then(|| Cow::Borrowed(previous.counts()));
+                Compared { counts, rows: previous.len() as u64, judged: true }
             }
         };
-        let reference = reference.filter(|_| reference_n > 0);
+        let Compared { counts, rows: reference_n, judged } = compared;
+        let reference = counts.filter(|_| reference_n > 0);
         let kind = ReferenceKind::Baseline;
-        pairs.push(Pair { feature: at, frozen, kind, reference, reference_n, current, n });
+        pairs.push(Pair { feature: at, frozen, kind, reference, reference_n, judged, current, n });
         if let Some(ring) = prod.and_then(|prod| filled(prod, at)) {
-            let (reference, reference_n) = (Some(ring.current.counts()), ring.current.len() as u64);
+            let reference = Some(Cow::Borrowed(ring.current.counts()));
+            let (reference_n, judged) = (ring.current.len() as u64, true);
             let kind = ReferenceKind::Prod;
-            pairs.push(Pair { feature: at, frozen, kind, reference, reference_n, current, n });
+            pairs.push(Pair { feature: at, frozen, kind, reference, reference_n, judged, current, n });
         }
     }
     pairs
@@ -115,23 +117,25 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chan
         bins: 0,
         verdict: Verdict::Inconclusive,
     };
-    let Some(reference) = pair.reference else { return reading };
+    let Some(reference) = pair.reference.as_deref() else { return reading };
     let (bins, current) = (&pair.frozen.bins, pair.current.counts());
     let Some((psi, js)) = stats::psi_and_js(bins, reference, current) else { return reading };
     let used = used_bins(bins, reference, current);
     reading.psi = psi;
     reading.bins = used;
     reading.js_divergence = js;
-    reading.psi_critical = chance.critical(used, pair.n, pair.reference_n) * pair.tau();
+    reading.psi_critical = chance.critical(used, pair.n, pair.reference_n) * pair.frozen.tau();
     reading.psi_noise = stats::psi_noise(used, pair.n, pair.reference_n);
     reading.psi_debiased = stats::jeffreys::debiased_psi(reference, current, 1.0).unwrap_or(f64::NAN);
-    if pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS && !is_speed(&reading.feature) {
+    let enough = pair.n > min_requests && pair.reference_n >= MIN_REFERENCE_ROWS;
+    if enough && pair.judged && !is_speed(&reading.feature) {
         reading.verdict = Verdict::Pass;
         let beyond = |tau: f64| stats::beyond_chance(bins, reference, current, tau, chance.alpha());
-        if psi > reading.psi_critical && beyond(pair.tau()) {
+        let tau = pair.frozen.tau();
+        if psi > reading.psi_critical && beyond(tau) {
             // Rows may depend on each other more than those of the reference did; it takes a while to say, so only now.
-            let live = quarters_tau(bins, pair.current).max(pair.tau());
-            reading.psi_critical *= live / pair.tau();
+            let live = quarters_tau(bins, pair.current).max(tau);
+            reading.psi_critical *= live / tau;
             if psi > reading.psi_critical && beyond(live) {
                 reading.verdict = Verdict::Fail;
             }
@@ -142,7 +146,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chan
 
 /// A data fault is no drift.
 fn settle(pair: &Pair<'_>, set: &WindowSet, reading: &mut FeatureReading, chance: &mut Chance<'_>) {
-    let (Verdict::Fail, Some(reference)) = (reading.verdict, pair.reference) else { return };
+    let (Verdict::Fail, Some(reference)) = (reading.verdict, pair.reference.as_deref()) else { return };
     let other = set.faults.get(pair.feature).is_some_and(Counter::is_type_alone);
     let counts = Counts { bins: &pair.frozen.bins, reference, current: pair.current.counts() };
     let critical = |used: usize, n: u64, m: u64| chance.critical(used, n, m);
@@ -199,6 +203,7 @@ impl Model {
             };
             windows.push(readings);
         }
+        self.note_windows(&windows);
         ModelReadings {
             model: self.spec.name.clone(),
             reference: self.reference(),
@@ -229,7 +234,7 @@ impl Model {
         let histogram = |pair: Pair<'_>| {
             let bins = &pair.frozen.bins;
             let none = vec![0; bins.slots()];
-            let reference = pair.reference.unwrap_or(&none);
+            let reference = pair.reference.as_deref().unwrap_or(&none);
             FeatureHistogram {
                 feature: self.state.features.get(pair.feature).name.clone(),
                 kind: kind(bins),
@@ -246,6 +251,21 @@ impl Model {
             }
         };
         Some(pairs(&self.state, &self.rules, set, prod).into_iter().map(histogram).collect())
+    }
+
+    /// Tells the state what the total of the version that clients get and its tenants are like: nobody learns from what has moved.
+    fn note_windows(&mut self, windows: &[Arc<WindowReadings>]) {
+        let is_total = |window: &&Arc<WindowReadings>| {
+            let is_active = self.active.as_deref().is_none_or(|active| *active == *window.version);
+            is_active && window.lane == Lane::Prod && *window.tenant == *self.state.tenants.name(ALL)
+        };
+        if let Some(total) = windows.iter().find(is_total) {
+            self.state.note_total(total);
+        }
+        for window in windows.iter().filter(|window| window.lane == Lane::Prod) {
+            self.state.note_tenant(window);
+        }
+        self.state.settle_tenants(&self.rules);
     }
 
     /// How many comparisons are judged at once: features times windows with rows enough.
@@ -280,6 +300,7 @@ impl Model {
             requests: set.rows.min(self.rules.window as u64),
             rows: set.rows,
             last_at_ms: set.last_at_ms,
+            learning: state.learning_of(&self.rules, set),
             features,
             detector,
         }

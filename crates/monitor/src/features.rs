@@ -47,6 +47,11 @@ impl Frozen {
         let expected = Box::new(expected);
         Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role, expected }
     }
+
+    /// Successive rows that count as one, by the reference's order.
+    pub(crate) fn tau(&self) -> f64 {
+        self.detector.as_ref().map_or(1.0, |detector| detector.tau)
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -54,6 +54,12 @@ impl Raw {
     }
 }
 
+/// Whether two halves of first rows differ by more than chance and by more than is called drift. `tau` successive rows count as one.
+pub(crate) fn halves_differ(bins: &Bins, first: &[u64], second: &[u64], tau: f64) -> bool {
+    let Some((psi, _)) = stats::psi_and_js(bins, first, second) else { return false };
+    psi > MOVED_PSI && stats::beyond_chance(bins, first, second, tau, MOVED_ALPHA)
+}
+
 /// The window sets a learned row belongs to; [`Sets::NONE`] stands for no second one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sets {
@@ -147,9 +153,8 @@ impl Column {
         }
         let (first, second) = self.rows.split_at(half);
         let (Some(first), Some(second)) = (window(first), window(second)) else { return false };
-        let Some((psi, _)) = stats::psi_and_js(bins, first.counts(), second.counts()) else { return false };
         let tau = quarters_tau(bins, &first).max(quarters_tau(bins, &second));
-        psi > MOVED_PSI && stats::beyond_chance(bins, first.counts(), second.counts(), tau, MOVED_ALPHA)
+        halves_differ(bins, first.counts(), second.counts(), tau)
     }
 
     /// Forgets the older half of the rows: what it was learned with is over.

@@ -28,6 +28,10 @@ mod snapshot;
 mod spec;
 mod speeds;
 mod state;
+mod tenant_learning;
+mod tenant_reference;
+#[cfg(test)]
+mod tenant_tests;
 mod tenants;
 #[cfg(test)]
 mod testing;
@@ -36,7 +40,7 @@ mod windows;
 
 pub use detector::{
     CountedFeature, DetectorCounts, DetectorLayout, DetectorReading, DetectorReference, DriftReading,
-    SuspectReading, VersionCounts,
+    SuspectReading, TenantCounts, VersionCounts,
 };
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};

@@ -243,6 +243,6 @@ impl Model {
             (_, ReferenceState::Ready { rows, at_ms, .. }) => (self.spec.name.to_string(), at_ms, rows),
             (_, ReferenceState::Learning { .. }) => return None,
         };
-        Some(Profile { name, created_at_ms, rows, features })
+        Some(Profile { name, created_at_ms, rows, features, tenants: Vec::new() })
     }
 }

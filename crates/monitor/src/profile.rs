@@ -7,6 +7,7 @@
 mod builder;
 mod document;
 mod slot;
+mod tenant;
 mod texts;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES,
 use document::{DocumentVersion, ProfileDocument};
 pub(crate) use slot::number;
 pub use slot::{detector_slot_of, slot_of};
+pub use tenant::{MIN_TENANT_ROWS, TenantFeature, TenantProfile};
 pub use texts::{TextColumn, UNKEPT_TEXT};
 
 /// Version of the document's format, its `driftline_profile` key.
@@ -41,6 +43,8 @@ pub struct Profile {
     pub rows: u64,
     /// What each feature looked like, in the order of the source's columns.
     pub features: Vec<FeatureProfile>,
+    /// What it looked like of each tenant, where the data names tenants.
+    pub tenants: Vec<TenantProfile>,
 }
 
 /// One feature of a [`Profile`].
@@ -135,6 +139,11 @@ impl Profile {
             }
             feature.name = privacy.name(&feature.name).into_owned();
         }
+        for tenant in &mut self.tenants {
+            if let Some(hidden) = privacy.id("tenant", tenant.name.as_bytes()) {
+                tenant.name = hidden;
+            }
+        }
         self
     }
 
@@ -201,7 +210,7 @@ impl Profile {
                 return Err(ProfileError::key(format!("features[{at}].detector"), problem));
             }
         }
-        Ok(())
+        tenant::check(self)
     }
 }
 

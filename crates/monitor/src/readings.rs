@@ -139,6 +139,8 @@ pub struct WindowReadings {
     pub rows: u64,
     /// The newest row, unix milliseconds.
     pub last_at_ms: i64,
+    /// Of a tenant whose own references are being learned: rows so far, and rows wanted. It is not judged by what is missing.
+    pub learning: Option<(u64, u64)>,
     /// One entry per feature and reference.
     pub features: Vec<FeatureReading>,
     /// The sequential detector of these rows; `None` on the shadow lane, for tenants over the limit, while nothing has been

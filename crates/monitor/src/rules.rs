@@ -62,6 +62,10 @@ pub(crate) fn signature(spec: &ModelSpec) -> [u8; 32] {
             for feature in &profile.features {
                 add(&format!("{:?}", feature.counts));
             }
+            for tenant in &profile.tenants {
+                add(&tenant.name);
+                tenant.features.iter().for_each(|feature| add(&format!("{:?}", feature.counts)));
+            }
         }
         ReferenceSpec::Learn { rows } => add(&format!("learn {rows}")),
         ReferenceSpec::PreviousWindow => add("previous"),

@@ -7,6 +7,7 @@
 mod codec;
 mod detector;
 mod model;
+mod tenants;
 
 use sha2::{Digest, Sha256};
 
@@ -16,7 +17,7 @@ use crate::model::Model;
 use crate::state::State;
 
 const MAGIC: &[u8; 8] = b"DRIFTWIN";
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 /// Magic, version and length.
 const HEADER: usize = 8 + 4 + 8;
 const CHECKSUM: usize = 32;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use record::{Decoded, Lane};
 
 use crate::batch::Batch;
-use crate::detector::{DetectorCounts, Live, Watch};
+use crate::detector::{DetectorCounts, Watch};
 use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
 use crate::learn::{Column, Raw, Sets};
 use crate::own::OwnAnswers;
@@ -17,6 +17,7 @@ use crate::quality;
 use crate::readings::{OTHER_FEATURES, UNREADABLE_FEATURES};
 use crate::rules::Rules;
 use crate::spec::{ModelSpec, ReferenceSpec};
+use crate::tenant_reference::TenantReferences;
 use crate::tenants::{ALL, Tenants};
 use crate::versions::{Place, Versions};
 use crate::windows::WindowSet;
@@ -40,6 +41,10 @@ pub(crate) struct State {
     pub(crate) sets: Vec<WindowSet>,
     /// References of predictions for versions that have none in `features`.
     pub(crate) own: OwnAnswers,
+    /// What each tenant sends when all is well.
+    pub(crate) tenant_references: TenantReferences,
+    /// By the feature's number: whether the total has moved, so that nothing is learned from its rows.
+    pub(crate) unsettled: Vec<bool>,
     /// The version that clients get, once that was said.
     serving: Option<Arc<str>>,
     /// What the sets' detectors share.
@@ -68,12 +73,21 @@ impl State {
             }
             ReferenceSpec::Learn { .. } | ReferenceSpec::PreviousWindow => FeatureTable::new(),
         };
+        let mut tenants = Tenants::new(&spec.tenants);
+        let tenant_references = match &spec.reference {
+            ReferenceSpec::Profile { profile, .. } => {
+                TenantReferences::of_profile(profile, &features, &mut tenants)
+            }
+            ReferenceSpec::Learn { .. } | ReferenceSpec::PreviousWindow => TenantReferences::default(),
+        };
         Self {
             features,
-            tenants: Tenants::new(&spec.tenants),
+            tenants,
             versions: Versions::default(),
             sets: Vec::new(),
             own: OwnAnswers::default(),
+            tenant_references,
+            unsettled: Vec::new(),
             serving: None,
             watch: Watch::new(spec.detector.clone(), !rules.previous),
             index: Vec::new(),
@@ -140,6 +154,7 @@ impl State {
             Place::At(version) => Some(version),
             Place::Reuse(version) => {
                 self.own.forget(version);
+                self.tenant_references.forget_version(version);
                 self.sets.iter_mut().filter(|set| set.version == version).for_each(WindowSet::reset);
                 Some(version)
             }
@@ -189,6 +204,13 @@ impl State {
             tenant: tenant.map_or(Sets::NONE, |tenant| self.set(version, head.lane, tenant) as u32),
         };
         self.check(sets, tenant, batch, head.at_ms);
+        for side in [Side::Features, Side::Predictions] {
+            let owners = &mut self.sets[sets.all as usize].owners;
+            owners.push(side, tenant, batch.rows(side), rules.window);
+        }
+        if sets.tenant != Sets::NONE {
+            self.learn_tenant(rules, sets.tenant as usize, batch, active);
+        }
         let (mut counted, mut learned) = (0, 0);
         for at in 0..self.features.len() {
             let feature = self.features.get(at);
@@ -301,7 +323,7 @@ impl State {
         let watched = Sets { tenant: if covered { sets.tenant } else { Sets::NONE }, ..sets };
         for set in watched.iter() {
             if self.sets[set].detector.is_none() {
-                self.sets[set].detector = Live::new(&self.watch, now).map(Box::new);
+                self.sets[set].detector = self.detector_of(set, now);
             }
         }
         for row in 0..batch.rows(Side::Features).max(batch.rows(Side::Predictions)) {
@@ -467,6 +489,7 @@ impl State {
             + self.sets.iter().map(WindowSet::memory_bytes).sum::<usize>()
             + self.index.iter().map(|by_tenant| by_tenant.capacity() * 4).sum::<usize>()
             + self.own.memory_bytes()
+            + self.tenant_references.memory_bytes()
             + self.tenants.len() * 128
     }
 }

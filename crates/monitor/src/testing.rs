@@ -52,6 +52,7 @@ pub(crate) fn profile() -> Arc<Profile> {
             FeatureProfile::new("x", numeric, vec![250, 250, 250, 250, 0]),
             FeatureProfile::new("c", categorical, vec![500, 500, 0, 0]),
         ],
+        tenants: Vec::new(),
     })
 }
 

@@ -8,6 +8,7 @@ use stats::{Bins, Window};
 use crate::detector::Live;
 use crate::quality::{Counter, QualityReading, Run};
 use crate::readings::WindowReadings;
+use crate::tenant_reference::Owners;
 
 /// The windows of one feature: the last rows and, where the reference is the previous window, as many before them.
 #[derive(Clone, Debug)]
@@ -57,6 +58,10 @@ pub(crate) struct WindowSet {
     pub(crate) faults: Vec<Counter>,
     /// Values in succession that are the same, by the feature's number; of the total alone.
     pub(crate) runs: Vec<Run>,
+    /// Whose the rows are; of the total alone.
+    pub(crate) owners: Owners,
+    /// The references at which a tenant had its own of every feature.
+    pub(crate) own_for: Option<u64>,
     /// What the checks said last, and of which generation and references.
     pub(crate) checked: Option<((u64, u64), Vec<QualityReading>)>,
 }
@@ -85,6 +90,8 @@ impl WindowSet {
             cached: None,
             faults: Vec::new(),
             runs: Vec::new(),
+            owners: Owners::default(),
+            own_for: None,
             checked: None,
         }
     }
@@ -162,6 +169,7 @@ impl WindowSet {
             + readings
             + self.faults.iter().map(|one| size_of::<Counter>() + one.memory_bytes()).sum::<usize>()
             + self.runs.iter().map(|one| size_of::<Run>() + one.memory_bytes()).sum::<usize>()
+            + self.owners.rows.iter().map(|rows| rows.capacity() * 4).sum::<usize>()
             + self.detector.as_ref().map_or(0, |live| live.memory_bytes())
     }
 }

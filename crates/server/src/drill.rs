@@ -369,10 +369,16 @@ fn traffic(plane: &Plane, model: &str) -> (u64, u64) {
     })
 }
 
+/// The name of a drill's tenant, counted from 1.
+fn tenant_name(tenant: usize) -> String {
+    format!("drill-{tenant}")
+}
+
 impl Drill {
     async fn begin(&self) -> Result<(), String> {
         let model = self.model.clone();
-        let ask = |reply| Command::BeginDrill { model, reply };
+        let tenants = (1..=self.plane.settings().policy.tenants_red).map(tenant_name).collect();
+        let ask = |reply| Command::BeginDrill { model, tenants, reply };
         if !self.plane.monitor.ask(ask).await.map_err(|error| error.to_string())? {
             return Err("the monitor knows no such model, or a drill of it is running".to_owned());
         }
@@ -490,7 +496,7 @@ impl Drill {
             model: self.model.clone(),
             version: Some(self.version.to_string()),
             lane: Lane::Prod,
-            tenant: Some(format!("drill-{tenant}")),
+            tenant: Some(tenant_name(tenant)),
             features,
             prediction,
             ..Record::default()

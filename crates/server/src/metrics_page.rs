@@ -8,6 +8,7 @@ use feeds::sinks::SinkStatus;
 use gateway::{CopySnapshot, GatewaySnapshot, LATENCY_BOUNDS_MS};
 use monitor::pairs::PairReadings;
 use monitor::{FeatureReading, Readings, Verdict, WindowReadings};
+use record::Lane;
 
 use crate::exposition::{Exposition, Format, Kind, single};
 use crate::llm::metrics::{Accounts, embedding_cache, spending};
@@ -79,6 +80,7 @@ pub(crate) struct AlertMetrics {
 pub(crate) fn render(input: &MetricsInput<'_>, format: Format) -> String {
     let mut page = Exposition::new(format);
     drift(&mut page, input.readings);
+    tenant_shares(&mut page, input.readings);
     crate::metrics_detectors::render(&mut page, input.readings);
     crate::pairs::render(&mut page, input.pairs);
     traffic(&mut page, &input.gateway);
@@ -169,6 +171,25 @@ fn drift(page: &mut Exposition, readings: &Readings) {
         ];
         page.sample(&labels, window.requests as f64);
     });
+}
+
+/// What each tenant carries of its version's production rows.
+fn tenant_shares(page: &mut Exposition, readings: &Readings) {
+    page.family(
+        "driftline_tenant_share",
+        Kind::Gauge,
+        "Share of a version's production rows that a tenant has sent, 0 to 1.",
+    );
+    for model in &readings.models {
+        let prod = || model.windows.iter().filter(|window| window.lane == Lane::Prod);
+        for window in prod().filter(|window| &*window.tenant != "all") {
+            let total = prod().find(|one| one.version == window.version && &*one.tenant == "all");
+            let rows = total.map_or(window.rows, |total| total.rows).max(1);
+            let labels =
+                [("model", &*model.model), ("version", &*window.version), ("tenant", &*window.tenant)];
+            page.sample(&labels, (window.rows as f64 / rows as f64).min(1.0));
+        }
+    }
 }
 
 fn each_window(readings: &Readings, mut visit: impl FnMut(&str, &WindowReadings)) {

@@ -78,6 +78,8 @@ pub(crate) enum Command {
     },
     BeginDrill {
         model: String,
+        /// The tenants that its rows are of.
+        tenants: Vec<String>,
         reply: oneshot::Sender<bool>,
     },
     DrillRows {
@@ -382,7 +384,10 @@ impl MonitorLoop {
             Command::DetectorCounts { model, reply } => {
                 drop(reply.send(self.engine.detector_counts(&model)));
             }
-            Command::BeginDrill { model, reply } => drop(reply.send(self.engine.begin_drill(&model).is_ok())),
+            Command::BeginDrill { model, tenants, reply } => {
+                // Nobody waits any more when the drill was given up.
+                let _answered = reply.send(self.engine.begin_drill(&model, &tenants).is_ok());
+            }
             Command::DrillRows { model, psi, rows, seed, reply } => {
                 drop(reply.send(self.engine.drill_rows(&model, psi, rows, seed)));
             }

@@ -291,6 +291,7 @@ mod tests {
             requests: 1_000,
             rows: 1_000,
             last_at_ms: 0,
+            learning: None,
             features: vec![reading("age", 0.1), reading("amount", 0.3), reading("odd", f64::NAN)],
             detector: None,
         };

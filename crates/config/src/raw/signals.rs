@@ -77,6 +77,7 @@ const fn check_meaning(check: Check) -> &'static str {
 const fn kind_meaning(kind: Kind) -> &'static str {
     match kind {
         Kind::Drift => "`psi`, `psi_raw` and `drift`.",
+        Kind::Tenant => "`tenant_psi`.",
         Kind::Errors => "`error_rate`.",
         Kind::Latency => "`latency_p50`, `latency_p95` and `latency_p99`.",
         Kind::Frozen => "`quality` with `check: constant` and `of: prediction`.",

@@ -215,9 +215,12 @@ alerts:
     let rules = &settings.policy.rules;
     let names: Vec<&str> = rules.iter().map(|rule| &*rule.name).collect();
     let own = names.iter().position(|name| *name == "SlowModel").expect("is there");
-    assert_eq!(names[..4], ["FeaturePSIHigh", "FeaturePSICritical", "LatencySpike", "DriftDetected"]);
+    assert_eq!(
+        names[..5],
+        ["FeaturePSIHigh", "FeaturePSICritical", "LatencySpike", "TenantDrift", "DriftDetected"]
+    );
     assert_eq!(names[own..], ["SlowModel", "Band", "Found"]);
-    let rules = [&rules[..4], &rules[own..]].concat();
+    let rules = [&rules[..3], &rules[4..5], &rules[own..]].concat();
     assert_eq!((rules[3].severity, rules[3].for_ms), (Severity::Critical, 600_000));
     assert_eq!(rules[6].condition, Condition::above(Signal::Drift, 0.0));
     let rules = [&rules[..3], &rules[4..]].concat();

@@ -1,24 +1,30 @@
 //! Rules about what the sequential detector has found.
 //!
 //! A tenant is red when its own detector has found a drift that matters and is larger than the rule's limit, and its window
-//! holds more than `min_requests` requests. As with PSI, tenants make a quorum, and the total is judged where requests name
-//! none. A detector that has nothing to compare with, or is switched off, says nothing.
+//! holds more than `min_requests` requests. As with PSI, tenants vote (`votes`). A detector that has nothing to compare with, or is
+//! switched off, says nothing; while the total is judged, tenants agree by the PSI of their windows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use monitor::{DetectorPhase, DetectorReading, WindowReadings};
+use monitor::{DetectorPhase, DetectorReading, ReferenceKind, WindowReadings};
 
-use super::{Evaluation, Holding, Subject, TENANT_ALL, TENANT_NAMES_MAX};
+use super::votes::{Electorate, Outcome, Vote, Votes};
+use super::{Evaluation, Holding, Subject, TENANT_ALL};
 use crate::policy::Policy;
 use crate::signal::Signal;
+
+/// Tenants whose largest PSI is below this don't agree that the total has drifted: the limit of the mildest alert.
+pub(crate) const AGREES_ABOVE: f64 = 0.1;
 
 /// The detectors of one version.
 #[derive(Default)]
 pub(super) struct Detectors<'a> {
-    tenants: usize,
+    electorate: Electorate,
     total: Option<Judged<'a>>,
     judged: Vec<Judged<'a>>,
+    /// Tenants with windows to compare, and the largest PSI of each.
+    windows: Vec<(&'a WindowReadings, f64)>,
 }
 
 struct Judged<'a> {
@@ -30,42 +36,74 @@ impl<'a> Detectors<'a> {
     /// Counts one window in.
     pub(super) fn add(&mut self, window: &'a WindowReadings, min_requests: u64) {
         let is_total = *window.tenant == *TENANT_ALL;
-        self.tenants += usize::from(!is_total);
+        if is_total {
+            self.electorate.rows = window.rows;
+        } else {
+            self.electorate.tenants += 1;
+            let named_rows = &mut self.electorate.named_rows;
+            *named_rows = named_rows.saturating_add(window.rows);
+        }
+        if window.requests <= min_requests {
+            return;
+        }
+        let baseline = window.features.iter().filter(|one| one.reference == ReferenceKind::Baseline);
+        let psi = baseline.map(|one| one.psi).filter(|psi| psi.is_finite()).reduce(f64::max);
+        if let (Some(psi), false) = (psi, is_total) {
+            self.windows.push((window, psi));
+        }
         let detector = window.detector.as_ref().filter(|detector| detector.phase != DetectorPhase::WarmUp);
-        let Some(detector) = detector.filter(|_| window.requests > min_requests) else { return };
+        let Some(detector) = detector else { return };
         let judged = Judged { window, detector };
         if is_total { self.total = Some(judged) } else { self.judged.push(judged) }
     }
 
     /// Judges the rules about drift.
     pub(super) fn judge(&self, policy: &Policy, subject: &Subject, evaluation: &mut Evaluation) {
+        let rows = self.electorate.rows.max(self.electorate.named_rows);
+        let electorate = Electorate { wanted: policy.tenants_red.max(1), rows, ..self.electorate };
         for (rule, settings) in policy.rules.iter().enumerate() {
             let Some(above) = settings.condition.above.filter(|_| settings.condition.signal == Signal::Drift)
             else {
                 continue;
             };
+            let (own, any) = (self.own(above), self.any(above.max(AGREES_ABOVE)));
             let red = |judged: &&Judged<'a>| judged.detector.psi() > above;
-            if self.tenants == 0 {
-                match &self.total {
-                    Some(total) if red(&total) => {
-                        evaluation.holding.push(held(rule, subject, total, &[]));
-                    }
-                    Some(_) => evaluation.clear.push((rule, subject.clone())),
-                    None => {}
+            let reds = self.judged.iter().filter(red);
+            let worst = reds.max_by(|a, b| a.detector.psi().total_cmp(&b.detector.psi()));
+            match (electorate.outcome(&own), worst, &self.total) {
+                (Outcome::Holds, Some(worst), _) => {
+                    evaluation.holding.push(held(rule, subject, worst, own));
                 }
-                continue;
-            }
-            let wanted = policy.tenants_red.max(1).min(self.tenants);
-            let reds: Vec<&Judged<'a>> = self.judged.iter().filter(red).collect();
-            let worst = reds.iter().max_by(|a, b| a.detector.psi().total_cmp(&b.detector.psi()));
-            match worst {
-                Some(worst) if reds.len() >= wanted => {
-                    evaluation.holding.push(held(rule, subject, worst, &reds));
+                (Outcome::Open, _, Some(total)) if red(&total) && electorate.agrees(&any) => {
+                    evaluation.holding.push(held(rule, subject, total, any));
                 }
-                _ if self.judged.len() >= wanted => evaluation.clear.push((rule, subject.clone())),
-                _ => {}
+                (Outcome::Holds | Outcome::Clear, ..) | (Outcome::Open, _, Some(_)) => {
+                    evaluation.clear.push((rule, subject.clone()));
+                }
+                (Outcome::Open, _, None) => {}
             }
         }
+    }
+
+    /// Tenants by their own detectors.
+    fn own(&self, above: f64) -> Votes {
+        let mut votes = Votes::default();
+        for Judged { window, detector } in &self.judged {
+            let vote =
+                Vote { tenant: &window.tenant, rows: window.rows, value: detector.psi(), n: detector.rows };
+            votes.add(vote, detector.psi() > above);
+        }
+        votes
+    }
+
+    /// Tenants by their windows.
+    fn any(&self, above: f64) -> Votes {
+        let mut votes = Votes::default();
+        for (window, psi) in &self.windows {
+            let vote = Vote { tenant: &window.tenant, rows: window.rows, value: *psi, n: window.requests };
+            votes.add(vote, *psi > above);
+        }
+        votes
     }
 
     /// Tenants whose detector has found a drift that matters.
@@ -74,13 +112,13 @@ impl<'a> Detectors<'a> {
     }
 }
 
-fn held(rule: usize, subject: &Subject, worst: &Judged<'_>, reds: &[&Judged<'_>]) -> Holding {
+fn held(rule: usize, subject: &Subject, worst: &Judged<'_>, votes: Votes) -> Holding {
     Holding {
         rule,
         subject: subject.clone(),
         value: worst.detector.psi(),
-        tenants: reds.iter().take(TENANT_NAMES_MAX).map(|red| red.window.tenant.to_string()).collect(),
-        tenants_red: reds.len(),
+        tenants_red: votes.red,
+        tenants: votes.names,
         n: worst.detector.rows,
         detail: worst.detector.drift.as_ref().map(monitor::DriftReading::describe),
         held_ms: 0,
@@ -146,6 +184,13 @@ mod tests {
         let quiet = |tenant: &str| watched(tenant, 300, 0.0);
         let red = |tenant: &str| watched(tenant, 300, 0.2);
         assert_eq!(judged(vec![all(), red("a"), quiet("b"), quiet("c"), quiet("d")]).0, NONE);
+        assert_eq!(judged(vec![all(), red("a"), quiet("b")]).0, NONE, "one of two");
+        let unknown = |tenant| WindowReadings { detector: None, ..quiet(tenant) };
+        let found = ["DriftDetected", "DriftCritical", "FeaturePSIHigh", "FeaturePSICritical"];
+        assert_eq!(judged(vec![all(), unknown("a"), unknown("b")]).0, NONE, "windows like the reference's");
+        let moved =
+            |tenant: &str| WindowReadings { detector: None, ..window("v2", tenant, 300, &[("amount", 0.4)]) };
+        assert_eq!(judged(vec![all(), moved("a"), moved("b")]).0, found, "which they don't look like");
         assert_eq!(judged(vec![all(), red("a"), red("b"), red("c"), quiet("d")]).0, ["DriftDetected"]);
         assert_eq!(judged(vec![all(), red("a"), red("b")]).0, ["DriftDetected"], "both of two");
     }

@@ -3,7 +3,7 @@
 use monitor::Check;
 
 use crate::alert::duration;
-use crate::evaluate::looks_at;
+use crate::evaluate::{AGREES_ABOVE, looks_at};
 use crate::policy::{Condition, Policy, Rule, Scope};
 use crate::signal::{Signal, UNANIMOUS_MIN};
 
@@ -19,15 +19,18 @@ const ANSWERED: &str = "code!=\"499\"";
 pub(super) fn expression(policy: &Policy, rule: &Rule) -> String {
     let condition = &rule.condition;
     match condition.signal {
-        Signal::Psi => psi("driftline:psi:significant", condition),
-        Signal::PsiRaw => psi("driftline:psi:judged", condition),
-        Signal::Drift => {
-            let red = |tenants: &str| {
-                let above = condition.above.unwrap_or(0.0);
-                format!("driftline:drift:judged{{tenant{tenants}\"all\"}} > {above}")
-            };
-            quorum("model, version", &red("!="), &red("="))
+        Signal::Psi => psi(policy, "driftline:psi:significant", "driftline:psi:significant", condition),
+        Signal::PsiRaw => psi(policy, "driftline:psi:own", "driftline:psi:judged", condition),
+        Signal::TenantPsi => {
+            let red = red_by_psi("driftline:psi:significant", "!=", condition);
+            let by = "model, version, feature";
+            format!(
+                "max by ({by}) ({red})\nunless on ({by}) (\n{}\n)\nand on ({by}) (\n{}\n)",
+                indented(&enough(policy.tenants_red, by, &red)),
+                indented(&two_with_half(by, "driftline:psi:own")),
+            )
         }
+        Signal::Drift => drift(policy, condition),
         Signal::LatencyP50 | Signal::LatencyP95 | Signal::LatencyP99 => latency(policy, condition),
         Signal::ErrorRate | Signal::RejectedRate | Signal::UnreadableRate => share(policy, condition),
         Signal::Volume => volume(policy, condition),
@@ -39,12 +42,38 @@ pub(super) fn expression(policy: &Policy, rule: &Rule) -> String {
     }
 }
 
-fn psi(series: &str, condition: &Condition) -> String {
+/// `tenants` and `total`: the series of tenants by their own references, and that of the total.
+fn psi(policy: &Policy, tenants: &str, total: &str, condition: &Condition) -> String {
+    vote(&Vote {
+        wanted: policy.tenants_red,
+        by: "model, version, feature",
+        tenants: &red_by_psi(tenants, "!=", condition),
+        total: &red_by_psi(total, "=", condition),
+        judged: "driftline:psi:own",
+        any: &red_by_psi("driftline:psi:judged", "!=", condition),
+    })
+}
+
+/// Drift that detectors have found. While the total is judged, tenants agree by the largest PSI of their windows.
+fn drift(policy: &Policy, condition: &Condition) -> String {
+    let above = condition.above.unwrap_or(0.0);
+    let red = |tenants: &str| format!("driftline:drift:judged{{tenant{tenants}\"all\"}} > {above}");
+    let largest = "max by (model, version, tenant) (driftline:psi:judged{tenant!=\"all\"})";
+    vote(&Vote {
+        wanted: policy.tenants_red,
+        by: "model, version",
+        tenants: &red("!="),
+        total: &red("="),
+        judged: "driftline:drift:judged{tenant!=\"all\"}",
+        any: &format!("{largest} > {}", above.max(AGREES_ABOVE)),
+    })
+}
+
+fn red_by_psi(series: &str, tenants: &str, condition: &Condition) -> String {
     let above = condition.above.unwrap_or(0.0);
     let range = condition.up_to.map_or_else(String::new, |up_to| format!(" <= {up_to}"));
     let of = scope(condition.of);
-    let red = |tenants: &str| format!("{series}{{tenant{tenants}\"all\"{of}}} > {above}{range}");
-    quorum("model, version, feature", &red("!="), &red("="))
+    format!("{series}{{tenant{tenants}\"all\"{of}}} > {above}{range}")
 }
 
 /// A selector of features.
@@ -56,16 +85,55 @@ fn scope(of: Scope) -> &'static str {
     }
 }
 
-/// Holds where as many tenants are red as are needed, and for the total where no tenant is known.
-fn quorum(by: &str, tenants: &str, total: &str) -> String {
+/// The series of a vote; see `evaluate::votes`, which it repeats.
+struct Vote<'a> {
+    wanted: usize,
+    by: &'a str,
+    /// Red tenants and a red total.
+    tenants: &'a str,
+    total: &'a str,
+    /// Tenants that were judged by their own references.
+    judged: &'a str,
+    /// Tenants that are red by whatever they are compared with.
+    any: &'a str,
+}
+
+/// Holds where enough tenants are red; while those that are judged carry too little to say, for a total with which tenants agree.
+fn vote(of: &Vote<'_>) -> String {
+    let Vote { wanted, by, tenants, total, judged, any } = of;
     format!(
-        "(\n  max by ({by}) ({tenants})\n    \
-         and on ({by}) (\n      \
-         count by ({by}) ({tenants})\n        \
-         >= on (model, version) group_left () driftline:tenants:needed\n    )\n)\n\
+        "(\n  max by ({by}) ({tenants})\n    and on ({by}) (\n{}\n    )\n)\n\
          or\n(\n  max by ({by}) ({total})\n    \
-         unless on (model, version) driftline:tenants:needed\n)"
+         unless on ({by}) (\n{}\n    )\n    \
+         and on ({by}) (\n      {total}\n        unless on (model, version) driftline:tenants:named >= 0.5\n      or\n{}\n    )\n)",
+        deep(&enough(*wanted, by, tenants), 6),
+        deep(&two_with_half(by, judged), 6),
+        deep(&enough_of_those_there_are(by, any), 6),
     )
+}
+
+/// Where so many are red, or two that carry half of the traffic.
+fn enough(wanted: usize, by: &str, red: &str) -> String {
+    format!("count by ({by}) ({red}) >= {}\nor\n{}", wanted.max(1), two_with_half(by, red))
+}
+
+/// The same, or all of them where there are fewer.
+fn enough_of_those_there_are(by: &str, red: &str) -> String {
+    let needed = "on (model, version) group_left () driftline:tenants:needed";
+    format!("count by ({by}) ({red}) >= {needed}\nor\n{}", two_with_half(by, red))
+}
+
+fn two_with_half(by: &str, tenants: &str) -> String {
+    format!("{}\n  and on ({by}) count by ({by}) ({tenants}) >= 2", with_half(by, tenants))
+}
+
+fn with_half(by: &str, tenants: &str) -> String {
+    let share = "on (model, version, tenant) group_left () driftline:tenant:share";
+    format!("sum by ({by}) (0 * ({tenants}) + {share}) >= 0.5")
+}
+
+fn deep(text: &str, by: usize) -> String {
+    text.lines().map(|line| format!("{:by$}{line}", "")).collect::<Vec<_>>().join("\n")
 }
 
 /// `parts` joined by `and`; the first is the value.

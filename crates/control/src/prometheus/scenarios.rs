@@ -48,6 +48,7 @@ pub(super) struct DataCheck {
 }
 
 /// The window of a tenant's feature `amount`.
+#[derive(Clone)]
 pub(super) struct Window {
     pub(super) lane: Lane,
     pub(super) reference: ReferenceKind,
@@ -56,6 +57,8 @@ pub(super) struct Window {
     pub(super) psi: Vec<(usize, f64)>,
     /// Whether chance does not explain a PSI above 0.05.
     pub(super) significant: bool,
+    /// Whether the tenant has a reference of its own.
+    pub(super) known: bool,
     /// The size of the drift that the detector has found; 0 for none.
     pub(super) drift: Vec<(usize, f64)>,
 }
@@ -73,10 +76,11 @@ const UNREADABLE: &str = "UnreadableHigh";
 const STOPPED: &str = "TrafficStopped";
 const QUALITY: &str = "DataQuality";
 const FROZEN: &str = "PredictionFrozen";
+const TENANT: &str = "TenantDrift";
 
 fn tenant(tenant: &'static str, requests: u64, psi: &[(usize, f64)]) -> Window {
     let (lane, reference, drift) = (Lane::Prod, ReferenceKind::Baseline, Vec::new());
-    Window { lane, reference, tenant, requests, psi: psi.to_vec(), significant: true, drift }
+    Window { lane, reference, tenant, requests, psi: psi.to_vec(), significant: true, known: true, drift }
 }
 
 fn drift(name: &'static str, windows: Vec<Window>, checks: &[(usize, &[&'static str])]) -> Scenario {
@@ -146,11 +150,21 @@ fn without_tenants() -> Vec<Scenario> {
 fn with_tenants() -> Vec<Scenario> {
     let all = || tenant("all", 2_000, &[(40, 0.9)]);
     let red = |name, requests| tenant(name, requests, &[(40, 0.35)]);
+    let unknown = |name, psi| Window { known: false, ..tenant(name, 600, &[(40, psi)]) };
     vec![
         drift(
-            "two of three tenants are too few, whatever the total says",
-            vec![all(), red("acme", 500), red("bolt", 500), tenant("cora", 500, &[(40, 0.01)])],
-            &[(330, &[]), (585, &[])],
+            "two of five tenants are too few, whatever the total says, and told as such",
+            [
+                vec![tenant("all", 2_500, &[(40, 0.9)]), red("acme", 500), red("bolt", 500)],
+                ["cora", "dino", "eddy"].map(|name| tenant(name, 500, &[(40, 0.01)])).into(),
+            ]
+            .concat(),
+            &[(285, &[]), (330, &[TENANT]), (585, &[TENANT])],
+        ),
+        drift(
+            "two tenants with half of the traffic are enough",
+            vec![all(), red("acme", 900), red("bolt", 200), tenant("cora", 900, &[(40, 0.01)])],
+            &[(330, &[CRITICAL, HIGH])],
         ),
         drift(
             "three of four are enough, and the worst is the value",
@@ -169,8 +183,28 @@ fn with_tenants() -> Vec<Scenario> {
             &[(330, &[CRITICAL, HIGH])],
         ),
         drift(
-            "two tenants, one with few requests",
+            "most requests name no tenant, so the total is judged",
             vec![all(), red("acme", 500), red("bolt", 100)],
+            &[(330, &[CRITICAL, HIGH])],
+        ),
+        drift(
+            "tenants without a reference of their own agree with the total",
+            vec![all(), unknown("acme", 0.35), unknown("bolt", 0.35), unknown("cora", 0.9)],
+            &[(330, &[CRITICAL, HIGH])],
+        ),
+        drift(
+            "or don't",
+            vec![all(), unknown("acme", 0.35), unknown("bolt", 0.02), unknown("cora", 0.02)],
+            &[(330, &[]), (585, &[])],
+        ),
+        drift(
+            "customers who differ from each other while the total is as it was",
+            vec![
+                tenant("all", 2_000, &[(40, 0.01)]),
+                unknown("acme", 0.9),
+                unknown("bolt", 0.9),
+                unknown("cora", 0.9),
+            ],
             &[(330, &[]), (585, &[])],
         ),
         drift("one tenant", vec![all(), red("acme", 500)], &[(330, &[CRITICAL, HIGH])]),
@@ -183,7 +217,7 @@ fn with_tenants() -> Vec<Scenario> {
                 red("cora", 500),
                 tenant("dino", 500, &[(40, 0.15)]),
             ],
-            &[(330, &[HIGH])],
+            &[(330, &[HIGH, TENANT])],
         ),
     ]
 }
@@ -203,11 +237,12 @@ fn detectors() -> Vec<Scenario> {
         drift("a detector that has found nothing", vec![found("all", 500, &[(40, 0.0)])], &[(330, &[])]),
         drift("a drift in few requests", vec![found("all", 100, &[(40, 0.4)])], &[(330, &[])]),
         drift(
-            "drifts of two tenants of four are none of the model",
+            "drifts of two tenants of five are none of the model",
             vec![
-                found("all", 2_000, &[(40, 0.4)]),
+                found("all", 2_500, &[(40, 0.4)]),
                 red("acme"),
                 red("bolt"),
+                found("eddy", 500, &[(40, 0.0)]),
                 found("cora", 500, &[(40, 0.0)]),
                 found("dino", 500, &[(40, 0.0)]),
             ],
@@ -461,10 +496,13 @@ impl Scenario {
             let mut window: WindowReadings = window("v2", one.tenant, one.requests, &[("amount", psi)]);
             window.lane = one.lane;
             window.last_at_ms = now_ms;
-            window.rows = tick as u64;
+            window.rows = one.requests * (tick as u64 + 1);
             window.features[0].reference = one.reference;
             if !one.significant {
                 window.features[0].verdict = Verdict::Pass;
+            }
+            if !one.known {
+                window.features[0].verdict = Verdict::Inconclusive;
             }
             window.detector = at(&one.drift, tick).map(detector);
             Some(window)
@@ -487,11 +525,12 @@ impl Scenario {
                 format!("psi{{{labels}, feature=\"amount\", reference=\"{reference}\"}}"),
                 values.join(" "),
             ));
-            let verdicts: Vec<String> = one
-                .psi
-                .iter()
-                .map(|(ticks, psi)| format!("{}+0x{}", u8::from(one.significant && *psi > 0.05), ticks - 1))
-                .collect();
+            let verdict = |psi: f64| match one.known {
+                true => i8::from(one.significant && psi > 0.05),
+                false => -1,
+            };
+            let verdicts: Vec<String> =
+                one.psi.iter().map(|(ticks, psi)| format!("{}+0x{}", verdict(*psi), ticks - 1)).collect();
             out.push((
                 format!("driftline_drift_verdict{{{labels}, feature=\"amount\", reference=\"{reference}\"}}"),
                 verdicts.join(" "),
@@ -502,6 +541,11 @@ impl Scenario {
                 out.push((format!("driftline_detector_psi{{{labels}}}"), values.join(" ")));
             }
             out.push((format!("requests{{{labels}}}"), format!("{}+0x{}", one.requests, self.ticks() - 1)));
+            if one.tenant != "all" && one.lane == Lane::Prod {
+                let labels = format!("model=\"fraud\", version=\"v2\", tenant=\"{}\"", one.tenant);
+                let share = format!("{}+0x{}", self.share(one), self.ticks() - 1);
+                out.push((format!("driftline_tenant_share{{{labels}}}"), share));
+            }
         }
         for (lane, phases) in &self.latency {
             for idx in 0..=BOUNDS_MS.len() {
@@ -533,6 +577,14 @@ impl Scenario {
             out.push((format!("driftline_quality_excess{{{labels}}}"), excess));
         }
         out
+    }
+
+    /// What a tenant carries of the rows.
+    fn share(&self, of: &Window) -> f64 {
+        let prod = || self.windows.iter().filter(|one| one.lane == Lane::Prod);
+        let total = prod().find(|one| one.tenant == "all").map_or(0, |one| one.requests);
+        let named: u64 = prod().filter(|one| one.tenant != "all").map(|one| one.requests).sum();
+        of.requests as f64 / total.max(named) as f64
     }
 
     fn traffic_series(&self, out: &mut Vec<(String, String)>) {

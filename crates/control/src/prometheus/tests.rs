@@ -141,7 +141,7 @@ fn promtool_accepts_the_rules() {
     let rules = rules_yaml(&exported());
     let Some(result) = promtool(&["check", "rules", RULES_FILE], &[(RULES_FILE, &rules)]) else { return };
     let text = result.expect("the rules are accepted");
-    assert!(text.contains("SUCCESS: 17 rules found"), "{text}");
+    assert!(text.contains("SUCCESS: 21 rules found"), "{text}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum Signal {
     Psi,
     /// PSI of a feature, whether chance explains it or not.
     PsiRaw,
+    /// PSI of a feature of tenants that are too few to speak for the model.
+    TenantPsi,
     /// The size of a drift that the sequential detector has found.
     Drift,
     /// Median of the latency.
@@ -55,6 +57,8 @@ pub enum Signal {
 pub enum Kind {
     /// Requests or predictions are not what they were.
     Drift,
+    /// Those of single tenants are not.
+    Tenant,
     /// The server fails requests.
     Errors,
     /// The server is slow.
@@ -71,8 +75,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Drift,
+        Self::Tenant,
         Self::Errors,
         Self::Latency,
         Self::Frozen,
@@ -89,6 +94,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Drift => "drift",
+            Self::Tenant => "tenant",
             Self::Errors => "errors",
             Self::Latency => "latency",
             Self::Frozen => "frozen",

@@ -42,7 +42,7 @@ const fn latency(
 }
 
 /// Every signal, in the order of [`Signal`].
-pub static CATALOGUE: [Spec; 12] = [
+pub static CATALOGUE: [Spec; 13] = [
     Spec {
         signal: Signal::Psi,
         name: "psi",
@@ -80,6 +80,25 @@ pub static CATALOGUE: [Spec; 12] = [
         text: "PSI of `{feature}` of `{model}` {version} is {value}, {range} for {held}.",
         series: &["psi", "requests"],
         history: Some("psi"),
+    },
+    Spec {
+        signal: Signal::TenantPsi,
+        name: "tenant_psi",
+        label: "PSI",
+        summary: "PSI of a feature of a tenant against what that tenant used to send, above its critical value as well, while the tenants that differ are fewer than the policy wants and carry less than half of the traffic.",
+        unit: Unit::Index,
+        about: About::Feature,
+        source: Source::Windows,
+        kind: Kind::Tenant,
+        sample: WINDOW,
+        comparators: &[Above, UpTo],
+        above: None,
+        example: 0.25,
+        page: "tenants",
+        title: "`{model}` {version}: PSI of `{feature}` of one tenant is {value}",
+        text: "`{feature}` of single tenants of `{model}` {version} differs from their own baseline: PSI {value}, {range} for {held}. The other tenants are as they were.",
+        series: &["psi", "requests", "driftline_drift_verdict", "driftline_tenant_share"],
+        history: None,
     },
     Spec {
         signal: Signal::Drift,

@@ -153,7 +153,8 @@ impl<'a> Summary<'a> {
         ensure!(!self.features.is_empty(), "no feature is left");
         let created_at_ms = jiff::Timestamp::now().as_millisecond();
         let rows = self.thin.rows / self.thin.every;
-        let profile = Profile { name: self.name, created_at_ms, rows, features: self.features };
+        let profile =
+            Profile { name: self.name, created_at_ms, rows, features: self.features, tenants: Vec::new() };
         profile.check().context("the profile is not consistent")?;
         Ok(profile)
     }

@@ -286,3 +286,45 @@ fn labels_ids_and_constants_are_noted() {
     let told = notes("amount,passenger_class", &|i| format!("{},{}", (i * 7919) % 1009, i % 3), &[]);
     assert_eq!(told, "", "a feature whose name only holds the word");
 }
+
+#[test]
+fn tenants_have_parts_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let text: String = (0..900)
+        .map(|i| match i % 3 {
+            0 => format!("acme,FR,{}\n", i % 10),
+            1 => format!("bolt,DE,{}\n", 20 + i % 10),
+            _ if i < 60 => format!("cora,IT,{i}\n"),
+            _ => format!(",IT,{}\n", i % 30),
+        })
+        .collect();
+    let path = file(&folder, "rows.csv", &format!("customer,country,x\n{text}"));
+    let profile = profile(&[&path], &["--by", "customer"]);
+    assert!(profile.feature("customer").is_none(), "the tenant's name is no feature");
+    let names: Vec<(&str, u64)> = profile.tenants.iter().map(|one| (&*one.name, one.rows)).collect();
+    assert_eq!(names, [("acme", 300), ("bolt", 300)], "`cora` has too few rows");
+    let country = profile.features.iter().position(|one| one.name == "country").unwrap();
+    assert_eq!(profile.features[country].bins.labels(), ["DE", "FR", "IT", "other", "missing"]);
+    let of = |tenant: usize| &profile.tenants[tenant].features[country];
+    assert_eq!((&*of(0).counts, &*of(1).counts), (&[0, 300, 0, 0, 0][..], &[300, 0, 0, 0, 0][..]));
+    assert_eq!(of(0).detector.as_ref().unwrap().counts.iter().sum::<u64>(), 300);
+    let again = Profile::from_json(profile.to_json_pretty().as_bytes()).unwrap();
+    assert_eq!(again, profile);
+    let edited = profile.to_json_pretty().replacen(
+        "\"counts\": [\n            0,\n            300",
+        "\"counts\": [\n            300",
+        1,
+    );
+    assert!(edited != profile.to_json_pretty() && Profile::from_json(edited.as_bytes()).is_err());
+}
+
+#[test]
+fn a_column_that_names_no_tenant_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "rows.csv", "customer,x\nacme,1\nbolt,2\n");
+    let fails = |by: &str| {
+        run(&args(&[&path], Path::new("-"), &["--by", by]), &mut Vec::new()).unwrap_err().to_string()
+    };
+    assert_eq!(fails("tenant"), "`--by tenant`: no file has this column");
+    assert!(fails("customer").contains("none of its 2 values has 100 rows"), "{}", fails("customer"));
+}

@@ -7,6 +7,7 @@ use stats::severity;
 
 use super::counts::VersionCounts;
 use super::reading::{DetectorReading, DriftReading, SuspectReading};
+use super::tenant::silenced;
 use super::watch::{Planned, Watch};
 
 /// Rows a slice.
@@ -68,6 +69,9 @@ pub(crate) struct LiveMemory {
 pub(crate) struct Live {
     detector: Detector,
     planned: Arc<Planned>,
+    /// Features that say nothing; empty where all of them do.
+    silent: Vec<bool>,
+    row: Vec<u8>,
     rate: RateMemory,
     arl0: f64,
     found: Option<Found>,
@@ -82,13 +86,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// A detector that has seen nothing; `None` while there is nothing to watch.
-    pub(crate) fn new(watch: &Watch, now_ms: i64) -> Option<Self> {
-        let planned = watch.planned()?;
+    /// A detector that has seen nothing. `silent`: features that say nothing.
+    pub(crate) fn new(watch: &Watch, planned: &Arc<Planned>, silent: Vec<bool>, now_ms: i64) -> Self {
         let settings = watch.settings(0.0);
-        Some(Self {
+        Self {
             detector: Detector::new(planned.plan.clone(), settings),
             planned: planned.clone(),
+            silent: only_some(silent),
+            row: Vec::new(),
             rate: RateMemory { rows: 0.0, ms: RATE_PRIOR_MS },
             arl0: settings.arl0,
             found: None,
@@ -98,12 +103,16 @@ impl Live {
             counted: vec![0; planned.plan.slice().counts.len()],
             counted_rows: 0,
             counted_since_ms: now_ms,
-        })
+        }
     }
 
     /// Counts one row.
     #[inline]
     pub(crate) fn push(&mut self, slots: &[u8]) {
+        let slots = match self.silent.is_empty() {
+            true => slots,
+            false => silenced(&self.silent, slots, &mut self.row),
+        };
         self.detector.push(slots);
         if self.detector.open_rows() >= SLICE_ROWS {
             self.close();
@@ -228,9 +237,13 @@ impl Live {
         }
     }
 
-    /// A detector that goes on where it stood; `None` if it cannot.
-    pub(crate) fn restore(watch: &Watch, memory: LiveMemory) -> Option<Self> {
-        let planned = watch.planned()?.clone();
+    /// A detector that goes on where it stood; `None` if it cannot. `silent`: features that say nothing.
+    pub(crate) fn restore(
+        watch: &Watch,
+        planned: Arc<Planned>,
+        silent: Vec<bool>,
+        memory: LiveMemory,
+    ) -> Option<Self> {
         let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
         if !is_sum(memory.rate.rows) || !is_sum(memory.rate.ms) {
             return None;
@@ -252,6 +265,8 @@ impl Live {
             counted_since_ms: 0,
             detector,
             planned,
+            silent: only_some(silent),
+            row: Vec::new(),
             rate: memory.rate,
             arl0: settings.arl0,
             found,
@@ -263,4 +278,9 @@ impl Live {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.detector.memory_bytes() + self.counted.len() * 8
     }
+}
+
+/// Empty where nothing is silent.
+fn only_some(silent: Vec<bool>) -> Vec<bool> {
+    if silent.contains(&true) { silent } else { Vec::new() }
 }

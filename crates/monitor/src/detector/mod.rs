@@ -9,13 +9,16 @@ mod counts;
 mod live;
 mod reading;
 mod reference;
+mod tenant;
 mod watch;
 
 pub use counts::{CountedFeature, DetectorCounts, DetectorLayout, VersionCounts};
 pub(crate) use live::{Found, Live, LiveMemory, RateMemory};
 pub use reading::{DetectorReading, DriftReading, SuspectReading};
 pub use reference::DetectorReference;
-pub(crate) use watch::{Watch, missing, slot};
+pub use tenant::TenantCounts;
+pub(crate) use tenant::{all_as_tenant, tenant_counts, tenant_slots};
+pub(crate) use watch::{Planned, Watch, missing, slot};
 
 #[cfg(test)]
 mod tests;

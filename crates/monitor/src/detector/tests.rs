@@ -110,6 +110,11 @@ fn the_first_tenants_of_the_version_that_clients_get_are_watched_on_their_own() 
     let mut engine = learned(DetectorSpec { tenants: 2, ..DetectorSpec::default() }, &mut chance);
     let mut of =
         |tenant: &str, shift: f64| Record { tenant: Some(tenant.to_owned()), ..chance.request(shift) };
+    // As many as the references of tenants take.
+    for _ in 0..200 {
+        feed(&mut engine, [of("a", 0.0), of("b", 0.0), of("c", 0.0), of("c", 0.0)]);
+    }
+    engine.readings(0);
     for _ in 0..200 {
         feed(&mut engine, [of("a", 1.0), of("b", 0.0), of("c", 0.0), of("c", 0.0)]);
     }
@@ -117,7 +122,7 @@ fn the_first_tenants_of_the_version_that_clients_get_are_watched_on_their_own() 
     assert_eq!(phase(&mut engine, "a"), Some(Phase::Drifted));
     assert_eq!(phase(&mut engine, "b"), Some(Phase::Armed));
     assert_eq!(phase(&mut engine, "c"), None, "over the limit, and counted in the total");
-    assert_eq!(reading(&mut engine, "all").unwrap().rows, 800);
+    assert_eq!(reading(&mut engine, "all").unwrap().rows, 1_600);
     engine.set_active("m", "v2");
     assert_eq!(phase(&mut engine, "a"), None, "clients don't get this version any more");
     assert!(phase(&mut engine, "all").is_some());

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use stats::detect::{ABSENT, FeaturePlan, Layout, MIN_REFERENCE_ROWS, Plan, Settings};
 
 use super::counts::{CountedFeature, DetectorLayout};
+use super::tenant::{TenantCounts, plan_of};
 use crate::batch::Batch;
 use crate::features::{Feature, FeatureTable, Frozen, Side};
 use crate::spec::DetectorSpec;
@@ -26,14 +27,14 @@ const ALPHA: f64 = 0.1;
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) features: Vec<Watched>,
+    pub(crate) features: Arc<Vec<Watched>>,
 }
 
 /// A feature of the plan.
 #[derive(Debug)]
 pub(crate) struct Watched {
     /// Its number in the model.
-    at: usize,
+    pub(super) at: usize,
     side: Side,
     pub(crate) name: Arc<str>,
     pub(crate) labels: Vec<String>,
@@ -44,7 +45,7 @@ impl Planned {
     fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.plan.fingerprint().to_le_bytes());
-        for feature in &self.features {
+        for feature in self.features.iter() {
             for text in std::iter::once(&*feature.name).chain(feature.labels.iter().map(String::as_str)) {
                 hash.update((text.len() as u64).to_le_bytes());
                 hash.update(text);
@@ -118,6 +119,14 @@ impl Watch {
 
     pub(crate) fn planned(&self) -> Option<&Arc<Planned>> {
         self.planned.as_ref()
+    }
+
+    /// The plan of a tenant with counts of its own, and which features have none; `None` while no feature has any.
+    pub(crate) fn planned_of<'a>(
+        &self,
+        own: impl Fn(usize) -> Option<&'a TenantCounts>,
+    ) -> Option<(Arc<Planned>, Vec<bool>)> {
+        plan_of(self.planned.as_deref()?, self.spec.min_effect, own)
     }
 
     /// What the detectors' counts mean; `None` while there is nothing to watch.
@@ -206,25 +215,30 @@ fn planned(features: &FeatureTable, min_effect: f64) -> Option<Planned> {
     }
     // The loop has left out whatever a plan refuses, but for a model without features.
     let plan = Plan::new(plans, min_effect).ok()?;
-    Some(Planned { plan: Arc::new(plan), features: watched })
+    Some(Planned { plan: Arc::new(plan), features: Arc::new(watched) })
 }
 
 /// Rows without a value say nothing, so that the reference is of those that have one ([`Batch::watched`]).
 fn feature_plan(feature: &Feature) -> Option<(FeaturePlan, Vec<String>)> {
     let frozen = feature.frozen()?;
-    let (mut plan, labels) = match &frozen.detector {
-        Some(reference) => (reference.plan(), reference.bins.labels()),
+    let labels = frozen.detector.as_ref().map_or_else(|| frozen.bins.labels(), |it| it.bins.labels());
+    Some((base_plan(frozen), labels))
+}
+
+/// The plan of one feature by the reference of all, rows without a value left out.
+pub(super) fn base_plan(frozen: &Frozen) -> FeaturePlan {
+    let mut plan = match &frozen.detector {
+        Some(reference) => reference.plan(),
         None => {
             let bins = &frozen.bins;
             let ordered = if bins.is_ordered() { bins.len() } else { 0 };
-            let layout = Layout { ordered, slots: bins.slots() };
-            (FeaturePlan::new(frozen.counts.clone(), layout), bins.labels())
+            FeaturePlan::new(frozen.counts.clone(), Layout { ordered, slots: bins.slots() })
         }
     };
     if let Some(missing) = plan.counts.last_mut() {
         *missing = 0;
     }
-    Some((plan, labels))
+    plan
 }
 
 /// Draws observations where there are too many rows, each alike.

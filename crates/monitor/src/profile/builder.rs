@@ -206,6 +206,6 @@ impl ProfileBuilder {
                 column.finish(name, &self.rules)
             })
             .collect();
-        Profile { name: name.into(), created_at_ms, rows, features }
+        Profile { name: name.into(), created_at_ms, rows, features, tenants: Vec::new() }
     }
 }

@@ -8,7 +8,7 @@ use stats::detect::DetectorBins;
 use crate::detector::DetectorReference;
 use crate::role::Role;
 
-use super::{FeatureProfile, PROFILE_VERSION, Profile, ProfileError, kind};
+use super::{FeatureProfile, PROFILE_VERSION, Profile, ProfileError, TenantProfile, kind};
 
 /// Only the version, so that a document of another format is refused for that and not for its other keys.
 #[derive(Deserialize)]
@@ -36,6 +36,8 @@ pub(super) struct ProfileDocument {
     rows: u64,
     schema_hash: String,
     features: Vec<FeatureDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tenants: Vec<TenantProfile>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
@@ -106,6 +108,7 @@ impl From<Profile> for ProfileDocument {
             rows: profile.rows,
             name: profile.name,
             features: profile.features.into_iter().map(FeatureDocument::from).collect(),
+            tenants: profile.tenants,
         }
     }
 }
@@ -163,6 +166,7 @@ impl TryFrom<ProfileDocument> for Profile {
             created_at_ms: created_at.as_millisecond(),
             rows: document.rows,
             features,
+            tenants: document.tenants,
         };
         profile.check()?;
         let computed = profile.schema_hash();

@@ -136,7 +136,13 @@ fn slots_of_mixed_types() {
 #[test]
 fn the_largest_constant_survives() {
     let feature = built(|column| column.push_number(f64::MAX));
-    let profile = Profile { name: String::new(), created_at_ms: i64::MAX, rows: 1, features: vec![feature] };
+    let profile = Profile {
+        name: String::new(),
+        created_at_ms: i64::MAX,
+        rows: 1,
+        features: vec![feature],
+        tenants: Vec::new(),
+    };
     let read = Profile::from_json(profile.to_json_pretty().as_bytes()).unwrap();
     assert_eq!(read.features, profile.features);
 }
@@ -145,8 +151,13 @@ fn the_largest_constant_survives() {
 fn features_too_wide_for_live_windows_are_named() {
     let feature =
         |bins| FeatureProfile::new("f", NumericBins::equal_width(0.0, 1.0, bins).unwrap(), vec![0; bins + 1]);
-    let profile =
-        |bins| Profile { name: String::new(), created_at_ms: 0, rows: 0, features: vec![feature(bins)] };
+    let profile = |bins| Profile {
+        name: String::new(),
+        created_at_ms: 0,
+        rows: 0,
+        features: vec![feature(bins)],
+        tenants: Vec::new(),
+    };
     assert!(profile(255).check_live().is_ok());
     assert!(profile(256).check_live().unwrap_err().to_string().contains("features.f"));
 }

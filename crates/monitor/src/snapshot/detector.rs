@@ -1,13 +1,14 @@
 //! Detectors and their bins as bytes, and back with every check.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use stats::Bins;
 use stats::detect::{DetectorBins, DetectorMemory, DriftMemory};
 
 use super::codec::{Reader, Writer};
 use super::model::{Read, corrupt, read_bins, write_bins};
-use crate::detector::{DetectorReference, Found, Live, LiveMemory, RateMemory, Watch};
+use crate::detector::{DetectorReference, Found, Live, LiveMemory, Planned, RateMemory, Watch};
 
 // === writing ===
 
@@ -114,8 +115,12 @@ pub(super) fn read_reference(bytes: &mut Reader<'_>) -> Read<Option<DetectorRefe
     if reference.is_sound() { Ok(Some(reference)) } else { corrupt("a detector's counts") }
 }
 
-/// A detector whose state belongs to another reference, or that is switched off now, starts anew.
-pub(super) fn read_live(bytes: &mut Reader<'_>, watch: &Watch) -> Read<Option<Box<Live>>> {
+/// A detector whose state belongs to another reference than `plan`'s, or that is switched off now, starts anew.
+pub(super) fn read_live(
+    bytes: &mut Reader<'_>,
+    watch: &Watch,
+    plan: Option<(Arc<Planned>, Vec<bool>)>,
+) -> Read<Option<Box<Live>>> {
     match bytes.u8()? {
         0 => return Ok(None),
         1 => {}
@@ -138,7 +143,8 @@ pub(super) fn read_live(bytes: &mut Reader<'_>, watch: &Watch) -> Read<Option<Bo
     let detector = read_memory(&mut bytes)?;
     bytes.end()?;
     let memory = LiveMemory { detector, rate, alarms, found };
-    Ok(if watch.is_on() { Live::restore(watch, memory).map(Box::new) } else { None })
+    let Some((planned, silent)) = plan.filter(|_| watch.is_on()) else { return Ok(None) };
+    Ok(Live::restore(watch, planned, silent, memory).map(Box::new))
 }
 
 fn read_memory(bytes: &mut Reader<'_>) -> Read<DetectorMemory> {

@@ -5,7 +5,7 @@ use stats::{Bins, CategoricalBins, NumericBins, Window};
 
 use super::RestoreError;
 use super::codec::{Reader, Writer};
-use super::detector;
+use super::{detector, tenants};
 use crate::features::{Feature, Frozen, Side, Stage};
 use crate::fit::Types;
 use crate::learn::{Column, Raw, Sets};
@@ -13,6 +13,7 @@ use crate::profile::FeatureProfile;
 use crate::role::Role;
 use crate::rules::Rules;
 use crate::state::State;
+use crate::tenant_reference::TenantReferences;
 use crate::windows::{Ring, WindowSet};
 
 pub(super) type Read<T> = Result<T, RestoreError>;
@@ -31,6 +32,7 @@ pub(super) fn write(out: &mut Writer, state: &State) {
     state.seen.iter().for_each(|seen| out.u64(*seen));
     out.len(state.features.len());
     state.features.iter().for_each(|feature| write_feature(out, feature));
+    tenants::write(out, state);
     out.len(state.sets.len());
     state.sets.iter().for_each(|set| write_set(out, set));
     let own = state.own.sorted();
@@ -113,6 +115,7 @@ fn write_set(out: &mut Writer, set: &WindowSet) {
             }
         }
     }
+    tenants::write_owners(out, &set.owners);
     detector::write_live(out, set.detector.as_deref());
 }
 
@@ -130,7 +133,9 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
             return corrupt("a version");
         }
     }
-    let tenants = read_tenants(bytes, &mut state)?;
+    // What a profile has of its tenants is in the snapshot as well.
+    state.tenant_references = TenantReferences::default();
+    let names = read_tenants(bytes, &mut state)?;
     state.seen = [bytes.u64()?, bytes.u64()?];
     state.features = crate::features::FeatureTable::new();
     for _ in 0..bytes.len(6)? {
@@ -152,8 +157,9 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         feature.owner = Some(owner).filter(|owner| !owner.is_empty()).map(Into::into);
     }
     state.plan_detectors();
+    tenants::read(bytes, &mut state, &names)?;
     for at in 0..bytes.len(30)? {
-        read_set(bytes, &mut state, rules, &tenants, at)?;
+        read_set(bytes, &mut state, rules, &names, at)?;
     }
     read_own(bytes, &mut state)?;
     for at in 0..state.features.len() {
@@ -263,20 +269,14 @@ pub(super) fn read_bins(bytes: &mut Reader<'_>) -> Read<Bins> {
     bins.or_else(|_| corrupt("bins"))
 }
 
-fn read_set(
-    bytes: &mut Reader<'_>,
-    state: &mut State,
-    rules: &Rules,
-    tenants: &[u32],
-    at: usize,
-) -> Read<()> {
+fn read_set(bytes: &mut Reader<'_>, state: &mut State, rules: &Rules, names: &[u32], at: usize) -> Read<()> {
     let version = bytes.u32()? as usize;
     let lane = match bytes.u8()? {
         0 => Lane::Prod,
         1 => Lane::Shadow,
         _ => return corrupt("a lane"),
     };
-    let tenant = tenants.get(bytes.u32()? as usize).copied();
+    let tenant = names.get(bytes.u32()? as usize).copied();
     let (Some(tenant), true) = (tenant, version < state.versions.len()) else {
         return corrupt("a window's owner");
     };
@@ -290,9 +290,11 @@ fn read_set(
     }
     let rings =
         (0..rings).map(|feature| read_ring(bytes, state, rules, feature)).collect::<Read<Vec<_>>>()?;
-    let detector = detector::read_live(bytes, &state.watch)?;
+    let owners = tenants::read_owners(bytes, names, rules.window)?;
+    let plan = state.plan_of(&state.sets[at]);
+    let detector = detector::read_live(bytes, &state.watch, plan)?;
     let set = &mut state.sets[at];
-    set.detector = detector;
+    (set.owners, set.detector) = (owners, detector);
     (set.rows, set.last_at_ms, set.rings, set.generation) = (rows, last_at_ms, rings, 1);
     Ok(())
 }

@@ -79,6 +79,7 @@ fn row(window: &Arc<WindowReadings>, feature: Option<&str>, limits: &Limits) -> 
         "js_divergence": chosen.map(|f| f.js_divergence),
         "psi_critical": chosen.map(|f| f.psi_critical),
         "verdict": chosen.map(|f| f.verdict),
+        "learning": window.learning.map(|(rows, wanted)| json!({ "rows": rows, "wanted": wanted })),
         "features_red": red,
         "features_amber": judged(limits.amber) - red,
     });
