@@ -85,6 +85,11 @@ fn one_tenants_drift_is_its_own_and_is_no_drift_of_the_model() {
     for tenant in tenants {
         rows::send(&mut client, Some(tenant), WINDOW, ordinary);
     }
+    await_until("tenants have references of their own", DEADLINE, || {
+        let told = instance.get("/api/v1/models/fraud/tenants");
+        let rows = told["tenants"].as_array().unwrap();
+        rows.len() == tenants.len() && rows.iter().all(|one| one["learning"].is_null())
+    });
     rows::send(&mut client, Some("a"), WINDOW, shifted);
     let state = |tenant: &str| {
         instance.metrics().value("driftline_detector_state", &[("tenant", tenant), ("lane", "prod")])

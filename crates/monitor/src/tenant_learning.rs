@@ -29,9 +29,12 @@ pub(crate) struct Compared<'a> {
     pub(crate) judged: bool,
 }
 
+/// More rows say no more.
+const MAX_ROWS: u64 = 10_000;
+
 /// Rows that a tenant's reference grows to: as many as a window holds.
 fn wanted(rules: &Rules) -> u64 {
-    (rules.window as u64).max(MIN_REFERENCE_ROWS)
+    (rules.window as u64).clamp(MIN_REFERENCE_ROWS, MAX_ROWS)
 }
 
 impl State {
@@ -73,7 +76,14 @@ impl State {
             for (feature_at, feature) in self.features.iter().enumerate().filter(|(_, one)| one.is_counted())
             {
                 let place = Place { tenant, version, feature: feature_at };
-                news |= self.tenant_references.settle(place, feature, wanted(rules));
+                // Rows that are like those of all need no look: nothing has moved in them.
+                let calm = !self.unsettled.get(feature_at).copied().unwrap_or(false) || {
+                    let base = self.base_of(rules, version, feature_at).0;
+                    base.is_some_and(|base| self.tenant_references.is_like(place, feature, base))
+                };
+                if calm {
+                    news |= self.tenant_references.settle(place, feature, wanted(rules));
+                }
                 all &= self.tenant_references.is_full(place, feature.side, wanted(rules));
             }
             let set = &mut self.sets[at];
@@ -83,6 +93,11 @@ impl State {
             if news {
                 set.detector = None;
                 set.generation += 1;
+            }
+        }
+        for (at, unsettled) in self.unsettled.iter().enumerate() {
+            if *unsettled {
+                self.tenant_references.forget_waiting_of(at);
             }
         }
     }
@@ -205,9 +220,6 @@ impl State {
             };
             let moved = matches!(reading.verdict, Verdict::Fail | Verdict::Fault);
             let unsettled = found || moved && reading.psi > UNSETTLED_PSI;
-            if unsettled && !self.unsettled[at] {
-                self.tenant_references.forget_unfinished(at);
-            }
             self.unsettled[at] = unsettled;
         }
     }

@@ -193,6 +193,16 @@ impl TenantReferences {
         }
     }
 
+    /// Whether the rows that wait are like the reference of all.
+    pub(crate) fn is_like(&self, place: Place, feature: &Feature, base: &[u64]) -> bool {
+        let (Some(first), Some(frozen)) = (self.first(place, feature.side), feature.frozen()) else {
+            return false;
+        };
+        let [one, other] = &first.halves;
+        let both: Vec<u64> = one.iter().zip(other).map(|(one, other)| one + other).collect();
+        !both.is_empty() && !halves_differ(&frozen.bins, base, &both, frozen.tau())
+    }
+
     /// Makes rows that wait part of the reference, once there are enough. True when it has changed.
     pub(crate) fn settle(&mut self, place: Place, feature: &Feature, wanted: u64) -> bool {
         let Some(frozen) = feature.frozen() else { return false };
@@ -242,7 +252,7 @@ impl TenantReferences {
     }
 
     /// Forgets rows of a feature that have not become a reference: they came while something was changing.
-    pub(crate) fn forget_unfinished(&mut self, feature: usize) {
+    pub(crate) fn forget_waiting_of(&mut self, feature: usize) {
         for of in self.0.iter_mut().flatten() {
             let inputs = of.inputs.get_mut(feature);
             let answers = of.answers.iter_mut().filter(|((_, at), _)| *at == feature).map(|(_, first)| first);

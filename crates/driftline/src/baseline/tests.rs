@@ -265,7 +265,7 @@ fn labels_ids_and_constants_are_noted() {
         let text: String = (0..400).map(|i| row(i) + "\n").collect();
         let path = file(&folder, "t.csv", &format!("{header}\n{text}"));
         let mut notes = Vec::new();
-        let profile = super::build(&args(&[&path], Path::new("-"), more), &mut notes).unwrap();
+        let profile = super::build(&args(&[&path], Path::new("-"), more), &mut notes).unwrap().0;
         super::suspects::look(&profile, &mut notes);
         notes.join("\n")
     };

@@ -303,9 +303,9 @@ pub(crate) static TABLE: [Harm; 15] = [
             within: Some(6 * TENS),
             after: "tens of requests of that tenant, which is named",
         }),
-        may: &[],
+        may: &["TenantDrift"],
         moves: false,
-        because: "One tenant alone moves nobody.",
+        because: "One tenant alone moves nobody. Answers to it change as well, which may be told as its drift.",
         seen: nothing_more,
     },
     Harm {
