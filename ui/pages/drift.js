@@ -176,6 +176,12 @@ function unjudgedText(now) {
     left > 0 && ` and ${count(left)} more`, ". ", h("a", { href: `${DOCS}judged-columns.md`, rel: "noreferrer", target: "_blank" }, "Which columns are judged"));
 }
 
+/** What a learned reference covers. @param {any} now */
+function referenceText(now) {
+  const growth = now.reference?.growth;
+  return growth && h("p", { class: "unjudged" }, h("b", {}, "Reference: "), `${some(now.reference.rows, "row")}, ${growth.text.replace(/`/g, "")}.`);
+}
+
 /** @param {any} now @param {any} at @param {any} limits */
 function featureTable(now, at, limits) {
   const rows = now.features.filter((/** @type {any} */ f) => f.reference === at.reference).sort((/** @type {any} */ a, /** @type {any} */ b) => (b.psi ?? -1) - (a.psi ?? -1));

@@ -199,6 +199,7 @@ impl Model {
             };
             windows.push(readings);
         }
+        self.grow(&windows, &quality);
         ModelReadings {
             model: self.spec.name.clone(),
             reference: self.reference(),

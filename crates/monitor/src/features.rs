@@ -31,6 +31,8 @@ pub(crate) struct Frozen {
     pub(crate) rows: u64,
     /// When the bins were cut, unix milliseconds.
     pub(crate) at_ms: i64,
+    /// The first of the rows that it was learned from, unix milliseconds; `None` for what is not learned, and never grows.
+    pub(crate) since_ms: Option<i64>,
     /// What the sequential detector counts in; without it, `bins`.
     pub(crate) detector: Option<DetectorReference>,
     /// Whether it can be judged, by the reference's values.
@@ -45,7 +47,16 @@ impl Frozen {
         let (detector, role) = (feature.detector, feature.role);
         let expected = Expected::new(&feature.bins, &feature.counts, detector.as_ref(), role.is_judged());
         let expected = Box::new(expected);
-        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role, expected }
+        Self {
+            rows,
+            bins: feature.bins,
+            counts: feature.counts,
+            at_ms,
+            since_ms: None,
+            detector,
+            role,
+            expected,
+        }
     }
 }
 

@@ -206,11 +206,13 @@ impl Model {
         let frozen = || self.state.features.iter().filter_map(|feature| feature.frozen());
         if let ReferenceSpec::Profile { profile, .. } = &self.spec.reference {
             let (rows, at_ms) = (profile.rows, profile.created_at_ms);
-            return ReferenceState::Ready { source, rows, features: frozen().count(), at_ms };
+            let (features, growth) = (frozen().count(), None);
+            return ReferenceState::Ready { source, rows, features, at_ms, growth };
         }
         if let Some(rows) = frozen().map(|frozen| frozen.rows).max() {
             let at_ms = frozen().map(|frozen| frozen.at_ms).max().unwrap_or_default();
-            return ReferenceState::Ready { source, rows, features: frozen().count(), at_ms };
+            let (features, growth) = (frozen().count(), self.growth());
+            return ReferenceState::Ready { source, rows, features, at_ms, growth };
         }
         let rows = self.state.features.iter().map(|feature| match &feature.stage {
             Stage::Learning(column) => column.rows.len() as u64,

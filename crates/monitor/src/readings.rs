@@ -7,6 +7,7 @@ use record::Lane;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::DetectorReading;
+use crate::grow::GrowthReading;
 use crate::quality::QualityReading;
 
 /// Every statistic at one instant.
@@ -121,6 +122,8 @@ pub enum ReferenceState {
         features: usize,
         /// When it was made, unix milliseconds.
         at_ms: i64,
+        /// How far what was learned from live traffic has grown; `None` where nothing grows.
+        growth: Option<GrowthReading>,
     },
 }
 

@@ -6,6 +6,7 @@
 
 mod codec;
 mod detector;
+mod growth;
 mod model;
 
 use sha2::{Digest, Sha256};
@@ -16,7 +17,9 @@ use crate::model::Model;
 use crate::state::State;
 
 const MAGIC: &[u8; 8] = b"DRIFTWIN";
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
+/// What earlier versions wrote is read as well: they end before how far references have grown.
+const OLDEST: u32 = 5;
 /// Magic, version and length.
 const HEADER: usize = 8 + 4 + 8;
 const CHECKSUM: usize = 32;
@@ -37,7 +40,7 @@ pub enum RestoreError {
     #[error("not a window snapshot: delete the file to start with empty windows")]
     NotASnapshot,
     /// Written by a version of Driftline with another format.
-    #[error("the window snapshot has version `{found}`, this program reads `{VERSION}`: windows start empty")]
+    #[error("the window snapshot has version `{found}`, this program reads `{OLDEST}` to `{VERSION}`: windows start empty")]
     Version {
         /// The snapshot's version.
         found: u32,
@@ -135,7 +138,7 @@ fn checked(bytes: &[u8]) -> Result<&[u8], RestoreError> {
     }
     let torn = |expected: u64| RestoreError::Torn { expected, found: bytes.len() as u64 };
     let version = header.u32().map_err(|_| torn((HEADER + CHECKSUM) as u64))?;
-    if version != VERSION {
+    if !(OLDEST..=VERSION).contains(&version) {
         return Err(RestoreError::Version { found: version });
     }
     let payload = header.u64().map_err(|_| torn((HEADER + CHECKSUM) as u64))?;

@@ -10,6 +10,7 @@ use record::{Decoded, Lane};
 use crate::batch::Batch;
 use crate::detector::{DetectorCounts, Live, Watch};
 use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
+use crate::grow::Growth;
 use crate::learn::{Column, Raw, Sets};
 use crate::own::OwnAnswers;
 use crate::profile::FeatureProfile;
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) sets: Vec<WindowSet>,
     /// References of predictions for versions that have none in `features`.
     pub(crate) own: OwnAnswers,
+    /// How far the learned references have grown.
+    pub(crate) growth: Growth,
     /// The version that clients get, once that was said.
     serving: Option<Arc<str>>,
     /// What the sets' detectors share.
@@ -74,6 +77,7 @@ impl State {
             versions: Versions::default(),
             sets: Vec::new(),
             own: OwnAnswers::default(),
+            growth: Growth::default(),
             serving: None,
             watch: Watch::new(spec.detector.clone(), !rules.previous),
             index: Vec::new(),
@@ -360,6 +364,9 @@ impl State {
             let Stage::Learning(column) = &mut feature.stage else { return 0 };
             let taken = rules.learn.saturating_sub(column.rows.len()).min(rest.len());
             let (first, more) = rest.split_at(taken);
+            if column.rows.is_empty() {
+                column.since_ms = at_ms;
+            }
             column.rows.extend_from_slice(first);
             if rules.previous {
                 column.sets.extend(first.iter().map(|_| sets));
@@ -372,7 +379,7 @@ impl State {
             if rules.previous || !column.moves(&profile) {
                 break profile;
             }
-            column.forget_first_half();
+            column.forget_first_half(at_ms);
             feature.moves = true;
         };
         let column = self.freeze(rules, at, profile, at_ms);
@@ -389,6 +396,7 @@ impl State {
             Stage::Frozen(_) => return Column::default(),
         };
         let mut frozen = Frozen::new(profile, at_ms);
+        frozen.since_ms = (!rules.previous).then_some(column.since_ms);
         frozen.expected.types = Some(column.types(&frozen.bins, &frozen.expected));
         feature.stage = Stage::Frozen(frozen);
         self.references += 1;
@@ -467,6 +475,7 @@ impl State {
             + self.sets.iter().map(WindowSet::memory_bytes).sum::<usize>()
             + self.index.iter().map(|by_tenant| by_tenant.capacity() * 4).sum::<usize>()
             + self.own.memory_bytes()
+            + self.growth.memory_bytes()
             + self.tenants.len() * 128
     }
 }

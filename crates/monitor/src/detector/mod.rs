@@ -15,7 +15,7 @@ pub use counts::{CountedFeature, DetectorCounts, DetectorLayout, VersionCounts};
 pub(crate) use live::{Found, Live, LiveMemory, RateMemory};
 pub use reading::{DetectorReading, DriftReading, SuspectReading};
 pub use reference::DetectorReference;
-pub(crate) use watch::{Watch, missing, slot};
+pub(crate) use watch::{Planned, Watch, missing, slot};
 
 #[cfg(test)]
 mod tests;

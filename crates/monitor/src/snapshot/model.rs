@@ -5,7 +5,7 @@ use stats::{Bins, CategoricalBins, NumericBins, Window};
 
 use super::RestoreError;
 use super::codec::{Reader, Writer};
-use super::detector;
+use super::{detector, growth};
 use crate::features::{Feature, Frozen, Side, Stage};
 use crate::fit::Types;
 use crate::learn::{Column, Raw, Sets};
@@ -41,6 +41,7 @@ pub(super) fn write(out: &mut Writer, state: &State) {
         out.len(first.counts.len());
         first.counts.iter().for_each(|count| out.u64(*count));
     }
+    growth::write(out, state);
 }
 
 fn write_feature(out: &mut Writer, feature: &Feature) {
@@ -132,7 +133,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
     }
     let tenants = read_tenants(bytes, &mut state)?;
     state.seen = [bytes.u64()?, bytes.u64()?];
-    state.features = crate::features::FeatureTable::new();
+    let profile = std::mem::replace(&mut state.features, crate::features::FeatureTable::new());
     for _ in 0..bytes.len(6)? {
         let name = bytes.text()?;
         let flags = bytes.u8()?;
@@ -156,6 +157,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         read_set(bytes, &mut state, rules, &tenants, at)?;
     }
     read_own(bytes, &mut state)?;
+    growth::read(bytes, &mut state, |name| !rules.previous && !profile.contains(name))?;
     for at in 0..state.features.len() {
         // What earlier versions wrote knows it by the windows only.
         let counted = state.sets.iter().any(|set| set.ring(at).is_some());
@@ -309,7 +311,7 @@ fn read_ring(bytes: &mut Reader<'_>, state: &State, rules: &Rules, feature: usiz
     };
     let current = window()?;
     let previous = if rules.previous { Some(window()?) } else { None };
-    Ok(Some(Ring { current, previous }))
+    Ok(Some(Ring { current, previous, pushed: 0 }))
 }
 
 /// Learned rows may only point at window sets that exist.
