@@ -49,12 +49,13 @@ export function drift(at, model) {
   const watcher = slot();
   const misfit = h("div");
   const unjudged = h("div");
+  const learned = h("div");
   const note = h("small");
   const chosen = filters(at, model, bar, "Drift");
   const element = h("div", { class: "page" }, bar, misfit,
     panel(`${LABELS[at.metric]} by feature and time`, h("div", { class: "filters" }, note, scale(at.metric), segments("Measure", at.metric, [["psi", "PSI"], ["js_divergence", "JS"]], (m) => go({ metric: m }))), heat.element),
     at.lane === "prod" && panel("Sequential detector", null, watcher),
-    panel("Now", null, unjudged, table));
+    panel("Now", null, learned, unjudged, table));
   /** @type {any} */
   let limits = null;
   /** @type {any} */
@@ -90,6 +91,7 @@ export function drift(at, model) {
       patch(table, limits && featureTable(now, at, limits));
       patch(watcher, detectorText(now.detector));
       patch(misfit, now.not_armed && h("p", { class: "notice warn" }, h("b", {}, "Not armed, drift is not judged: "), sentence(now.not_armed), "."));
+      patch(learned, referenceText(now));
       patch(unjudged, unjudgedText(now));
       await chosen.load(signal);
     },

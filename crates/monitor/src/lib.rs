@@ -23,6 +23,7 @@ pub mod pairs;
 pub mod profile;
 mod quality;
 mod readings;
+mod repeats;
 mod role;
 mod rules;
 mod snapshot;
