@@ -163,7 +163,7 @@ function detectorText(detector) {
     h("ul", {}, rows, left > 0 && h("li", {}, `and ${count(left)} more`)));
 }
 
-const REASONS = /** @type {Record<string, string>} */ ({ time: "time or counter", text: "free text", not_seen: "in no request", type_differs: "other type than in the profile", learning: "reference is being learned", moving: "reference moves, it is learned anew" });
+const REASONS = /** @type {Record<string, string>} */ ({ time: "time or counter", text: "free text", not_seen: "in no request", type_differs: "other type than in the profile", learning: "reference is being learned", moving: "reference moves, it is learned anew", new_field: "new field, its reference is being learned" });
 
 /** Names that are shown of those that are not judged. */
 const NAMED = 30;

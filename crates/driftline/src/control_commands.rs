@@ -149,6 +149,7 @@ pub(crate) fn reason(reason: &str) -> &str {
         "type_differs" => "other type than in the profile",
         "learning" => "reference is being learned",
         "moving" => "reference moves, it is learned anew",
+        "new_field" => "new field, its reference is being learned",
         other => other,
     }
 }

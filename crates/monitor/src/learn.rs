@@ -83,11 +83,6 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// Rows that went by before the feature first showed: missing in all of them.
-    pub(crate) fn starting_after(rows: usize) -> Self {
-        Self { rows: vec![Raw::MISSING; rows], ..Self::default() }
-    }
-
     /// The value in eight bytes; a new text is remembered if there is room.
     pub(crate) fn raw(&mut self, cell: Cell<'_>) -> Raw {
         match cell {

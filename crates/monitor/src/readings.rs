@@ -57,8 +57,9 @@ pub struct FeatureState {
     /// Its name.
     pub feature: Arc<str>,
     /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `type_differs` (a
-    /// number in the reference and never one in the traffic, or the other way round), `learning`, `moving` (it is learned anew,
-    /// because its first rows were not alike).
+    /// number in the reference and never one in the traffic, or the other way round), `learning`, `new_field` (requests
+    /// have it and the reference does not; its own rows are being learned), `moving` (it is learned anew, because its first rows
+    /// were not alike).
     pub reason: &'static str,
 }
 

@@ -22,6 +22,9 @@ use crate::tenants::{ALL, Tenants};
 use crate::versions::{Place, Versions};
 use crate::windows::WindowSet;
 
+/// A feature that none of so many first rows had is a new field.
+const LATE_ROWS: u64 = 100;
+
 /// Who sent rows, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
@@ -170,11 +173,11 @@ impl State {
         self.sets.iter_mut().filter(served).for_each(WindowSet::reset);
     }
 
-    /// Rows that a new feature has missed while the first rows were being learned. Where learned rows are counted as
-    /// well, nothing is filled in: it is not known any more whose they were.
-    pub(crate) fn backfill(&self, rules: &Rules, side: Side) -> usize {
-        let seen = self.seen[side as usize] as usize;
-        if rules.previous || seen >= rules.learn { 0 } else { seen }
+    /// Whether a feature that shows only now is a new field: requests without it have gone by, or the reference does not have it.
+    pub(crate) fn is_late(&self, side: Side) -> bool {
+        side == Side::Features
+            && (self.seen[side as usize] >= LATE_ROWS
+                || self.features.iter().any(|feature| feature.side == side && feature.frozen().is_some()))
     }
 
     /// Counts a filled batch. `active`: of the version that clients get.

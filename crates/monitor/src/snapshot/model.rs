@@ -46,7 +46,8 @@ pub(super) fn write(out: &mut Writer, state: &State) {
 
 fn write_feature(out: &mut Writer, feature: &Feature) {
     out.text(&feature.name);
-    out.u8(feature.side as u8 | (u8::from(feature.seen) << 1) | ((feature.types as u8) << 2));
+    let flags = feature.side as u8 | u8::from(feature.seen) << 1 | (feature.types as u8) << 2;
+    out.u8(flags | u8::from(feature.late) << 7);
     out.text(feature.owner.as_deref().unwrap_or_default());
     match &feature.stage {
         Stage::Frozen(frozen) => {
@@ -138,7 +139,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         let name = bytes.text()?;
         let flags = bytes.u8()?;
         let side = if flags & 1 == 0 { Side::Features } else { Side::Predictions };
-        let Some(types) = Types::ALL.get(usize::from(flags >> 2)).copied() else {
+        let Some(types) = Types::ALL.get(usize::from(flags >> 2 & 0x1f)).copied() else {
             return corrupt("a feature's type");
         };
         if state.features.contains(name) {
@@ -148,7 +149,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         let stage = read_stage(bytes, name, rules)?;
         let at = state.features.insert(name.into(), side, stage);
         let feature = state.features.get_mut(at);
-        (feature.seen, feature.types) = (flags & 2 != 0, types);
+        (feature.seen, feature.types, feature.late) = (flags & 2 != 0, types, flags & 0x80 != 0);
         feature.forced = rules.filter.forces(&feature.name);
         feature.owner = Some(owner).filter(|owner| !owner.is_empty()).map(Into::into);
     }
