@@ -168,7 +168,10 @@ fn what_a_profile_does_not_know_is_learned() {
     let window = engine.window("v1", Lane::Prod, "all").unwrap();
     assert_eq!(window.of("prediction", BASELINE).unwrap().reference_n, 100);
     let state = engine.readings(0).models[0].reference.clone();
-    assert_eq!(state, ReferenceState::Ready { source: "profile", rows: 1_000, features: 3, at_ms: 5, growth: None });
+    assert_eq!(
+        state,
+        ReferenceState::Ready { source: "profile", rows: 1_000, features: 3, at_ms: 5, growth: None }
+    );
 }
 
 #[test]

@@ -191,8 +191,7 @@ impl Model {
         batch: &mut Batch,
         now: i64,
     ) {
-        let before =
-            self.repeats.see(&Sender::new(id, head.tenant, head.version, head.lane), decoded, now);
+        let before = self.repeats.see(&Sender::new(id, head.tenant, head.version, head.lane), decoded, now);
         let (state, rules) = (&mut self.state, &self.rules);
         if before == Before::Everything {
             state.drop_rows("duplicate", 1);

@@ -164,7 +164,11 @@ mod tests {
         send(Record { tenant: Some("t".to_owned()), ..row("a", 1.0) });
         send(Record { version: Some("v2".to_owned()), ..row("a", 1.0) });
         (0..3).for_each(|_| send(Record { request_id: None, ..row("a", 1.0) }));
-        assert_eq!(rows(&engine, "x"), 1 + 1 + 1 + 1 + 3, "four retries are none, what differs is another one");
+        assert_eq!(
+            rows(&engine, "x"),
+            1 + 1 + 1 + 1 + 3,
+            "four retries are none, what differs is another one"
+        );
         assert_eq!(duplicates(&mut engine), 4);
     }
 

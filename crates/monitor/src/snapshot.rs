@@ -40,7 +40,9 @@ pub enum RestoreError {
     #[error("not a window snapshot: delete the file to start with empty windows")]
     NotASnapshot,
     /// Written by a version of Driftline with another format.
-    #[error("the window snapshot has version `{found}`, this program reads `{OLDEST}` to `{VERSION}`: windows start empty")]
+    #[error(
+        "the window snapshot has version `{found}`, this program reads `{OLDEST}` to `{VERSION}`: windows start empty"
+    )]
     Version {
         /// The snapshot's version.
         found: u32,

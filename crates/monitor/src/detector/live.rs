@@ -280,8 +280,17 @@ impl Live {
     pub(crate) fn judged_by(&self, watch: &Watch, rows: usize) -> Option<Self> {
         let planned = watch.planned()?;
         let is_same = planned.features.len() == self.planned.features.len()
-            && planned.features.iter().zip(&self.planned.features).all(|(a, b)| a.at == b.at && a.labels == b.labels)
-            && planned.plan.features().iter().zip(self.planned.plan.features()).all(|(a, b)| a.layout == b.layout);
+            && planned
+                .features
+                .iter()
+                .zip(&self.planned.features)
+                .all(|(a, b)| a.at == b.at && a.labels == b.labels)
+            && planned
+                .plan
+                .features()
+                .iter()
+                .zip(self.planned.plan.features())
+                .all(|(a, b)| a.layout == b.layout);
         if !is_same {
             return None;
         }

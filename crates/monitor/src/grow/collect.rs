@@ -273,7 +273,9 @@ impl State {
         let is_due = growth.iter().any(|(_, growing)| growing.is_due(grow_ms));
         let mut grown = false;
         for (at, growing) in growth.each().filter(|_| is_due) {
-            let crate::features::Stage::Frozen(frozen) = &mut self.features.get_mut(at).stage else { continue };
+            let crate::features::Stage::Frozen(frozen) = &mut self.features.get_mut(at).stage else {
+                continue;
+            };
             if let Some(ripe) = growing.take_ripe(&frozen.bins, frozen.tau()) {
                 frozen.grow(&ripe, growing.learned, growing.outside_share());
                 grown = true;
@@ -323,4 +325,3 @@ fn collect_detector(growth: &mut Growth, before: &Look, now: &Look) {
         super::add(&mut growing.pending.detector, &more);
     }
 }
-

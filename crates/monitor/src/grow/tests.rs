@@ -79,13 +79,24 @@ impl Traffic {
     }
 
     fn alarms(&mut self) -> u64 {
-        let window = self.engine.window("v1", Lane::Prod, "all").unwrap();
-        window.detector.as_ref().map_or(0, |detector| detector.alarms)
+        let readings = self.engine.readings(self.now_ms);
+        readings.models[0].windows[0].detector.as_ref().map_or(0, |detector| detector.alarms)
     }
 
     fn phase(&mut self) -> DetectorPhase {
-        let window = self.engine.window("v1", Lane::Prod, "all").unwrap();
-        window.detector.as_ref().unwrap().phase
+        let readings = self.engine.readings(self.now_ms);
+        readings.models[0].windows[0].detector.as_ref().unwrap().phase
+    }
+
+    /// Rows until the detector finds drift, to the next 25.
+    fn delay(&mut self, most: usize, row: impl Fn(&mut Chance, usize) -> Record) -> usize {
+        for sent in (0..most).step_by(25) {
+            if self.phase() == DetectorPhase::Drifted {
+                return sent;
+            }
+            self.rows(25, |chance, i| row(chance, sent + i));
+        }
+        most
     }
 }
 
@@ -146,9 +157,8 @@ fn what_is_found_keeps_its_rows_out_of_the_reference() {
     assert_ne!(traffic.phase(), DetectorPhase::Drifted);
     let (grown, _) = traffic.reference();
     assert!(grown > rows, "{grown}");
-    let (counts, share) = (traffic.counts("amount"), |counts: &[u64]| {
-        counts[0] as f64 / counts.iter().sum::<u64>() as f64
-    });
+    let (counts, share) =
+        (traffic.counts("amount"), |counts: &[u64]| counts[0] as f64 / counts.iter().sum::<u64>() as f64);
     assert!((share(&counts) - share(&before)).abs() < 0.01, "{counts:?} {before:?}");
 }
 
@@ -277,9 +287,95 @@ fn categories_and_ranges_follow_what_was_seen_while_it_grew() {
     let failed = window.features.iter().filter(|one| one.verdict == Verdict::Fail).count();
     assert_eq!(failed, 0);
     let other = traffic.counts("country");
-    assert!(other[1] > 20 && traffic.alarms() == 0, "the night is part of the reference as `other`: {other:?}");
+    assert!(
+        other[1] > 20 && traffic.alarms() == 0,
+        "the night is part of the reference as `other`: {other:?}"
+    );
     let readings = traffic.engine.readings(traffic.now_ms);
     let range = readings.models[0].quality.iter().find(|one| one.check == crate::Check::Range);
     let range = range.unwrap();
     assert!(range.reference_ratio > 0.000_5 && range.reference_ratio < 0.02, "{range:?}");
+}
+
+#[test]
+fn a_change_is_found_as_soon_as_with_a_reference_that_stands_still() {
+    let mut sums = [0, 0];
+    for (calm, shift) in [(500, 0.5), (2_900, 0.3), (2_900, 0.6), (9_000, 0.3), (9_000, 0.6)] {
+        let mut of = [0, 0];
+        for seed in 0..3 {
+            for (sum, days) in of.iter_mut().zip([0, 7]) {
+                let mut traffic = Traffic::new(growing(days), 100 + seed, 1_000);
+                traffic.rows(1_000 + calm, |chance, _| usual(chance, 0.0));
+                *sum += traffic.delay(4_000, |chance, _| usual(chance, shift));
+            }
+        }
+        println!("after {calm} rows, {shift} standard deviations: {of:?} rows, three times");
+        sums = [sums[0] + of[0], sums[1] + of[1]];
+    }
+    let [still, grown] = sums;
+    assert!(grown as f64 <= 1.1 * still as f64, "{grown} rows, {still} with a reference that stands still");
+}
+
+#[test]
+fn a_drift_that_begins_with_the_first_judged_row_is_found_and_kept_out() {
+    // One standard deviation within 5 000 rows, and there it stays.
+    for seed in 0..3 {
+        let mut traffic = Traffic::new(growing(7), 200 + seed, 1_000);
+        traffic.rows(1_000, |chance, _| usual(chance, 0.0));
+        let rows = traffic.delay(5_000, |chance, i| usual(chance, i as f64 / 5_000.0));
+        assert!(rows < 5_000, "seed {seed}");
+        traffic.rows(20_000, |chance, _| usual(chance, 1.0));
+        let (rows, growth) = traffic.reference();
+        assert_eq!((traffic.phase(), growth.stage), (DetectorPhase::Drifted, GrowthStage::Provisional));
+        assert!(rows <= 4_000, "{rows}");
+    }
+}
+
+#[test]
+fn one_loud_tenant_moves_the_reference_by_little() {
+    let mut traffic = Traffic::new(growing(7), 300, 1_000);
+    let mean = |traffic: &Traffic| {
+        let counts = traffic.counts("amount");
+        let rows = counts.iter().sum::<u64>() as f64;
+        counts.iter().enumerate().map(|(at, count)| at as f64 * *count as f64).sum::<f64>() / rows
+    };
+    let tenant = |name: &str, row: Record| Record { tenant: Some(name.to_owned()), ..row };
+    traffic.rows(1_000, |chance, i| tenant(["a", "b", "c"][i % 3], usual(chance, 0.0)));
+    let before = mean(&traffic);
+    // It gets louder and louder, with values of its own.
+    for step in 0..60 {
+        traffic.rows(1_000, |chance, i| {
+            let is_loud = chance.next() < f64::from(step) / 100.0;
+            let name = if is_loud { "loud" } else { ["a", "b", "c"][i % 3] };
+            tenant(name, usual(chance, if is_loud { 1.0 } else { 0.0 }))
+        });
+    }
+    // Four bins over about six standard deviations: 0.15 of them are a tenth of a bin.
+    let after = mean(&traffic);
+    assert!((after - before).abs() < 0.12, "{before} {after}");
+    assert!(traffic.alarms() > 0);
+}
+
+#[test]
+fn what_waits_takes_bounded_memory_and_none_when_it_is_settled() {
+    let wide = |chance: &mut Chance| {
+        let names: Vec<String> = (0..300).map(|at| format!("f{at}")).collect();
+        record(
+            names.iter().map(|name| (name.as_str(), text(&format!("c{}", (chance.next() * 400.0) as u32)))),
+        )
+    };
+    let mut traffic = Traffic::new(
+        ModelSpec { detector: DetectorSpec { enabled: false, ..DetectorSpec::default() }, ..growing(1) },
+        400,
+        30_000,
+    );
+    traffic.rows(4_100, |chance, _| wide(chance));
+    let waiting = traffic.engine.models[0].state.growth.memory_bytes();
+    // 256 features of up to 102 bins: counts of four stretches.
+    assert!(waiting > 0 && waiting < 256 * 4 * 102 * 8 + 256 * 1_024, "{waiting}");
+    let mut small = Traffic::new(growing(1), 401, 30_000);
+    small.rows(9_000, |chance, _| usual(chance, 0.0));
+    assert_eq!(small.reference().1.stage, GrowthStage::Settled);
+    let settled = small.engine.models[0].state.growth.memory_bytes();
+    assert!(settled < 3 * 1_024, "{settled}");
 }

@@ -38,7 +38,8 @@ fn write_growing(out: &mut Writer, growing: &Growing) {
     out.u64(growing.values.to_bits());
     out.u8(u8::from(growing.trend_ms.is_some()) | u8::from(growing.held.is_some()) << 1);
     write_counts(out, &growing.first);
-    for stretch in [Some(&growing.pending), growing.held.as_ref(), Some(&growing.ripe)].into_iter().flatten() {
+    for stretch in [Some(&growing.pending), growing.held.as_ref(), Some(&growing.ripe)].into_iter().flatten()
+    {
         write_counts(out, &stretch.shown);
         write_counts(out, &stretch.detector);
         out.u64(stretch.values);
@@ -106,7 +107,20 @@ fn read_growing(bytes: &mut Reader<'_>, frozen: &Frozen) -> Read<Growing> {
     let held = if flags & 2 != 0 { Some(read_stretch(bytes, frozen)?) } else { None };
     let ripe = read_stretch(bytes, frozen)?;
     let trend_ms = Some(trend_ms).filter(|_| flags & 1 != 0);
-    Ok(Growing { first, learned, taken, since_ms, until_ms, covers_ms, outside, values, trend_ms, pending, held, ripe })
+    Ok(Growing {
+        first,
+        learned,
+        taken,
+        since_ms,
+        until_ms,
+        covers_ms,
+        outside,
+        values,
+        trend_ms,
+        pending,
+        held,
+        ripe,
+    })
 }
 
 fn read_stretch(bytes: &mut Reader<'_>, frozen: &Frozen) -> Read<Stretch> {
