@@ -111,16 +111,11 @@ impl Look {
         Self { set: number, rows: set.rows, features: (0..features).map(counted).collect(), detector }
     }
 
-    /// Whether the detector's counts have only grown since.
-    fn goes_on(&self, later: &Self) -> bool {
-        match (&self.detector, &later.detector) {
-            (Some(before), Some(now)) => {
-                Arc::ptr_eq(&before.planned, &now.planned)
-                    && before.since_ms == now.since_ms
-                    && before.counts.len() == now.counts.len()
-            }
-            _ => false,
-        }
+    /// What the detector had counted of what it has counted `now`: nothing where it has begun anew since.
+    fn detector_before(&self, now: &DetectorLook) -> Option<&[u64]> {
+        let before = self.detector.as_ref()?;
+        let is_it = Arc::ptr_eq(&before.planned, &now.planned) && before.since_ms == now.since_ms;
+        Some(before.counts.as_slice()).filter(|counts| is_it && counts.len() == now.counts.len())
     }
 }
 
@@ -258,8 +253,12 @@ impl State {
             pending.outside += is.outside.saturating_sub(was.outside);
             pending.to_ms = pending.to_ms.max(set.last_at_ms);
         }
-        if let Some(before) = before.as_ref().filter(|before| before.goes_on(&look)) {
-            collect_detector(&mut growth, before, &look);
+        if let Some(now) = &look.detector {
+            collect_detector(
+                &mut growth,
+                before.as_ref().and_then(|before| before.detector_before(now)),
+                now,
+            );
         }
         let growing = growth.each().filter(|(_, growing)| !growing.is_settled(grow_ms));
         growing.for_each(|(_, growing)| growing.step());
@@ -306,9 +305,8 @@ impl State {
     }
 }
 
-/// The detector's counts since the last look.
-fn collect_detector(growth: &mut Growth, before: &Look, now: &Look) {
-    let (Some(before), Some(now)) = (&before.detector, &now.detector) else { return };
+/// The detector's counts since the last look, when it had those `before`.
+fn collect_detector(growth: &mut Growth, before: Option<&[u64]>, now: &DetectorLook) {
     let mut offset = 0;
     for (watched, plan) in now.planned.features.iter().zip(now.planned.plan.features()) {
         let range = offset..offset + plan.counts.len();
@@ -320,8 +318,9 @@ fn collect_detector(growth: &mut Growth, before: &Look, now: &Look) {
         if growing.pending.shown.is_empty() {
             continue;
         }
-        let more = now.counts[range.clone()].iter().zip(&before.counts[range]);
-        let more: Vec<u64> = more.map(|(now, before)| now.saturating_sub(*before)).collect();
+        let mut more = now.counts[range.clone()].to_vec();
+        let before = before.unwrap_or_default().get(range).unwrap_or_default();
+        more.iter_mut().zip(before).for_each(|(more, before)| *more = more.saturating_sub(*before));
         super::add(&mut growing.pending.detector, &more);
     }
 }
