@@ -126,15 +126,21 @@ pub(crate) struct Growing {
 impl Growing {
     /// Of a reference that was learned from rows since `since_ms`.
     pub(crate) fn new(frozen: &Frozen, since_ms: i64) -> Self {
-        let (rows, until_ms) = (frozen.rows as f64 + 1.0, frozen.at_ms);
+        Self::of(frozen.counts.clone(), frozen.expected.outside, (since_ms, frozen.at_ms))
+    }
+
+    /// Of counts in the bins that are shown, this share of whose values is expected outside the range, and of the time that they cover.
+    pub(crate) fn of(first: Vec<u64>, outside: Option<f64>, (since_ms, until_ms): (i64, i64)) -> Self {
+        let learned = sum(&first);
+        let rows = learned as f64 + 1.0;
         Self {
-            first: frozen.counts.clone(),
-            learned: frozen.rows,
-            taken: frozen.rows,
+            first,
+            learned,
+            taken: learned,
             since_ms,
             until_ms,
             covers_ms: until_ms.saturating_sub(since_ms).max(0),
-            outside: frozen.expected.outside.unwrap_or(0.0) * rows,
+            outside: outside.unwrap_or(0.0) * rows,
             values: rows,
             trend_ms: None,
             pending: Stretch::after(until_ms),

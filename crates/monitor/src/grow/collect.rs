@@ -8,10 +8,10 @@ use stats::detect::Phase;
 
 use super::{Growing, Trend};
 use crate::detector::Planned;
-use crate::features::Feature;
+use crate::features::{Feature, FeatureTable, Stage};
 use crate::model::Model;
 use crate::quality::QualityReading;
-use crate::readings::{Verdict, WindowReadings};
+use crate::readings::{FeatureReading, ReferenceKind, Verdict, WindowReadings};
 use crate::state::State;
 use crate::tenants::ALL;
 use crate::windows::WindowSet;
@@ -81,6 +81,78 @@ impl Growth {
         self.features.iter_mut().enumerate().filter_map(|(at, growing)| Some((at, growing.as_deref_mut()?)))
     }
 
+    /// Remembers what a window set has counted: rows before it are not collected.
+    pub(crate) fn look(&mut self, number: usize, set: &WindowSet, features: usize) {
+        self.look = Some(Look::at(number, set, features));
+    }
+
+    /// What is found in the newest rows keeps them out of the reference: drift all of them, whatever concerns one feature that one's.
+    pub(crate) fn forget_findings(
+        &mut self,
+        features: &FeatureTable,
+        window: &WindowReadings,
+        quality: &[QualityReading],
+    ) {
+        let at_ms = window.last_at_ms;
+        if let Some(detector) = window.detector.as_ref().filter(|detector| detector.phase == Phase::Drifted) {
+            let ago = detector.drift.as_ref().map_or(0, |drift| drift.requests_ago);
+            self.each().for_each(|(_, growing)| growing.forget_since(ago, at_ms));
+            return;
+        }
+        let differs = |one: &&FeatureReading| {
+            one.reference == ReferenceKind::Baseline && matches!(one.verdict, Verdict::Fail | Verdict::Fault)
+        };
+        let fails = |one: &&QualityReading| {
+            one.excess().is_some_and(|excess| excess > FAULTS)
+                && one.lane == window.lane
+                && one.tenant == window.tenant
+                && one.version == window.version
+        };
+        let drifts = window.features.iter().filter(differs).map(|one| &one.feature);
+        let found: Vec<&Arc<str>> =
+            drifts.chain(quality.iter().filter(fails).map(|one| &one.feature)).collect();
+        for (at, growing) in self.each().filter(|_| !found.is_empty()) {
+            if found.contains(&&features.get(at).name) {
+                growing.forget(at_ms);
+            }
+        }
+    }
+
+    /// Adds what a window set of a version has counted since the last look to what is pending.
+    pub(crate) fn collect(
+        &mut self,
+        number: usize,
+        set: &WindowSet,
+        (features, version): (&FeatureTable, &str),
+        grow_ms: i64,
+    ) {
+        let look = Look::at(number, set, features.len());
+        let before = self.look.take();
+        for (at, growing) in self.each() {
+            let feature = features.get(at);
+            let Some(ring) = set.ring(at) else { continue };
+            if growing.is_settled(grow_ms) || !feature.is_judged() || !feature.is_of(version) {
+                continue;
+            }
+            let counted = |look: &Look| look.features.get(at).copied().unwrap_or_default();
+            let (was, is) = (before.as_ref().map_or_else(Counted::default, counted), counted(&look));
+            let rows = is.pushed.saturating_sub(was.pushed);
+            if rows == 0 {
+                continue;
+            }
+            let pending = &mut growing.pending;
+            super::add(&mut pending.shown, &newest(&ring.current, rows));
+            pending.values += is.checked.saturating_sub(was.checked);
+            pending.outside += is.outside.saturating_sub(was.outside);
+            pending.to_ms = pending.to_ms.max(set.last_at_ms);
+        }
+        if let Some(now) = &look.detector {
+            collect_detector(self, before.as_ref().and_then(|before| before.detector_before(now)), now);
+        }
+        self.each().filter(|(_, one)| !one.is_settled(grow_ms)).for_each(|(_, growing)| growing.step());
+        self.look = Some(look);
+    }
+
     /// The features whose newest rows are not like their first ones.
     pub(crate) fn trends<'a>(&'a self, state: &'a State) -> impl Iterator<Item = Trend> + 'a {
         self.iter().filter_map(|(at, growing)| {
@@ -145,14 +217,22 @@ impl Model {
             if before.is_some() {
                 self.state.growth.each().for_each(|(_, growing)| growing.forget(at_ms));
             }
-            self.state.look(at);
+            self.state.growth.look(at, &self.state.sets[at], self.state.features.len());
             return;
         };
-        self.forget_findings(at, windows, quality);
+        let set = &self.state.sets[at];
+        let version = self.state.versions.name(set.version).clone();
+        let all = self.state.tenants.name(ALL);
+        let is_it = |window: &&Arc<WindowReadings>| {
+            window.version == version && window.lane == Lane::Prod && window.tenant == all
+        };
+        if let Some(window) = windows.iter().find(is_it) {
+            self.state.growth.forget_findings(&self.state.features, window, quality);
+        }
         if rows - since < self.rules.window.min(MOST_AT_ONCE) as u64 {
             return;
         }
-        self.state.collect(at, grow_ms);
+        self.state.growth.collect(at, set, (&self.state.features, &version), grow_ms);
         if self.state.merge(grow_ms) {
             self.state.judge_by_more(at);
         }
@@ -171,39 +251,6 @@ impl Model {
         match (totals.next(), totals.next()) {
             (Some(only), None) => self.state.find_set(only.version, Lane::Prod, ALL),
             _ => None,
-        }
-    }
-
-    /// What is found in the newest rows keeps them out of the reference: drift all of them, whatever concerns one feature that one's.
-    fn forget_findings(&mut self, at: usize, windows: &[Arc<WindowReadings>], quality: &[QualityReading]) {
-        let set = &self.state.sets[at];
-        let (version, at_ms) = (self.state.versions.name(set.version).clone(), set.last_at_ms);
-        let all = self.state.tenants.name(ALL);
-        let is_it = |window: &&Arc<WindowReadings>| {
-            window.version == version && window.lane == Lane::Prod && window.tenant == all
-        };
-        let Some(window) = windows.iter().find(is_it) else { return };
-        if let Some(detector) = window.detector.as_ref().filter(|detector| detector.phase == Phase::Drifted) {
-            let ago = detector.drift.as_ref().map_or(0, |drift| drift.requests_ago);
-            self.state.growth.each().for_each(|(_, growing)| growing.forget_since(ago, at_ms));
-            return;
-        }
-        let differs = |verdict: Verdict| matches!(verdict, Verdict::Fail | Verdict::Fault);
-        let baseline = crate::ReferenceKind::Baseline;
-        let drifts = window.features.iter().filter(|one| one.reference == baseline && differs(one.verdict));
-        let faults = quality.iter().filter(|one| {
-            one.excess().is_some_and(|excess| excess > FAULTS)
-                && one.lane == Lane::Prod
-                && one.tenant == all
-                && one.version == version
-        });
-        let found: Vec<Arc<str>> =
-            drifts.map(|one| one.feature.clone()).chain(faults.map(|one| one.feature.clone())).collect();
-        let state = &mut self.state;
-        for (at, growing) in state.growth.each().filter(|_| !found.is_empty()) {
-            if found.contains(&state.features.get(at).name) {
-                growing.forget(at_ms);
-            }
         }
     }
 }
@@ -225,54 +272,13 @@ impl State {
         }
     }
 
-    fn look(&mut self, at: usize) {
-        self.growth.look = Some(Look::at(at, &self.sets[at], self.features.len()));
-    }
-
-    /// Adds what a set has counted since the last look to what is pending.
-    fn collect(&mut self, at: usize, grow_ms: i64) {
-        let (set, mut growth) = (&self.sets[at], std::mem::take(&mut self.growth));
-        let look = Look::at(at, set, self.features.len());
-        let before = growth.look.take();
-        let version = self.versions.name(set.version).clone();
-        for (at, growing) in growth.each() {
-            let feature = self.features.get(at);
-            let Some(ring) = set.ring(at) else { continue };
-            if growing.is_settled(grow_ms) || !feature.is_judged() || !feature.is_of(&version) {
-                continue;
-            }
-            let counted = |look: &Look| look.features.get(at).copied().unwrap_or_default();
-            let (was, is) = (before.as_ref().map_or_else(Counted::default, counted), counted(&look));
-            let rows = is.pushed.saturating_sub(was.pushed);
-            if rows == 0 {
-                continue;
-            }
-            let pending = &mut growing.pending;
-            super::add(&mut pending.shown, &newest(&ring.current, rows));
-            pending.values += is.checked.saturating_sub(was.checked);
-            pending.outside += is.outside.saturating_sub(was.outside);
-            pending.to_ms = pending.to_ms.max(set.last_at_ms);
-        }
-        if let Some(now) = &look.detector {
-            collect_detector(
-                &mut growth,
-                before.as_ref().and_then(|before| before.detector_before(now)),
-                now,
-            );
-        }
-        let growing = growth.each().filter(|(_, growing)| !growing.is_settled(grow_ms));
-        growing.for_each(|(_, growing)| growing.step());
-        growth.look = Some(look);
-        self.growth = growth;
-    }
-
     /// Lets what is ripe join the references, all at once, when one of them is due. True if one has changed.
     fn merge(&mut self, grow_ms: i64) -> bool {
         let mut growth = std::mem::take(&mut self.growth);
         let is_due = growth.iter().any(|(_, growing)| growing.is_due(grow_ms));
         let mut grown = false;
         for (at, growing) in growth.each().filter(|_| is_due) {
-            let crate::features::Stage::Frozen(frozen) = &mut self.features.get_mut(at).stage else {
+            let Stage::Frozen(frozen) = &mut self.features.get_mut(at).stage else {
                 continue;
             };
             if let Some(ripe) = growing.take_ripe(&frozen.bins, frozen.tau()) {
@@ -301,7 +307,7 @@ impl State {
                 set.generation += 1;
             }
         }
-        self.look(at);
+        self.growth.look(at, &self.sets[at], self.features.len());
     }
 }
 

@@ -97,6 +97,41 @@ fn other_settings_start_anew_and_say_so() {
     assert_eq!(shown(&mut other), before);
 }
 
+/// What the version before wrote: without how far references have grown.
+fn of_version_5(engine: &Engine) -> Vec<u8> {
+    let mut bytes = engine.snapshot();
+    let mut growth = codec::Writer::default();
+    growth::write(&mut growth, &engine.models[0].state);
+    bytes.drain(bytes.len() - CHECKSUM - growth.0.len()..bytes.len() - CHECKSUM);
+    bytes[8] = 5;
+    let payload = (bytes.len() - HEADER - CHECKSUM) as u64;
+    bytes[12..20].copy_from_slice(&payload.to_le_bytes());
+    // One model, `m`, with its signature and its active version, `v1`.
+    let at = HEADER + 4 + 5 + 32 + 6;
+    let model = (bytes.len() - CHECKSUM - at - 8) as u64;
+    bytes[at..at + 8].copy_from_slice(&model.to_le_bytes());
+    resealed(bytes)
+}
+
+#[test]
+fn what_the_version_before_wrote_is_read_and_learned_references_grow_from_there() {
+    let learned = || spec(ReferenceSpec::Learn { rows: 150 });
+    for (spec, grows) in [(learned(), true), (profiled(), true), (spec(ReferenceSpec::PreviousWindow), false)]
+    {
+        let mut engine = fed(spec.clone(), 700);
+        let old = of_version_5(&engine);
+        let mut copy = restored(spec, &old);
+        let windows = |engine: &mut Engine| format!("{:?}", engine.readings(0).models[0].windows);
+        assert_eq!(windows(&mut copy), windows(&mut engine));
+        let of = |name: &str| {
+            let features = &copy.models[0].state.features;
+            features.iter().find(|feature| *feature.name == *name).unwrap().is_learned()
+        };
+        let is_profile = matches!(copy.models[0].spec.reference, ReferenceSpec::Profile { .. });
+        assert_eq!((of("x"), of("prediction")), (grows && !is_profile, grows));
+    }
+}
+
 #[test]
 fn damage_is_named() {
     let mut engine = fed(profiled(), 100);
