@@ -10,7 +10,7 @@ use super::{Growing, Trend};
 use crate::detector::Planned;
 use crate::features::{Feature, FeatureTable, Stage};
 use crate::model::Model;
-use crate::quality::QualityReading;
+use crate::quality::{Counter, QualityReading};
 use crate::readings::{FeatureReading, ReferenceKind, Verdict, WindowReadings};
 use crate::state::State;
 use crate::tenants::ALL;
@@ -172,8 +172,8 @@ impl Look {
     fn at(number: usize, set: &WindowSet, features: usize) -> Self {
         let counted = |at: usize| Counted {
             pushed: set.ring(at).map_or(0, |ring| ring.pushed),
-            checked: set.faults.get(at).map_or(0, |counter| counter.rows()),
-            outside: set.faults.get(at).map_or(0, |counter| counter.outside()),
+            checked: set.faults.get(at).map_or(0, Counter::rows),
+            outside: set.faults.get(at).map_or(0, Counter::outside),
         };
         let detector = set.detector.as_ref().map(|live| DetectorLook {
             planned: live.planned().clone(),
