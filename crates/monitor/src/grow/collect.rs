@@ -31,6 +31,8 @@ pub(crate) struct Growth {
     /// By the feature's number.
     features: Vec<Option<Box<Growing>>>,
     look: Option<Look>,
+    /// A drift was found and goes on.
+    drifts: bool,
 }
 
 /// What the windows and the detector had counted at the last look.
@@ -94,9 +96,15 @@ impl Growth {
         quality: &[QualityReading],
     ) {
         let at_ms = window.last_at_ms;
-        if let Some(detector) = window.detector.as_ref().filter(|detector| detector.phase == Phase::Drifted) {
+        let drifted = window.detector.as_ref().filter(|detector| detector.phase == Phase::Drifted);
+        let is_new = !std::mem::replace(&mut self.drifts, drifted.is_some());
+        if let Some(detector) = drifted {
             let ago = detector.drift.as_ref().map_or(0, |drift| drift.requests_ago);
-            self.each().for_each(|(_, growing)| growing.forget_since(ago, at_ms));
+            let forget = |growing: &mut Growing| match is_new {
+                true => growing.forget_since(ago, at_ms),
+                false => growing.forget(at_ms),
+            };
+            self.each().for_each(|(_, growing)| forget(growing));
             return;
         }
         let differs = |one: &&FeatureReading| {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use record::{FeatureValue, Lane, Record};
 
-use super::GrowthStage;
+use super::{Growing, GrowthStage, Stretch};
 use crate::testing::{feed, number, record, spec, text};
 use crate::{
     DetectorPhase, DetectorSpec, Engine, GrowthReading, ModelSpec, ReferenceSpec, ReferenceState, Verdict,
@@ -382,4 +382,16 @@ fn what_waits_takes_bounded_memory_and_none_when_it_is_settled() {
     assert_eq!(small.reference().1.stage, GrowthStage::Settled);
     let settled = small.engine.models[0].state.growth.memory_bytes();
     assert!(settled < 3 * 1_024, "{settled}");
+}
+
+#[test]
+fn what_passed_before_a_drift_began_stays() {
+    let rows = |rows: u64| Stretch { shown: vec![rows / 2, rows / 2, 0], ..Stretch::default() };
+    let mut growing = Growing::of(vec![500, 500, 0], None, (0, 1_000));
+    (growing.pending, growing.held, growing.ripe) = (rows(500), Some(rows(1_000)), rows(3_000));
+    let mut later = growing.clone();
+    growing.forget_since(1_400, 5_000);
+    assert_eq!((growing.pending.rows(), growing.held, growing.ripe.rows()), (0, None, 3_000));
+    later.forget_since(1_600, 5_000);
+    assert_eq!(later.ripe.rows(), 0, "the drift began in its rows");
 }
