@@ -49,12 +49,13 @@ export function drift(at, model) {
   const watcher = slot();
   const misfit = h("div");
   const unjudged = h("div");
+  const learned = h("div");
   const note = h("small");
   const chosen = filters(at, model, bar, "Drift");
   const element = h("div", { class: "page" }, bar, misfit,
     panel(`${LABELS[at.metric]} by feature and time`, h("div", { class: "filters" }, note, scale(at.metric), segments("Measure", at.metric, [["psi", "PSI"], ["js_divergence", "JS"]], (m) => go({ metric: m }))), heat.element),
     at.lane === "prod" && panel("Sequential detector", null, watcher),
-    panel("Now", null, unjudged, table));
+    panel("Now", null, learned, unjudged, table));
   /** @type {any} */
   let limits = null;
   /** @type {any} */
@@ -90,6 +91,7 @@ export function drift(at, model) {
       patch(table, limits && featureTable(now, at, limits));
       patch(watcher, detectorText(now.detector));
       patch(misfit, now.not_armed && h("p", { class: "notice warn" }, h("b", {}, "Not armed, drift is not judged: "), sentence(now.not_armed), "."));
+      patch(learned, referenceText(now));
       patch(unjudged, unjudgedText(now));
       await chosen.load(signal);
     },
@@ -161,7 +163,7 @@ function detectorText(detector) {
     h("ul", {}, rows, left > 0 && h("li", {}, `and ${count(left)} more`)));
 }
 
-const REASONS = /** @type {Record<string, string>} */ ({ time: "time or counter", text: "free text", not_seen: "in no request", type_differs: "other type than in the profile", learning: "reference is being learned", moving: "reference moves, it is learned anew" });
+const REASONS = /** @type {Record<string, string>} */ ({ time: "time or counter", text: "free text", not_seen: "in no request", type_differs: "other type than in the profile", learning: "reference is being learned", moving: "reference moves, it is learned anew", new_field: "new field, its reference is being learned" });
 
 /** Names that are shown of those that are not judged. */
 const NAMED = 30;
@@ -174,6 +176,12 @@ function unjudgedText(now) {
   return features.length > 0 && h("p", { class: "unjudged" }, h("b", {}, "Not judged: "),
     features.slice(0, NAMED).flatMap((/** @type {any} */ f, /** @type {number} */ i) => [i > 0 && ", ", name(f.feature), ` (${REASONS[f.reason] ?? f.reason})`]),
     left > 0 && ` and ${count(left)} more`, ". ", h("a", { href: `${DOCS}judged-columns.md`, rel: "noreferrer", target: "_blank" }, "Which columns are judged"));
+}
+
+/** What a learned reference covers. @param {any} now */
+function referenceText(now) {
+  const growth = now.reference?.growth;
+  return growth && h("p", { class: "unjudged" }, h("b", {}, "Reference: "), `${some(now.reference.rows, "row")}, ${growth.text.replace(/`/g, "")}.`);
 }
 
 /** @param {any} now @param {any} at @param {any} limits */

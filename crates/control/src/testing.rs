@@ -96,7 +96,13 @@ pub(crate) fn detector(psi: f64) -> DetectorReading {
 pub(crate) fn readings(at_ms: i64, windows: Vec<WindowReadings>) -> Readings {
     let model = ModelReadings {
         model: "fraud".into(),
-        reference: ReferenceState::Ready { source: "profile", rows: 1_000, features: 1, at_ms: 0 },
+        reference: ReferenceState::Ready {
+            source: "profile",
+            rows: 1_000,
+            features: 1,
+            at_ms: 0,
+            growth: None,
+        },
         windows: windows.into_iter().map(Arc::new).collect(),
         quality: Vec::new(),
         dropped: Default::default(),

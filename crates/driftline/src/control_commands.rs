@@ -124,6 +124,10 @@ fn fit_lines(model: &Value) -> anyhow::Result<()> {
     if let Some(problem) = model["not_armed"].as_str() {
         line(format!("{name}: NOT ARMED, drift is not judged: {problem}"))?;
     }
+    let growth = &model["reference"]["growth"];
+    if let Some(covers) = growth["text"].as_str().filter(|_| growth["stage"] != "settled") {
+        line(visible(&format!("{name}: reference: {covers}")))?;
+    }
     let features = model["not_judged"].as_array().into_iter().flatten();
     let is_learned = model["reference"]["state"] == "ready";
     let features: Vec<String> = features
@@ -145,6 +149,7 @@ pub(crate) fn reason(reason: &str) -> &str {
         "type_differs" => "other type than in the profile",
         "learning" => "reference is being learned",
         "moving" => "reference moves, it is learned anew",
+        "new_field" => "new field, its reference is being learned",
         other => other,
     }
 }

@@ -31,6 +31,7 @@ fn spec() -> ModelSpec {
         owner: None,
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Profile { profile: Arc::new(builder.finish("m", 0)), learn: 100 },
+        grow: std::time::Duration::from_secs(7 * 86_400),
         binning: BINNING,
         window: 1_000,
         min_requests: 100,

@@ -25,6 +25,7 @@ fn spec(detector: bool) -> ModelSpec {
         owner: None,
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Learn { rows: LEARNED },
+        grow: std::time::Duration::from_secs(7 * 86_400),
         binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },
         window: 1_000,
         min_requests: 100,

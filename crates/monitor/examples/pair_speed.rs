@@ -19,6 +19,7 @@ fn spec() -> ModelSpec {
         owner: None,
         decoder: DecoderSpec::default(),
         reference: ReferenceSpec::Learn { rows: 1_000 },
+        grow: std::time::Duration::from_secs(7 * 86_400),
         binning: BinningRule::EqualWidth { bins: 10, range: RangeRule::MinMax },
         window: 1_000,
         min_requests: 100,

@@ -191,6 +191,6 @@ impl Batch {
 
 fn meet(state: &mut State, rules: &Rules, lane: Lane, side: Side, name: &str) -> Found {
     let learns = lane == Lane::Prod && rules.learn > 0;
-    let backfill = learns.then(|| state.backfill(rules, side));
-    state.features.meet(name, side, &rules.filter, rules.feature_limit, backfill)
+    let late = learns.then(|| state.is_late(side));
+    state.features.meet(name, side, &rules.filter, rules.feature_limit, late)
 }

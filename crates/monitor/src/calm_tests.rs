@@ -119,3 +119,43 @@ fn rows_that_hang_together_are_no_drift_until_they_change() {
     let moved = look_at(6_000, |i| slow(if i < LEARNED { 0.0 } else { 2.0 }));
     assert!(moved.failed > 100, "two standard deviations: {moved:?}");
 }
+
+#[test]
+fn a_new_field_of_one_customer_and_then_of_all_moves_nothing() {
+    let mut chance = Chance(29);
+    let mut spec = spec(ReferenceSpec::Learn { rows: 1_000 });
+    (spec.window, spec.alpha) = (1_000, 0.001);
+    let mut engine = Engine::new(vec![spec]);
+    engine.set_active("m", "v1");
+    let mut reasons = Vec::new();
+    for i in 0..16_000 {
+        let tenant = ["a", "b", "c", "d", "e"][i % 5];
+        let mut row = row(tenant, number(chance.normal()));
+        // One begins while the reference is learned, the others follow much later.
+        if tenant == "a" && i >= 900 || i >= 9_000 {
+            row.features.insert("promo".to_owned(), number((chance.next() * 100.0).floor()));
+        }
+        feed(&mut engine, [row]);
+        if i % 50 > 0 {
+            continue;
+        }
+        let readings = engine.readings(i as i64);
+        let model = &readings.models[0];
+        let promo = model.features.iter().find(|feature| &*feature.feature == "promo");
+        if let Some(promo) = promo.filter(|promo| reasons.last() != Some(&promo.reason)) {
+            reasons.push(promo.reason);
+        }
+        if reasons.last() == Some(&"new_field") && i >= 1_000 {
+            let new = model.quality.iter().find(|one| one.check == crate::Check::New).unwrap();
+            assert_eq!(&*new.feature, "promo");
+        }
+        for window in &model.windows {
+            let failed: Vec<_> = window.features.iter().filter(|one| one.verdict == Verdict::Fail).collect();
+            let counts = || engine.histograms("m", "v1", record::Lane::Prod, &window.tenant);
+            assert!(failed.is_empty(), "row {i}, {}: {failed:?} {:?}", window.tenant, counts());
+            let alarms = window.detector.as_ref().map_or(0, |detector| detector.alarms);
+            assert_eq!(alarms, 0, "row {i}, {}: {:?}", window.tenant, window.detector);
+        }
+    }
+    assert_eq!(reasons, ["new_field", "judged"]);
+}

@@ -179,7 +179,7 @@ impl Engine {
             tenant: Hidden::shown(&self.hidden.tenant, tenant.map(str::as_bytes)),
             at_ms,
         };
-        model.observe(&head, &self.decoded, &mut self.batch, self.now_ms);
+        model.observe(&head, request_id.as_bytes(), &self.decoded, &mut self.batch, self.now_ms);
         if model.state.versions.find(version).is_none() {
             let limit = model.rules.version_limit;
             return Err(ObserveError::VersionLimit { version: version.to_string(), limit });
@@ -279,6 +279,7 @@ impl Engine {
     pub fn memory_bytes(&self) -> usize {
         let of = |model: &Model| {
             model.state.memory_bytes()
+                + model.repeats.memory_bytes()
                 + model.before_drill.as_ref().map_or(0, |before| before.state.memory_bytes())
         };
         self.models.iter().map(of).sum()

@@ -57,7 +57,7 @@ fn refused_requests_and_failed_answers() {
     for status in [401, 500] {
         engine.observe(&Exchange { status, ..exchange(request, r#"{"predictions":[1]}"#) });
     }
-    engine.observe(&exchange(request, "<html>"));
+    engine.observe(&Exchange { request_id: "other".into(), ..exchange(request, "<html>") });
     assert_eq!(engine.counts("all", "x").unwrap().iter().sum::<u64>(), 2, "401 is no inference");
     assert_eq!((dropped(&mut engine, "refused"), dropped(&mut engine, "response")), (1, 1));
     let learning = engine.models[0].state.seen;
@@ -141,12 +141,14 @@ fn a_reference_that_moves_is_learned_anew() {
 }
 
 #[test]
-fn a_feature_that_shows_late_was_missing_before() {
+fn a_feature_that_shows_late_learns_rows_of_its_own() {
     let mut engine = learning(100);
     feed(&mut engine, (0..60).map(|_| record([("x", number(1.0))])));
-    feed(&mut engine, (0..40).map(|_| record([("x", number(1.0)), ("late", text("a"))])));
-    assert_eq!(engine.profile("m").unwrap().feature("late").unwrap().counts, [40, 0, 60]);
-    // One that shows after the learning learns for itself.
+    feed(&mut engine, (0..99).map(|_| record([("x", number(1.0)), ("late", text("a"))])));
+    assert!(engine.profile("m").unwrap().feature("late").is_none());
+    feed(&mut engine, [record([("x", number(1.0))])]);
+    assert_eq!(engine.profile("m").unwrap().feature("late").unwrap().counts, [99, 0, 1]);
+    // One that shows after the learning as well.
     feed(&mut engine, (0..99).map(|_| record([("x", number(1.0)), ("later", number(2.0))])));
     assert!(engine.profile("m").unwrap().feature("later").is_none());
     feed(&mut engine, [record([("x", number(1.0))])]);
@@ -166,7 +168,10 @@ fn what_a_profile_does_not_know_is_learned() {
     let window = engine.window("v1", Lane::Prod, "all").unwrap();
     assert_eq!(window.of("prediction", BASELINE).unwrap().reference_n, 100);
     let state = engine.readings(0).models[0].reference.clone();
-    assert_eq!(state, ReferenceState::Ready { source: "profile", rows: 1_000, features: 3, at_ms: 5 });
+    assert_eq!(
+        state,
+        ReferenceState::Ready { source: "profile", rows: 1_000, features: 3, at_ms: 5, growth: None }
+    );
 }
 
 #[test]

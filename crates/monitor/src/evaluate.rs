@@ -13,7 +13,7 @@ use crate::detector::DriftReading;
 use crate::features::Frozen;
 use crate::model::Model;
 use crate::profile::kind;
-use crate::quality::{Counter, Counts, is_fault};
+use crate::quality::{Counter, Counts, is_adopted, is_fault};
 use crate::readings::{
     FeatureHistogram, FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings,
 };
@@ -144,13 +144,21 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chan
     reading
 }
 
-/// A data fault is no drift.
-fn settle(pair: &Pair<'_>, set: &WindowSet, reading: &mut FeatureReading, chance: &mut Chance<'_>) {
+/// A data fault is no drift, and neither is that more requests have a `new` field.
+fn settle(
+    pair: &Pair<'_>,
+    set: &WindowSet,
+    new: bool,
+    reading: &mut FeatureReading,
+    chance: &mut Chance<'_>,
+) {
     let (Verdict::Fail, Some(reference)) = (reading.verdict, pair.reference.as_deref()) else { return };
     let other = set.faults.get(pair.feature).is_some_and(Counter::is_type_alone);
     let counts = Counts { bins: &pair.frozen.bins, reference, current: pair.current.counts() };
-    let critical = |used: usize, n: u64, m: u64| chance.critical(used, n, m);
-    if is_fault(counts, reading.psi, other, critical) {
+    let mut critical = |used: usize, n: u64, m: u64| chance.critical(used, n, m);
+    if new && is_adopted(counts, reading.psi, &mut critical) {
+        reading.verdict = Verdict::Pass;
+    } else if is_fault(counts, reading.psi, other, critical) {
         reading.verdict = Verdict::Fault;
     }
 }
@@ -204,6 +212,7 @@ impl Model {
             windows.push(readings);
         }
         self.note_windows(&windows);
+        self.grow(&windows, &quality);
         ModelReadings {
             model: self.spec.name.clone(),
             reference: self.reference(),
@@ -285,7 +294,7 @@ impl Model {
             .map(|pair| {
                 let name = state.features.get(pair.feature).name.clone();
                 let mut reading = read(pair, name, self.spec.min_requests, &mut chance);
-                settle(pair, set, &mut reading, &mut chance);
+                settle(pair, set, state.features.get(pair.feature).late, &mut reading, &mut chance);
                 reading
             })
             .collect();

@@ -31,6 +31,8 @@ pub(crate) struct Frozen {
     pub(crate) rows: u64,
     /// When the bins were cut, unix milliseconds.
     pub(crate) at_ms: i64,
+    /// The first of the rows that it was learned from, unix milliseconds; `None` for what is not learned, and never grows.
+    pub(crate) since_ms: Option<i64>,
     /// What the sequential detector counts in; without it, `bins`.
     pub(crate) detector: Option<DetectorReference>,
     /// Whether it can be judged, by the reference's values.
@@ -45,7 +47,16 @@ impl Frozen {
         let (detector, role) = (feature.detector, feature.role);
         let expected = Expected::new(&feature.bins, &feature.counts, detector.as_ref(), role.is_judged());
         let expected = Box::new(expected);
-        Self { rows, bins: feature.bins, counts: feature.counts, at_ms, detector, role, expected }
+        Self {
+            rows,
+            bins: feature.bins,
+            counts: feature.counts,
+            at_ms,
+            since_ms: None,
+            detector,
+            role,
+            expected,
+        }
     }
 
     /// Successive rows that count as one, by the reference's order.
@@ -73,6 +84,8 @@ pub(crate) struct Feature {
     pub(crate) review: Option<Role>,
     /// The configuration has it judged whatever its values are.
     pub(crate) forced: bool,
+    /// It showed when requests without it had gone by: a new field, of which more and more requests may have a value.
+    pub(crate) late: bool,
     /// While it is learned: the rows so far were not alike.
     pub(crate) moves: bool,
     /// Of a prediction: the version that its reference is made of. `None` before that is known, and where it counts for all.
@@ -289,16 +302,16 @@ impl FeatureTable {
         Some(at)
     }
 
-    /// Decides about a name that is not known. `backfill`: rows that went by without it, if this traffic may add features.
+    /// Decides about a name that is not known. `late`: whether requests without it have gone by, if this traffic may add features.
     pub(crate) fn meet(
         &mut self,
         name: &str,
         side: Side,
         filter: &Filter,
         limit: usize,
-        backfill: Option<usize>,
+        late: Option<bool>,
     ) -> Found {
-        let Some(rows) = backfill.filter(|_| filter.allows(name, side)) else { return Found::Ignored };
+        let Some(late) = late.filter(|_| filter.allows(name, side)) else { return Found::Ignored };
         // A feature that takes the name of a prediction, or the other way round, cannot be told apart in metrics.
         if self.by_name.contains_key(name) || side_of(name) != side {
             return Found::Ignored;
@@ -306,8 +319,8 @@ impl FeatureTable {
         if self.features.len() >= limit {
             return Found::OverLimit;
         }
-        let at = self.insert(name.into(), side, Stage::Learning(Column::starting_after(rows)));
-        self.features[at].forced = filter.forces(name);
+        let at = self.insert(name.into(), side, Stage::Learning(Column::default()));
+        (self.features[at].forced, self.features[at].late) = (filter.forces(name), late);
         Found::Known(at)
     }
 
@@ -324,6 +337,7 @@ impl FeatureTable {
             sample,
             review,
             forced: false,
+            late: false,
             moves: false,
             owner: None,
             first: FirstTypes::default(),
@@ -379,7 +393,7 @@ mod tests {
             exclude: HashSet::from(["x".to_owned()]),
             judge: HashSet::new(),
         };
-        let mut meet = |name, side| table.meet(name, side, &filter, 2, Some(0));
+        let mut meet = |name, side| table.meet(name, side, &filter, 2, Some(false));
         assert_eq!(meet("b", Side::Features), Found::Ignored, "not included");
         assert_eq!(meet("prediction", Side::Features), Found::Ignored, "reserved");
         assert_eq!(meet("prediction", Side::Predictions), Found::Known(0), "never needs to be included");

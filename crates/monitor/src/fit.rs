@@ -103,6 +103,7 @@ impl Model {
 fn reason(feature: &Feature) -> &'static str {
     match feature.frozen() {
         None if feature.moves => "moving",
+        None if feature.late => "new_field",
         None => "learning",
         Some(_) if !feature.role().is_judged() => feature.role().as_str(),
         Some(_) if !feature.seen => "not_seen",

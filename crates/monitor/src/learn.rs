@@ -79,6 +79,8 @@ impl Sets {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Column {
     pub(crate) rows: Vec<Raw>,
+    /// When the oldest of them came, unix milliseconds; 0 before the first.
+    pub(crate) since_ms: i64,
     /// Where each row belongs; filled only when learned rows are counted as well (previous window).
     pub(crate) sets: Vec<Sets>,
     texts: Vec<Arc<str>>,
@@ -87,11 +89,6 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// Rows that went by before the feature first showed: missing in all of them.
-    pub(crate) fn starting_after(rows: usize) -> Self {
-        Self { rows: vec![Raw::MISSING; rows], ..Self::default() }
-    }
-
     /// The value in eight bytes; a new text is remembered if there is room.
     pub(crate) fn raw(&mut self, cell: Cell<'_>) -> Raw {
         match cell {
@@ -158,8 +155,10 @@ impl Column {
     }
 
     /// Forgets the older half of the rows: what it was learned with is over.
-    pub(crate) fn forget_first_half(&mut self) {
+    pub(crate) fn forget_first_half(&mut self, now_ms: i64) {
         self.rows.drain(..self.rows.len() / 2);
+        // Rows have no time of their own: taken to have come evenly.
+        self.since_ms += now_ms.saturating_sub(self.since_ms) / 2;
     }
 
     /// The share of rows whose values are of another type than the bins that were cut from all of them.

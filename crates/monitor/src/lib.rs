@@ -15,6 +15,7 @@ mod engine;
 mod evaluate;
 mod features;
 mod fit;
+mod grow;
 mod learn;
 mod model;
 mod own;
@@ -22,6 +23,7 @@ pub mod pairs;
 pub mod profile;
 mod quality;
 mod readings;
+mod repeats;
 mod role;
 mod rules;
 mod snapshot;
@@ -44,6 +46,7 @@ pub use detector::{
 };
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
+pub use grow::{GrowthReading, GrowthStage, Trend};
 pub use quality::{Check, MIN_CHECKED, QualityReading};
 pub use readings::{
     FeatureHistogram, FeatureReading, FeatureState, Fit, ModelReadings, NamePair, Readings, ReferenceKind,

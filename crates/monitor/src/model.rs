@@ -11,6 +11,7 @@ use crate::engine::is_refused;
 use crate::features::{Side, Stage};
 use crate::profile::{FeatureProfile, Profile};
 use crate::readings::ReferenceState;
+use crate::repeats::{Before, Repeats, Sender};
 use crate::rules::{Rules, signature};
 use crate::spec::{ModelSpec, ReferenceSpec};
 use crate::state::{Head, State};
@@ -39,6 +40,8 @@ pub(crate) struct Model {
     /// Grows with every change of the settings that readings depend on.
     pub(crate) settings: u64,
     pub(crate) criticals: Criticals,
+    /// The requests of the last minutes.
+    pub(crate) repeats: Repeats,
     /// See [`signature`].
     pub(crate) signature: [u8; 32],
 }
@@ -50,6 +53,7 @@ impl Model {
             state: State::new(&spec, &rules),
             decoder: Decoder::new(spec.decoder.clone()),
             criticals: Criticals::new(spec.alpha),
+            repeats: Repeats::default(),
             signature: signature(&spec),
             rules,
             spec,
@@ -173,15 +177,29 @@ impl Model {
         if exchange.pairing == Pairing::Noise {
             return problem;
         }
-        self.observe(&Head { version, ..*head }, decoded, batch, now);
+        self.observe(&Head { version, ..*head }, &exchange.request_id, decoded, batch, now);
         problem
     }
 
-    /// Counts decoded rows; without effect but for the drop counters when they cannot be counted.
-    pub(crate) fn observe(&mut self, head: &Head<'_>, decoded: &Decoded, batch: &mut Batch, now: i64) {
+    /// Counts decoded rows; without effect but for the drop counters when they cannot be counted, or were before under the same
+    /// request `id`.
+    pub(crate) fn observe(
+        &mut self,
+        head: &Head<'_>,
+        id: &[u8],
+        decoded: &Decoded,
+        batch: &mut Batch,
+        now: i64,
+    ) {
+        let before = self.repeats.see(&Sender::new(id, head.tenant, head.version, head.lane), decoded, now);
         let (state, rules) = (&mut self.state, &self.rules);
+        if before == Before::Everything {
+            state.drop_rows("duplicate", 1);
+            return;
+        }
         state.count_unreadable(decoded);
-        let (features, predictions) = (decoded.feature_rows(), decoded.prediction_rows());
+        let features = if before == Before::Features { 0 } else { decoded.feature_rows() };
+        let predictions = decoded.prediction_rows();
         let watching = head.lane == Lane::Prod && state.watch.draw(features.max(predictions));
         if !batch.begin(state, head.lane, features, predictions, watching) {
             state.drop_rows("too_many_rows", 1);
@@ -191,7 +209,9 @@ impl Model {
             state.drop_rows("version_limit", 1);
             return;
         };
-        batch.fill(state, rules, head.lane, Side::Features, decoded.features());
+        if features > 0 {
+            batch.fill(state, rules, head.lane, Side::Features, decoded.features());
+        }
         batch.fill(state, rules, head.lane, Side::Predictions, decoded.predictions());
         let active = self.active.as_deref().is_none_or(|active| *active == **head.version);
         state.count(rules, head, version, batch, active, now);
@@ -206,11 +226,13 @@ impl Model {
         let frozen = || self.state.features.iter().filter_map(|feature| feature.frozen());
         if let ReferenceSpec::Profile { profile, .. } = &self.spec.reference {
             let (rows, at_ms) = (profile.rows, profile.created_at_ms);
-            return ReferenceState::Ready { source, rows, features: frozen().count(), at_ms };
+            let (features, growth) = (frozen().count(), None);
+            return ReferenceState::Ready { source, rows, features, at_ms, growth };
         }
         if let Some(rows) = frozen().map(|frozen| frozen.rows).max() {
             let at_ms = frozen().map(|frozen| frozen.at_ms).max().unwrap_or_default();
-            return ReferenceState::Ready { source, rows, features: frozen().count(), at_ms };
+            let (features, growth) = (frozen().count(), self.growth());
+            return ReferenceState::Ready { source, rows, features, at_ms, growth };
         }
         let rows = self.state.features.iter().map(|feature| match &feature.stage {
             Stage::Learning(column) => column.rows.len() as u64,

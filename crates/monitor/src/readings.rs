@@ -7,6 +7,7 @@ use record::Lane;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::DetectorReading;
+use crate::grow::GrowthReading;
 use crate::quality::QualityReading;
 
 /// Every statistic at one instant.
@@ -56,8 +57,9 @@ pub struct FeatureState {
     /// Its name.
     pub feature: Arc<str>,
     /// `judged`, or why not: `identifier`, `time`, `text`, `not_seen` (in the reference, never in the traffic), `type_differs` (a
-    /// number in the reference and never one in the traffic, or the other way round), `learning`, `moving` (it is learned anew,
-    /// because its first rows were not alike).
+    /// number in the reference and never one in the traffic, or the other way round), `learning`, `new_field` (requests
+    /// have it and the reference does not; its own rows are being learned), `moving` (it is learned anew, because its first rows
+    /// were not alike).
     pub reason: &'static str,
 }
 
@@ -121,6 +123,8 @@ pub enum ReferenceState {
         features: usize,
         /// When it was made, unix milliseconds.
         at_ms: i64,
+        /// How far what was learned from live traffic has grown; `None` where nothing grows.
+        growth: Option<GrowthReading>,
     },
 }
 

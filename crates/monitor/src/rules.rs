@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) previous: bool,
     /// Rows a feature without a reference is learned from; 0 when nothing is learned.
     pub(crate) learn: usize,
+    /// Learned references grow until they cover so much time, milliseconds; `None` where they stay as they were learned.
+    pub(crate) grow_ms: Option<i64>,
     /// Values that may be held while learning.
     pub(crate) learn_values: usize,
     pub(crate) feature_limit: usize,
@@ -41,12 +43,19 @@ impl Rules {
             window,
             previous: matches!(spec.reference, ReferenceSpec::PreviousWindow),
             learn: learn.min(MAX_LEARN_ROWS),
+            grow_ms: grow_ms(spec),
             learn_values: MAX_LEARN_VALUES,
             feature_limit: spec.limits.features,
             version_limit: spec.limits.versions,
             filter: Filter::new(spec),
         }
     }
+}
+
+fn grow_ms(spec: &ModelSpec) -> Option<i64> {
+    let grows = !matches!(spec.reference, ReferenceSpec::PreviousWindow);
+    let ms = i64::try_from(spec.grow.as_millis()).unwrap_or(i64::MAX);
+    Some(ms).filter(|ms| grows && *ms > 0)
 }
 
 /// A hash of everything that decides what a slot means: two settings with one signature can share their windows.

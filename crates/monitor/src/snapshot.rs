@@ -6,6 +6,7 @@
 
 mod codec;
 mod detector;
+mod growth;
 mod model;
 mod tenants;
 

@@ -21,6 +21,8 @@ pub struct ModelSpec {
     pub decoder: DecoderSpec,
     /// What its windows are compared with.
     pub reference: ReferenceSpec,
+    /// What is learned from live traffic grows until it covers so much of it; zero leaves it as it was learned. Default 7 days.
+    pub grow: Duration,
     /// How bins are cut when the reference is learned from live traffic.
     pub binning: BinningRule,
     /// Observations per window. Default 1 000.

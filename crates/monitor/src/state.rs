@@ -10,6 +10,7 @@ use record::{Decoded, Lane};
 use crate::batch::Batch;
 use crate::detector::{DetectorCounts, Watch};
 use crate::features::{Feature, FeatureTable, Frozen, Side, Stage};
+use crate::grow::Growth;
 use crate::learn::{Column, Raw, Sets};
 use crate::own::OwnAnswers;
 use crate::profile::FeatureProfile;
@@ -21,6 +22,9 @@ use crate::tenant_reference::TenantReferences;
 use crate::tenants::{ALL, Tenants};
 use crate::versions::{Place, Versions};
 use crate::windows::WindowSet;
+
+/// A feature that none of so many first rows had is a new field.
+const LATE_ROWS: u64 = 100;
 
 /// Who sent rows, and when.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +49,8 @@ pub(crate) struct State {
     pub(crate) tenant_references: TenantReferences,
     /// By the feature's number: whether the total has moved, so that nothing is learned from its rows.
     pub(crate) unsettled: Vec<bool>,
+    /// How far the learned references have grown.
+    pub(crate) growth: Growth,
     /// The version that clients get, once that was said.
     serving: Option<Arc<str>>,
     /// What the sets' detectors share.
@@ -88,6 +94,7 @@ impl State {
             own: OwnAnswers::default(),
             tenant_references,
             unsettled: Vec::new(),
+            growth: Growth::default(),
             serving: None,
             watch: Watch::new(spec.detector.clone(), !rules.previous),
             index: Vec::new(),
@@ -181,11 +188,11 @@ impl State {
         self.sets.iter_mut().filter(served).for_each(WindowSet::reset);
     }
 
-    /// Rows that a new feature has missed while the first rows were being learned. Where learned rows are counted as
-    /// well, nothing is filled in: it is not known any more whose they were.
-    pub(crate) fn backfill(&self, rules: &Rules, side: Side) -> usize {
-        let seen = self.seen[side as usize] as usize;
-        if rules.previous || seen >= rules.learn { 0 } else { seen }
+    /// Whether a feature that shows only now is a new field: requests without it have gone by, or the reference does not have it.
+    pub(crate) fn is_late(&self, side: Side) -> bool {
+        side == Side::Features
+            && (self.seen[side as usize] >= LATE_ROWS
+                || self.features.iter().any(|feature| feature.side == side && feature.frozen().is_some()))
     }
 
     /// Counts a filled batch. `active`: of the version that clients get.
@@ -382,6 +389,9 @@ impl State {
             let Stage::Learning(column) = &mut feature.stage else { return 0 };
             let taken = rules.learn.saturating_sub(column.rows.len()).min(rest.len());
             let (first, more) = rest.split_at(taken);
+            if column.rows.is_empty() {
+                column.since_ms = at_ms;
+            }
             column.rows.extend_from_slice(first);
             if rules.previous {
                 column.sets.extend(first.iter().map(|_| sets));
@@ -394,7 +404,7 @@ impl State {
             if rules.previous || !column.moves(&profile) {
                 break profile;
             }
-            column.forget_first_half();
+            column.forget_first_half(at_ms);
             feature.moves = true;
         };
         let column = self.freeze(rules, at, profile, at_ms);
@@ -411,6 +421,7 @@ impl State {
             Stage::Frozen(_) => return Column::default(),
         };
         let mut frozen = Frozen::new(profile, at_ms);
+        frozen.since_ms = (!rules.previous).then_some(column.since_ms);
         frozen.expected.types = Some(column.types(&frozen.bins, &frozen.expected));
         feature.stage = Stage::Frozen(frozen);
         self.references += 1;
@@ -490,6 +501,7 @@ impl State {
             + self.index.iter().map(|by_tenant| by_tenant.capacity() * 4).sum::<usize>()
             + self.own.memory_bytes()
             + self.tenant_references.memory_bytes()
+            + self.growth.memory_bytes()
             + self.tenants.len() * 128
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn spec(reference: ReferenceSpec) -> ModelSpec {
         owner: None,
         decoder: DecoderSpec::default(),
         reference,
+        grow: std::time::Duration::from_secs(7 * 86_400),
         binning: BinningRule::EqualWidth { bins: 4, range: RangeRule::MinMax },
         window: 200,
         min_requests: 100,

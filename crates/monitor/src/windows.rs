@@ -15,13 +15,16 @@ use crate::tenant_reference::Owners;
 pub(crate) struct Ring {
     pub(crate) current: Window,
     pub(crate) previous: Option<Window>,
+    /// Rows taken in, however many have left again; after a restart from 0.
+    pub(crate) pushed: u64,
 }
 
 impl Ring {
     /// Empty windows; `None` when the bins have more slots than a window.
     pub(crate) fn new(capacity: usize, bins: &Bins, with_previous: bool) -> Option<Self> {
         let window = || Window::new(capacity.max(1), bins.slots()).ok();
-        Some(Self { current: window()?, previous: if with_previous { Some(window()?) } else { None } })
+        let previous = if with_previous { Some(window()?) } else { None };
+        Some(Self { current: window()?, previous, pushed: 0 })
     }
 
     #[inline]
@@ -139,6 +142,7 @@ impl WindowSet {
             *place = Ring::new(capacity, bins, with_previous);
         }
         if let Some(ring) = place {
+            ring.pushed += slots.len() as u64;
             for slot in slots {
                 ring.push(*slot);
             }

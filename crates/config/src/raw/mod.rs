@@ -41,7 +41,7 @@ pub(crate) use llm::{Budget, CacheScope, EmbeddingCache, ShadowMode};
 pub(crate) use logs::{Compression, LogFiles, Logs, Loki};
 pub(crate) use model::{
     Baseline, Binning, BinningRange, BinningType, Model, OneOrMore, Prediction, Retry, Route, SampleBy,
-    Shadow, Tenant, Version, default_learn,
+    Shadow, Tenant, Version, default_grow, default_learn,
 };
 pub(crate) use named::{AnyText, Headers, Named, Names, OwnNames, Rules, SourceNames};
 pub(crate) use notify::{Email, EmailTls, HttpCall, Notifier, Slack};

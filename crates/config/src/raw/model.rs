@@ -432,6 +432,11 @@ pub(crate) struct BaselineDetail {
     #[serde(default = "default_learn")]
     #[schemars(range(min = 100, max = 1_000_000))]
     pub(crate) learn: usize,
+    /// What is learned grows, as long as nothing is found, until it covers so much time; `0s` leaves it as it was learned. A profile
+    /// never grows.
+    #[serde(default = "default_grow")]
+    #[schemars(extend("x-min" = "0s", "x-max" = "90d"))]
+    pub(crate) grow: Span,
 }
 
 /// How bins are cut.
@@ -543,6 +548,11 @@ fn default_significance() -> f64 {
 /// Requests that a reference is learned from.
 pub(crate) fn default_learn() -> usize {
     1_000
+}
+
+/// Time that a learned reference grows to cover.
+pub(crate) fn default_grow() -> Span {
+    Span(std::time::Duration::from_secs(7 * 86_400))
 }
 
 fn default_tenant_header() -> HeaderText {

@@ -10,7 +10,7 @@ use stats::{BinningRule, RangeRule};
 
 use crate::raw::{
     Baseline, Binning, BinningRange, BinningType, DetectorDetail, DriftDetector, File, Model, Pairs,
-    PairsDetail, Prediction, Shadow, ShadowMode, Tenant, default_learn,
+    PairsDetail, Prediction, Shadow, ShadowMode, Tenant, default_grow, default_learn,
 };
 use crate::resolve::{Context, files, privacy};
 use crate::suggest::did_you_mean;
@@ -63,6 +63,7 @@ fn one(
         detector: detector(model, at, context),
         pairs: pairs(model),
         reference,
+        grow: grow(model),
         include,
         exclude,
         judge,
@@ -131,6 +132,13 @@ fn decoder(model: &Model, reference: &ReferenceSpec) -> DecoderSpec {
             ReferenceSpec::Learn { .. } | ReferenceSpec::PreviousWindow => Vec::new(),
         },
         ..DecoderSpec::default()
+    }
+}
+
+fn grow(model: &Model) -> std::time::Duration {
+    match &model.baseline {
+        Some(Baseline::Detail(detail)) => detail.grow.0,
+        _ => default_grow().0,
     }
 }
 

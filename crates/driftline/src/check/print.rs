@@ -105,7 +105,8 @@ fn reference(model: &ModelReport) -> String {
             profile.features.len()
         ),
         ReferenceSpec::Learn { rows } => {
-            format!("learned from the first {rows} rows of production: it fits whatever comes")
+            let grows = if model.spec.grow.is_zero() { "" } else { ", and grows from there" };
+            format!("learned from the first {rows} rows of production{grows}: it fits whatever comes")
         }
         ReferenceSpec::PreviousWindow => {
             "the window before the current one: it fits whatever comes".to_owned()

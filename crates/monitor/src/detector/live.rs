@@ -275,6 +275,52 @@ impl Live {
         })
     }
 
+    /// The plan that it counts by.
+    pub(crate) fn planned(&self) -> &Arc<Planned> {
+        &self.planned
+    }
+
+    /// Everything counted since [`Self::counted_since_ms`], the open slice left out.
+    pub(crate) fn counted(&self) -> &[u64] {
+        &self.counted
+    }
+
+    /// When counting began, unix milliseconds; 0 until that is known.
+    pub(crate) fn counted_since_ms(&self) -> i64 {
+        self.counted_since_ms
+    }
+
+    /// A detector of the same features against what there is to compare them with now, which has seen the rows that this one
+    /// remembers: evidence that they hold stays. `None` where its features or bins are others.
+    pub(crate) fn judged_by(&self, watch: &Watch) -> Option<Self> {
+        let planned = watch.planned()?;
+        let is_same = planned.features.len() == self.planned.features.len()
+            && planned
+                .features
+                .iter()
+                .zip(self.planned.features.iter())
+                .all(|(a, b)| a.at == b.at && a.labels == b.labels)
+            && planned
+                .plan
+                .features()
+                .iter()
+                .zip(self.planned.plan.features())
+                .all(|(a, b)| a.layout == b.layout);
+        if !is_same {
+            return None;
+        }
+        let mut live = Self::new(watch, planned, Vec::new(), self.tick_ms);
+        (live.rate, live.alarms) = (self.rate, self.alarms);
+        live.configure(watch);
+        let width = planned.features.len().max(1);
+        let recent = self.detector.memory().recent;
+        recent.chunks_exact(width).for_each(|row| live.push(row));
+        live.close();
+        (live.counted_rows, live.rows_at_tick) = (0, live.detector.rows());
+        live.counted.fill(0);
+        Some(live)
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         self.detector.memory_bytes() + self.counted.len() * 8
     }

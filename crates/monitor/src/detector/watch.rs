@@ -34,7 +34,7 @@ pub(crate) struct Planned {
 #[derive(Debug)]
 pub(crate) struct Watched {
     /// Its number in the model.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     side: Side,
     pub(crate) name: Arc<str>,
     pub(crate) labels: Vec<String>,

@@ -37,6 +37,8 @@ pub(crate) const fn kind(fault: Fault) -> Option<usize> {
 pub(crate) struct Counter {
     /// Rows so far.
     rows: u64,
+    /// Values outside the range so far.
+    outside: u64,
     /// Nothing while no value has failed.
     faults: Option<Box<Faults>>,
 }
@@ -88,6 +90,16 @@ impl Counter {
         (0..KINDS).filter(usual).fold(0, |kinds, kind| kinds | 1 << kind)
     }
 
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Values outside the range so far.
+    pub(crate) fn outside(&self) -> u64 {
+        self.outside
+    }
+
     fn push_slowly(&mut self, marks: &[Mark], expected: &Expected, at_ms: i64, explained: u8) {
         let before = self.rows.min(u64::from(HALF)) as u32;
         let faults = self
@@ -96,6 +108,7 @@ impl Counter {
         for mark in marks {
             let failed = kind(mark.fault()).filter(|kind| explained & 1 << *kind == 0);
             faults.push(failed, expected, at_ms, self.rows);
+            self.outside += u64::from(failed == kind(Fault::Range));
             self.rows += 1;
         }
         if faults.is_clean() {

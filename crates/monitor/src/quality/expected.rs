@@ -5,7 +5,7 @@ use record::value::{self, Value};
 use stats::detect::DetectorBins;
 use stats::{Bins, NumericBins};
 
-use super::counter::{KINDS, SHORT};
+use super::counter::{KINDS, SHORT, kind};
 use super::fault::Fault;
 use crate::detector::DetectorReference;
 
@@ -104,6 +104,17 @@ impl Expected {
             range: range.map_or((f64::NEG_INFINITY, f64::INFINITY), |(range, _)| range),
             words: words(bins, judged),
         }
+    }
+
+    /// The same with another share of values outside the range, where there is a range.
+    pub(crate) fn with_outside(mut self, share: f64) -> Self {
+        if let Some(outside) = &mut self.outside {
+            *outside = share;
+            if let Some(usual) = kind(Fault::Range).and_then(|kind| self.usual.get_mut(kind)) {
+                *usual = usual_of(share, f64::from(SHORT));
+            }
+        }
+        self
     }
 
     /// Of a number in a numeric feature.

@@ -18,7 +18,7 @@ pub(crate) use counter::{Counter, FirstTypes};
 pub(crate) use expected::Expected;
 pub(crate) use fault::{Fault, Mark, add_to_row, place};
 pub(crate) use run::Run;
-pub(crate) use settle::{Counts, is_fault};
+pub(crate) use settle::{Counts, is_adopted, is_fault};
 
 /// Normal quantile of the interval: two-sided, 1 of 10 000.
 const Z: f64 = 3.890_591_886_413_1;

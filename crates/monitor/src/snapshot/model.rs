@@ -5,7 +5,7 @@ use stats::{Bins, CategoricalBins, NumericBins, Window};
 
 use super::RestoreError;
 use super::codec::{Reader, Writer};
-use super::{detector, tenants};
+use super::{detector, growth, tenants};
 use crate::features::{Feature, Frozen, Side, Stage};
 use crate::fit::Types;
 use crate::learn::{Column, Raw, Sets};
@@ -43,11 +43,13 @@ pub(super) fn write(out: &mut Writer, state: &State) {
         out.len(first.counts.len());
         first.counts.iter().for_each(|count| out.u64(*count));
     }
+    growth::write(out, state);
 }
 
 fn write_feature(out: &mut Writer, feature: &Feature) {
     out.text(&feature.name);
-    out.u8(feature.side as u8 | (u8::from(feature.seen) << 1) | ((feature.types as u8) << 2));
+    let flags = feature.side as u8 | u8::from(feature.seen) << 1 | (feature.types as u8) << 2;
+    out.u8(flags | u8::from(feature.late) << 7);
     out.text(feature.owner.as_deref().unwrap_or_default());
     match &feature.stage {
         Stage::Frozen(frozen) => {
@@ -142,7 +144,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         let name = bytes.text()?;
         let flags = bytes.u8()?;
         let side = if flags & 1 == 0 { Side::Features } else { Side::Predictions };
-        let Some(types) = Types::ALL.get(usize::from(flags >> 2)).copied() else {
+        let Some(types) = Types::ALL.get(usize::from(flags >> 2 & 0x1f)).copied() else {
             return corrupt("a feature's type");
         };
         if state.features.contains(name) {
@@ -152,7 +154,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         let stage = read_stage(bytes, name, rules)?;
         let at = state.features.insert(name.into(), side, stage);
         let feature = state.features.get_mut(at);
-        (feature.seen, feature.types) = (flags & 2 != 0, types);
+        (feature.seen, feature.types, feature.late) = (flags & 2 != 0, types, flags & 0x80 != 0);
         feature.forced = rules.filter.forces(&feature.name);
         feature.owner = Some(owner).filter(|owner| !owner.is_empty()).map(Into::into);
     }
@@ -162,6 +164,7 @@ pub(super) fn read(bytes: &mut Reader<'_>, mut state: State, rules: &Rules, now_
         read_set(bytes, &mut state, rules, &names, at)?;
     }
     read_own(bytes, &mut state)?;
+    growth::read(bytes, &mut state)?;
     for at in 0..state.features.len() {
         // What earlier versions wrote knows it by the windows only.
         let counted = state.sets.iter().any(|set| set.ring(at).is_some());
@@ -311,7 +314,7 @@ fn read_ring(bytes: &mut Reader<'_>, state: &State, rules: &Rules, feature: usiz
     };
     let current = window()?;
     let previous = if rules.previous { Some(window()?) } else { None };
-    Ok(Some(Ring { current, previous }))
+    Ok(Some(Ring { current, previous, pushed: 0 }))
 }
 
 /// Learned rows may only point at window sets that exist.
