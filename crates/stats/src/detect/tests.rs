@@ -187,7 +187,7 @@ fn a_shift_is_found_dated_named_and_resolved() {
         match one(&mut detector, &slots.map(|slot| slot as u8)) {
             Some(Event::Alarm(found)) if alarm.is_none() => alarm = Some(found),
             Some(Event::Alarm(other)) => panic!("a second alarm: {other:?}"),
-            Some(Event::Escalated { .. }) | None => {}
+            Some(Event::Measured { .. } | Event::Escalated { .. }) | None => {}
             Some(Event::Resolved) => panic!("resolved while it drifts"),
         }
     }
