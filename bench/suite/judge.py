@@ -1,8 +1,8 @@
 """Scenarios through `driftline backtest`, on recorded time: what fired, and whether that was right."""
-import bisect, collections, contextlib, dataclasses, datetime, json, math, pathlib, subprocess, tempfile, time
+import bisect, collections, contextlib, datetime, json, math, pathlib, subprocess, tempfile, time
 
 from .scenarios import CALM, CHANGED, LEARN
-from .worlds import DAY, START, Traffic
+from .worlds import DAY, START, Traffic, even
 
 CONFIG = """models:
   m:
@@ -64,7 +64,8 @@ def calm(program, scenario, seed, days, every):
 
 def changed(program, scenario, seed, every="1s"):
     """One run with a change."""
-    start = (LEARN + scenario.settle) / scenario.rate
+    # Where the rate follows the day, in the morning of the second one.
+    start = (LEARN + scenario.settle) / scenario.rate if scenario.rhythm is even else 1.3 * DAY
     traffic, began = Traffic(scenario, seed, start + scenario.rows / scenario.rate, start), time.monotonic()
     document = play(program, traffic, every, scenario.config)
     after = lambda events: [event for event in events if seconds(event["at"]) >= start]

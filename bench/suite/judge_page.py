@@ -57,7 +57,7 @@ def changed_table(runs):
 
 def peers_table(peers):
     names = list(peers[0]["rows"])
-    rows = [[peer["name"], *("not found" if peer["rows"][name] is None else f"{peer['rows'][name]:.0f}" for name in names)] for peer in peers]
+    rows = [[peer["name"], *(peer["rows"][name] for name in names)] for peer in peers]
     return table(["rows to the alarm", *names], rows)
 
 
