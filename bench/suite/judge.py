@@ -49,8 +49,9 @@ def said(event):
     return f"{event.get('alert', 'rollback')}: {event['text']}"
 
 
-def calm(program, scenario, seed, days, every):
-    """One run without a change."""
+def calm(program, scenario, seed, days):
+    """One run without a change. Rules are judged once a minute where that is some rows."""
+    every = "60s" if scenario.rate <= 0.5 else "15s"
     traffic, began = Traffic(scenario, seed, days * DAY), time.monotonic()
     document = play(program, traffic, every, scenario.config)
     warnings = fired(document, "warning")
@@ -62,12 +63,12 @@ def calm(program, scenario, seed, days, every):
             "words": [said(event) for event in fired(document, "warning", "critical") + rolled(document)][:KEPT_WORDS]}
 
 
-def changed(program, scenario, seed, every="1s"):
+def changed(program, scenario, seed):
     """One run with a change."""
     # Where the rate follows the day, in the morning of the second one.
     start = (LEARN + scenario.settle) / scenario.rate if scenario.rhythm is even else 1.3 * DAY
     traffic, began = Traffic(scenario, seed, start + scenario.rows / scenario.rate, start), time.monotonic()
-    document = play(program, traffic, every, scenario.config)
+    document = play(program, traffic, scenario.every, scenario.config)
     after = lambda events: [event for event in events if seconds(event["at"]) >= start]
     rows = lambda event: bisect.bisect_right(traffic.changed_at, seconds(event["at"]))
     alerts, rollbacks = fired(document, "warning", "critical"), rolled(document)
@@ -102,9 +103,9 @@ def wrong(scenario, result, alerts):
 
 def one(job):
     """A job of a process of its own."""
-    program, kind, at, seed, days, every = job
+    program, kind, at, seed, days = job
     if kind == "calm":
-        return kind, calm(program, CALM[at], seed, days, every)
+        return kind, calm(program, CALM[at], seed, days)
     return kind, changed(program, CHANGED[at], seed)
 
 

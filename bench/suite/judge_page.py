@@ -84,8 +84,8 @@ def text(results):
     parts += [changed_table(public["changed"])] if public["changed"] else []
     parts += [peers_table(public["peers"])] if public["peers"] else []
     parts += [f"left out: {reason}\n" for reason in public["skipped"]]
-    for run in results["calm"] + public["calm"]:
-        parts += [f"{run['name']}: {word}\n" for word in run["words"]]
+    for run in results["calm"] + public["calm"] + [run for run in results["changed"] + public["changed"] if run["wrong"]]:
+        parts += [f"{run['name']}: {word}" for word in run["words"]]
     wrong = wrongs(results)
     names = {run["name"] for run in results["calm"] + results["changed"] + public["calm"] + public["changed"]}
     parts.append(f"{len(names)} scenarios, {len(names) - len(wrong)} right{': wrong are ' + ', '.join(sorted(wrong)) if wrong else ''}.\n")

@@ -48,7 +48,7 @@ def sets(pythons, skipped):
     with open(ROOT / "testdata/flights.csv", newline="") as file:
         for row in csv.DictReader(file):
             flights[row["phase"]].append({key: value(cell) for key, cell in row.items() if key not in ("ts", "phase", "dep_delay", "late")})
-    yield {"name": FLIGHTS, "calm": flights["reference"] + flights["before"], "changed": flights["after"], "drawn": False}
+    yield {"name": FLIGHTS, "calm": flights["reference"] + flights["before"], "changed": flights["after"] * 2, "drawn": False}
     for package, python in (("river", "judgement"), ("sklearn", "judgement"), ("vega", "judgement"), ("nannyml", "nannyml")):
         if python not in pythons:
             continue

@@ -3,7 +3,7 @@ import dataclasses
 from typing import Callable
 
 from .worlds import (DAY, autoregressive, bursts, by_tenant, category, clock, counter, daily, day_and_night, even, flag, heavy, identifier,
-                     lognormal, long_tail, mixed, normal, plain, score, sentence, sparse, sticky, week, whole, wide, zeros)
+                     lognormal, long_tail, mixed, normal, plain, sentence, sparse, sticky, week, whole, wide, zeros)
 
 HOUR = 3_600
 # Rows that a reference is learned from, and more without a change until a window is full.
@@ -21,9 +21,12 @@ class Scenario:
     change: Callable = None
     always: Callable = None
     config: str = ""
-    # Calm: days of the whole run. Changed: rows after the change at most.
+    # Calm: rows depend on neither time nor tenant nor each other, so that they may be drawn from many; days of the whole run.
+    # Changed: rows after the change at most.
+    pool: bool = False
     days: float = 0.0
     rows: int = 4_000
+    every: str = "1s"
     settle: int = SETTLE
     # Changed: whether traffic is to move (None: either is right), an alert that must fire, a word of its text, rows to the first alert at most.
     rollback: bool = None
@@ -90,33 +93,33 @@ MISSING = lambda: {"a": sparse(normal(), 0.01), "b": sparse(normal(), 0.1), "c":
 
 # The bulk of the model-days comes from slow traffic, where a day is 17 280 rows.
 CALM = [
-    Scenario("10 numbers", plain, 0.2, days=6, small=True),
-    Scenario("5 numbers, 50 a second", lambda: plain(5), 50, days=0.12),
-    Scenario("mixed payload", mixed, 0.2, days=6, small=True),
-    Scenario("mixed payload, 1 a second", mixed, 1, days=1.5),
-    Scenario("mixed payload, 10 a second", mixed, 10, days=0.25),
-    Scenario("30 features", lambda: wide(30), 0.2, days=4),
-    Scenario("300 features", wide, 0.2, days=0.6),
-    Scenario("heavy tails, zeros, constants", TAILED, 0.2, days=6, small=True),
-    Scenario("missing values", MISSING, 0.2, days=6, small=True),
-    Scenario("long-tailed categories", TAILS, 0.2, days=6, small=True),
-    Scenario("long-tailed categories, 5 a second", TAILS, 5, days=0.5),
-    Scenario("even categories", EVEN, 0.2, days=6),
+    Scenario("10 numbers", plain, 0.2, pool=True, days=30, small=True),
+    Scenario("5 numbers, 50 a second", lambda: plain(5), 50, pool=True, days=0.12),
+    Scenario("mixed payload", mixed, 0.2, pool=True, days=30, small=True),
+    Scenario("mixed payload, 1 a second", mixed, 1, pool=True, days=4),
+    Scenario("mixed payload, 10 a second", mixed, 10, pool=True, days=0.4),
+    Scenario("30 features", lambda: wide(30), 0.2, pool=True, days=10),
+    Scenario("300 features", wide, 0.2, pool=True, days=0.6),
+    Scenario("heavy tails, zeros, constants", TAILED, 0.2, pool=True, days=30, small=True),
+    Scenario("missing values", MISSING, 0.2, pool=True, days=30, small=True),
+    Scenario("long-tailed categories", TAILS, 0.2, pool=True, days=30, small=True),
+    Scenario("long-tailed categories, 5 a second", TAILS, 5, pool=True, days=0.8),
+    Scenario("even categories", EVEN, 0.2, pool=True, days=30),
     Scenario("identifiers, times, texts", names_and_texts, 0.2, days=4, small=True),
     Scenario("rows resemble their neighbours", rows_alike, 0.2, days=6, small=True),
     Scenario("rows resemble their neighbours, 5 a second", rows_alike, 5, days=0.5),
-    Scenario("day and night in volume", mixed, 0.2, rhythm=day_and_night, days=6),
-    Scenario("day, night and weekend in volume", mixed, 0.2, rhythm=week, days=9),
+    Scenario("day and night in volume", mixed, 0.2, rhythm=day_and_night, pool=True, days=20),
+    Scenario("day, night and weekend in volume", mixed, 0.2, rhythm=week, pool=True, days=28),
     Scenario("day and night in values", hours, 0.2, rhythm=day_and_night, days=6),
-    Scenario("bursts", mixed, 0.2, rhythm=bursts, days=6),
-    Scenario("5 tenants alike", mixed, 0.5, tenants=FIVE, days=3),
+    Scenario("bursts", mixed, 0.2, rhythm=bursts, pool=True, days=20),
+    Scenario("5 tenants alike", mixed, 0.5, tenants=FIVE, pool=True, days=3),
     Scenario("2 tenants that differ", tenant_columns(2), 0.2, tenants=(60, 40), days=6),
     Scenario("5 tenants that differ", tenant_columns(5), 0.5, tenants=FIVE, days=3, small=True),
     Scenario("50 tenants that differ", tenant_columns(50), 2, tenants=FIFTY, days=1.2),
     Scenario("50 tenants that differ, 10 a second", tenant_columns(50), 10, tenants=FIFTY, days=0.3),
     Scenario("mix of 5 tenants changes", tenant_columns(5), 0.5, tenants=GROWING, days=5),
     Scenario("a tenant comes", tenant_columns(5), 0.5, tenants=ARRIVING, days=3),
-    Scenario("retries", mixed, 0.2, always=retries, days=4, small=True),
+    Scenario("retries", mixed, 0.2, always=retries, pool=True, days=20, small=True),
     Scenario("a new field", mixed, 0.2, always=new_field(DAY / 2), days=4, small=True),
     Scenario("a new field of one tenant", tenant_columns(5), 0.5, tenants=FIVE, always=new_field_of_one(DAY / 2), days=3),
 ]
@@ -128,7 +131,7 @@ def row(edit):
     """The features are edited; the score follows."""
     def change(record, w, since):
         edit(record["features"], w, since)
-        record["prediction"]["score"] = score(record["features"])
+        record["prediction"]["score"] = w.model.score(record["features"])
         return record
     return change
 
@@ -202,15 +205,15 @@ DRIFT = ("DriftDetected", "FeaturePSIHigh", "FeaturePSICritical", "DriftCritical
 CHANGED = [
     Scenario("a number shifts by 0.25 sd", plain, change=shifted("f000", 0.25), rollback=False, alert=("DriftDetected",), words="f000"),
     Scenario("a number shifts by 1 sd", plain, change=shifted("f000", 1), rollback=True, alert=DRIFT, words="f000", within=200, small=True),
-    Scenario("a number shifts by 1 sd, 0.2 a second", plain, 0.2, change=shifted("f000", 1), rollback=True, alert=DRIFT, words="f000", within=200),
+    Scenario("a number shifts by 1 sd, 0.2 a second", plain, 0.2, every="5s", change=shifted("f000", 1), rollback=True, alert=DRIFT, words="f000", within=200),
     Scenario("a number shifts by 1 sd, 50 a second", plain, 50, change=shifted("f000", 1), rows=20_000, rollback=True, alert=DRIFT, words="f000",
              within=300),
-    Scenario("a number shifts by 1 sd, day and night", mixed, 0.5, rhythm=day_and_night, change=shifted("risk", 2), rollback=None, alert=DRIFT,
+    Scenario("a number shifts by 1 sd, day and night", mixed, 0.2, every="15s", rhythm=day_and_night, change=shifted("risk", 2), rollback=None, alert=DRIFT,
              words="risk", within=400),
-    Scenario("one of 300 numbers shifts by 1 sd", lambda: plain(300), change=shifted("f000", 1), rows=3_000, rollback=True, alert=DRIFT, words="f000",
+    Scenario("one of 300 numbers shifts by 1 sd", lambda: plain(300), every="5s", change=shifted("f000", 1), rows=3_000, rollback=True, alert=DRIFT, words="f000",
              within=300),
     Scenario("the spread of a number doubles", plain, change=spread("f000", 2), rollback=True, alert=DRIFT, words="f000", within=300),
-    Scenario("a number rises slowly by 1 sd in a day", plain, 0.2, change=ramp("f000", 1, DAY), rows=25_000, rollback=None, alert=DRIFT, words="f000"),
+    Scenario("a number rises slowly by 1 sd in a day", plain, 0.2, every="15s", change=ramp("f000", 1, DAY), rows=20_000, rollback=None, alert=DRIFT, words="f000"),
     Scenario("a number that resembles its neighbours shifts by 2 sd", rows_alike, change=shifted("a", 2), rollback=True, alert=DRIFT, words="a",
              within=500),
     Scenario("a unit changes: x 100", mixed, change=times("amount", 100), rollback=True, alert=DRIFT, words="amount", within=100, small=True),
@@ -229,8 +232,8 @@ CHANGED = [
     Scenario("a feature is not sent any more", mixed, change=without("age"), rollback=False, alert=("DataQuality",), words="age"),
     Scenario("a number becomes a text", mixed, change=row(lambda f, w, since: f.update(age="n/a")), rollback=False, alert=("DataQuality",), words="age"),
     Scenario("a feature is always its default", mixed, change=becomes("balance", 0), rollback=None, alert=("DataQuality", *DRIFT), words="balance"),
-    Scenario("the score is frozen", mixed, change=frozen, rollback=True, alert=("PredictionFrozen",), words="score", small=True),
-    Scenario("scores rise by 0.15", mixed, change=scores_rise, rollback=True, alert=DRIFT, words="score", within=300),
+    Scenario("the score is frozen", mixed, change=frozen, rollback=True, alert=("PredictionFrozen",), words="prediction", small=True),
+    Scenario("scores rise by 0.15", mixed, change=scores_rise, rollback=True, alert=DRIFT, words="prediction", within=300),
     Scenario("one tenant of 5 changes", mixed, tenants=FIVE, change=of_tenants(ALL_FIVE[1:2], shifted("balance", 600)), rollback=False,
              alert=("TenantDrift",), words="tenant-01"),
     Scenario("two of 3 tenants with 80 % of the traffic change", mixed, tenants=(45, 35, 20),
@@ -238,7 +241,7 @@ CHANGED = [
     Scenario("two of 3 tenants that differ change", tenant_columns(3), tenants=(45, 35, 20),
              change=of_tenants(ALL_FIVE[:2], shifted("balance", 600)), rows=8_000, settle=6_000, rollback=True, alert=DRIFT, words="balance"),
     Scenario("all 5 tenants change", mixed, tenants=FIVE, change=shifted("balance", 600), rows=8_000, settle=6_000, rollback=True, alert=DRIFT,
-             words="balance", small=True),
+             words="balance"),
     Scenario("all 5 tenants that differ change", tenant_columns(5), tenants=FIVE, change=shifted("balance", 600), rows=10_000, settle=12_000,
              rollback=True, alert=DRIFT, words="balance"),
     Scenario("all of 50 tenants that differ change", tenant_columns(50), rate=10, tenants=FIFTY, change=shifted("balance", 600), rows=20_000,

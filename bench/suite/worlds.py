@@ -11,7 +11,7 @@ class World:
     """What a column may look at: the time in seconds since the start, the tenant, the columns of the row so far, and memory of its own."""
 
     def __init__(self, seed):
-        self.random, self.at, self.tenant, self.row, self.memory, self.count = random.Random(seed), 0.0, 0, {}, {}, 0
+        self.random, self.at, self.tenant, self.row, self.memory, self.count, self.model = random.Random(seed), 0.0, 0, {}, {}, 0, None
 
     hour = property(lambda self: self.at / 3_600 % 24)
     weekend = property(lambda self: self.at // DAY % 7 >= 5)
@@ -151,11 +151,26 @@ def wide(many=300):
     return {f"x{n:03}": kinds[n % len(kinds)](n) for n in range(many)}
 
 
-def score(row):
-    """What a model makes of a row: of its first numbers."""
-    numbers = [value for value in row.values() if isinstance(value, (int, float)) and not isinstance(value, bool)][:4]
-    total = sum(math.tanh(value / (1 + abs(value))) for value in numbers) / max(len(numbers), 1)
-    return round(1 / (1 + math.exp(-3 * total)), 5)
+class Model:
+    """What a model makes of a row: of its first four numbers. A missing one, or a text, is taken for the mean of the first rows."""
+    FIRST = 500
+
+    def __init__(self):
+        self.means, self.rows = {}, 0
+
+    def score(self, row):
+        if not self.means:
+            numbers = [name for name, value in row.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
+            self.means = dict.fromkeys(numbers[:4], 0.0)
+        self.rows += 1
+        total = 0.0
+        for name, mean in self.means.items():
+            value = row.get(name)
+            value = math.asinh(value) if isinstance(value, (int, float)) else mean
+            if self.rows <= self.FIRST:
+                self.means[name] += (value - mean) / self.rows
+            total += value
+        return round(1 / (1 + math.exp(-total / 2 / max(len(self.means), 1))), 5)
 
 
 def even(at):
@@ -176,48 +191,76 @@ def bursts(at):
     return 5.5 if at % 1_800 < 300 else 0.1
 
 
+# Rows that a stationary scenario is drawn from.
+POOL = 20_000
+
+
 class Traffic:
     """Records of `seconds` of a scenario, as JSON lines. `change` seconds after the start its change begins; none without."""
 
     def __init__(self, scenario, seed, seconds, change=None):
         self.scenario, self.world, self.seconds, self.change = scenario, World(f"{scenario.name} {seed}"), seconds, change
+        self.world.model = Model()
         # Times of the records since the change, in seconds since the start.
         self.changed_at, self.records = [], 0
 
     def __iter__(self):
         scenario, w = self.scenario, self.world
         columns, tenants = scenario.columns(), Tenants(scenario.tenants)
+        pool = self.pool(columns) if scenario.pool and self.change is None else None
         while True:
             w.at += w.random.expovariate(scenario.rate * scenario.rhythm(w.at))
             if w.at > self.seconds:
                 return
             w.count += 1
             name, w.tenant = tenants.draw(w)
-            record = self.record(columns, name)
-            since = None if self.change is None else w.at - self.change
-            if since is not None and since >= 0:
-                record = scenario.change(record, w, since)
+            record = self.record(columns, name) if pool is None else self.drawn(pool, name)
+            changed = self.change is not None and w.at >= self.change
+            if changed:
+                record = scenario.change(record, w, w.at - self.change)
                 if record is None:
                     continue
             for copy in (scenario.always(record, w) if scenario.always else (record,)):
                 self.records += 1
-                if since is not None and since >= 0:
+                if changed:
                     self.changed_at.append(w.at)
-                yield ENCODE(copy) + "\n"
+                yield (ENCODE(copy) if pool is None else copy) + "\n"
 
-    def record(self, columns, tenant):
+    def row(self, columns):
         w = self.world
         w.row = row = {}
         for name, draw in columns.items():
             value = draw(w)
             if value is not ABSENT:
                 row[name] = value
+        return row
+
+    def record(self, columns, tenant):
+        w = self.world
+        row = self.row(columns)
         record = {"ts": moment(w.at), "model": "m", "version": "v2", "request_id": identifier(w), "features": row,
-                  "prediction": {"score": score(row)}, "status": 500 if w.random.random() < 0.001 else 200,
-                  "latency_ms": round(w.random.lognormvariate(2.5, 0.4), 2)}
+                  "prediction": {"score": w.model.score(row)}, "status": self.status(), "latency_ms": self.latency()}
         if tenant is not None:
             record["tenant"] = tenant
         return record
+
+    def status(self):
+        return 500 if self.world.random.random() < 0.001 else 200
+
+    def latency(self):
+        return round(self.world.random.lognormvariate(2.5, 0.4), 2)
+
+    def pool(self, columns):
+        """Rows of one distribution, written: drawing from them is quick."""
+        score = self.world.model.score
+        rows = [self.row(columns) for _ in range(POOL)]
+        return [f'"features":{ENCODE(row)},"prediction":{{"score":{score(row)}}}' for row in rows]
+
+    def drawn(self, pool, tenant):
+        w = self.world
+        tenant = "" if tenant is None else f'"tenant":"{tenant}",'
+        return (f'{{"ts":"{moment(w.at)}","model":"m","version":"v2","request_id":"{identifier(w)}",{tenant}{pool[int(w.random.random() * POOL)]},'
+                f'"status":{self.status()},"latency_ms":{self.latency()}}}')
 
 
 class Tenants:
