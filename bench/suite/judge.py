@@ -105,8 +105,8 @@ def one(job):
     """A job of a process of its own."""
     program, kind, at, seed, days = job
     if kind == "calm":
-        return kind, calm(program, CALM[at], seed, days)
-    return kind, changed(program, CHANGED[at], seed)
+        return job, kind, calm(program, CALM[at], seed, days)
+    return job, kind, changed(program, CHANGED[at], seed)
 
 
 def summed(runs):

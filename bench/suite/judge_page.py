@@ -61,6 +61,10 @@ def peers_table(peers):
     return table(["rows to the alarm", *names], rows)
 
 
+def left_out(results):
+    return list(dict.fromkeys(results["public"]["skipped"] + results["beside"]["skipped"]))
+
+
 def summary(results):
     """The numbers of all calm runs: what, how often, how many a month, fewer than."""
     sums = totals(results)
@@ -82,8 +86,8 @@ def text(results):
         parts.append(changed_table(results["changed"]))
     parts += [calm_table(public["calm"])] if public["calm"] else []
     parts += [changed_table(public["changed"])] if public["changed"] else []
-    parts += [peers_table(public["peers"])] if public["peers"] else []
-    parts += [f"left out: {reason}\n" for reason in public["skipped"]]
+    parts += [peers_table(results["beside"]["cases"])] if results["beside"]["cases"] else []
+    parts += [f"left out: {reason}\n" for reason in left_out(results)]
     for run in results["calm"] + public["calm"] + [run for run in results["changed"] + public["changed"] if run["wrong"]]:
         parts += [f"{run['name']}: {word}" for word in run["words"]]
     wrong = wrongs(results)
@@ -130,9 +134,9 @@ def markdown(results, _):
         parts.append("## Public data\n")
         parts += ["Recorded rows, mixed by blocks ([`backtest --calm`](backtest.md)), so that nothing changes:\n", calm_table(public["calm"])] if public["calm"] else []
         parts += ["In the order in which they were recorded, or before and after a change that is in the data:\n", changed_table(public["changed"])] if public["changed"] else []
-    if public["peers"]:
-        parts += ["## Beside other detectors\n", public["peers_note"], peers_table(public["peers"])]
-    parts += [f"- Left out: {reason}" for reason in public["skipped"]]
+    if results["beside"]["cases"]:
+        parts += ["## Beside other detectors\n", results["beside"]["note"], peers_table(results["beside"]["cases"])]
+    parts += [f"- Left out: {reason}" for reason in left_out(results)]
     parts += ["\n## Limits\n",
               "- The traffic is made up; [`backtest --calm`](backtest.md#how-often-would-it-be-wrong) says the same of yours.\n"
               "- After a rollback the records stay those of the version that served them, so a run shows its first rollback only.\n"]

@@ -250,7 +250,7 @@ CHANGED = [
     Scenario("10 % of the answers fail", mixed, 5, change=answers(0.1, 503), rollback=True, alert=("ErrorRateCritical",)),
     Scenario("half of the requests are refused", mixed, 5, change=answers(0.5, 422), rollback=False, alert=("RejectedHigh",)),
     Scenario("answers take 700 ms more", mixed, 5, change=slow, rollback=True, alert=("LatencySpike",)),
-    Scenario("no request for two hours", mixed, change=silence, rows=200, rollback=False, alert=("TrafficStopped",)),
+    Scenario("no request for two hours", mixed, change=silence, rows=3 * HOUR, rollback=False, alert=("TrafficStopped",)),
     Scenario("a number shifts among retries", mixed, always=retries, change=shifted("balance", 300), rollback=True, alert=DRIFT, words="balance",
              within=300),
     Scenario("a number shifts beside texts and identifiers", names_and_texts, change=shifted("balance", 300), rollback=True, alert=DRIFT,

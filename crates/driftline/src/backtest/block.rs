@@ -50,7 +50,8 @@ fn times(records: &[Record], places: &[usize]) -> Vec<(String, f64)> {
         [|record| &record.features, |record| &record.prediction];
     let mut found = Vec::new();
     for side in sides {
-        let names: BTreeSet<&str> = rows.iter().flat_map(|row| side(row).keys()).map(String::as_str).collect();
+        let names: BTreeSet<&str> =
+            rows.iter().flat_map(|row| side(row).keys()).map(String::as_str).collect();
         for name in names.into_iter().take(FEATURES) {
             let column: Vec<Option<&FeatureValue>> = rows.iter().map(|row| side(row).get(name)).collect();
             found.extend(scores(&column).map(|scores| (name.to_owned(), autocorrelation_time(&scores))));
@@ -80,7 +81,8 @@ fn scores(column: &[Option<&FeatureValue>]) -> Option<Vec<f64>> {
         let mut sorted = known;
         sorted.sort_unstable_by(f64::total_cmp);
         let rank = |number: f64| {
-            let (below, up_to) = (sorted.partition_point(|x| *x < number), sorted.partition_point(|x| *x <= number));
+            let (below, up_to) =
+                (sorted.partition_point(|x| *x < number), sorted.partition_point(|x| *x <= number));
             (below + up_to) as f64
         };
         let middle = sorted.len() as f64;

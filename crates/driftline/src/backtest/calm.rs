@@ -137,7 +137,12 @@ impl Outcome {
 ///
 /// # Errors
 /// When there are too few records to judge anything by, or they have no times.
-pub(super) fn run(settings: &Settings, mut records: Vec<Record>, unreadable: u64, calm: Calm) -> Result<Outcome> {
+pub(super) fn run(
+    settings: &Settings,
+    mut records: Vec<Record>,
+    unreadable: u64,
+    calm: Calm,
+) -> Result<Outcome> {
     let mut places = places(&records);
     // Records of models that are not configured stay where they are, and are counted.
     places.retain(|model, _| settings.monitor.iter().any(|spec| *spec.name == **model));
@@ -148,7 +153,9 @@ pub(super) fn run(settings: &Settings, mut records: Vec<Record>, unreadable: u64
     };
     let days = (last - from) as f64 / DAY_MS * f64::from(calm.runs);
     if days <= 0.0 {
-        bail!("the records have no times (`ts`), or all the same: a rate of alarms needs the time that they took");
+        bail!(
+            "the records have no times (`ts`), or all the same: a rate of alarms needs the time that they took"
+        );
     }
     let blocks = lengths(&records, &places, calm.block)?;
     let span_s = (last - times[0]) as f64 / 1_000.0;

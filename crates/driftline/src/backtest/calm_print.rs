@@ -57,7 +57,11 @@ fn text(outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "Nothing changes over time in a mixed run: every alert is a false one.\n")?;
     let rows = rows(outcome);
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    writeln!(out, "{:width$}  {:>7}  {:>7}  {:>11}  95 % sure of less than", "", "times", "runs", "per 30 days")?;
+    writeln!(
+        out,
+        "{:width$}  {:>7}  {:>7}  {:>11}  95 % sure of less than",
+        "", "times", "runs", "per 30 days"
+    )?;
     for (name, times) in rows {
         writeln!(
             out,

@@ -435,8 +435,10 @@ impl Detector {
     fn measured(&mut self) -> Option<Event> {
         let drift = self.drift.as_ref()?;
         let listed = (0..drift.listed.len()).filter(|at| drift.listed[*at]);
-        let sizes: Vec<(usize, Size)> =
-            listed.filter_map(|at| Some((at, self.size_of(&drift.since, at)?))).filter(|(_, size)| size.rows >= MEASURED_ROWS).collect();
+        let sizes: Vec<(usize, Size)> = listed
+            .filter_map(|at| Some((at, self.size_of(&drift.since, at)?)))
+            .filter(|(_, size)| size.rows >= MEASURED_ROWS)
+            .collect();
         let drift = self.drift.as_mut()?;
         sizes.iter().for_each(|(feature, size)| drift.reported[*feature] = size.debiased);
         let (feature, size) = sizes.into_iter().max_by(|a, b| a.1.debiased.total_cmp(&b.1.debiased))?;
