@@ -28,8 +28,13 @@ def totals(results):
     return {key: sum(run[key] for run in runs) for key in TOTALS}
 
 
+def grouped(count):
+    """A whole number with its thousands apart."""
+    return f"{count:,.0f}".replace(",", " ")
+
+
 def calm_table(runs):
-    rows = [[run["name"], str(run["runs"]), f"{run['days']:.2f}", f"{run['records']:,}".replace(",", " "), str(run["rollbacks"]),
+    rows = [[run["name"], str(run["runs"]), f"{run['days']:.2f}", grouped(run["records"]), str(run["rollbacks"]),
              str(run["criticals"]), str(run["drift_detected"]), str(run["other_warnings"])] for run in runs]
     return table(["without a change", "runs", "days", "records", "rollbacks", "critical", "DriftDetected", "other warnings"], rows)
 
@@ -48,11 +53,22 @@ def changed_table(runs):
         by_name[run["name"]].append(run)
     rows = []
     for name, same in by_name.items():
-        wrong = sorted({what for run in same for what in run["wrong"]})
         right = sum(not run["wrong"] for run in same)
         rows.append([name, middle(same, "rows_to_detector"), middle(same, "rows_to_alert"), middle(same, "rows_to_rollback"),
-                     f"{right} of {len(same)}", "; ".join(wrong)])
-    return table(["with a change", "rows to DriftDetected", "to the first alert", "to the rollback", "right", "wrong"], rows)
+                     f"{right} of {len(same)}"])
+    return table(["with a change", "rows to DriftDetected", "to the first alert", "to the rollback", "right"], rows)
+
+
+def faults(runs):
+    """What is wrong with the scenarios that are not right, and what was said."""
+    by_name = collections.defaultdict(list)
+    for run in runs:
+        if run["wrong"]:
+            by_name[run["name"]].append(run)
+    for name, same in by_name.items():
+        wrong = sorted({what for run in same for what in run["wrong"]})
+        words = list(dict.fromkeys(f"\"{word}\"" for run in same for word in run["before"][:1] + run["words"][:1]))[:2]
+        yield f"- {name}: {'; '.join(wrong)}." + (f" Said was {', '.join(words)}." if words else "")
 
 
 def peers_table(peers):
@@ -103,7 +119,7 @@ def numbers(results, page):
     if not end:
         raise SystemExit(f"the page has no `{BEGIN}` and `{END}`")
     sums = totals(results)
-    said = (f"Measured on {sums['days']:,.0f} model-days of made-up traffic in which nothing changes ([judgement](judgement.md)):\n").replace(",", " ")
+    said = f"Measured on {grouped(sums['days'])} model-days of made-up traffic in which nothing changes ([judgement](judgement.md)):\n"
     return f"{before}{BEGIN}\n{said}\n{summary(results)}{END}{after}"
 
 
@@ -121,15 +137,17 @@ def markdown(results, _):
         *([f"{results['note']}\n"] if results.get("note") else []),
         f"{len(names)} scenarios, {len(names) - len(wrong)} come out right.\n",
         "## Without a change\n",
-        f"{sums['days']:,.0f} model-days. Right are no rollback and no critical alert, and `DriftDetected` at most once in 30 days and detector, which "
-        f"explains up to {explained(sums['days'])}.\n".replace(",", " "),
+        f"{grouped(sums['days'])} model-days. Right are no rollback and no critical alert, and `DriftDetected` at most once in 30 days and detector, which "
+        f"explains up to {explained(sums['days'])}.\n",
         summary(results), calm_table(results["calm"]),
     ]
-    said = [f"- {run['name']}: {word}" for run in results["calm"] for word in run["words"][:2]]
-    parts += ["The first of them:\n", "\n".join(said) + "\n"] if said else []
+    said = [f"- {run['name']}: \"{word}\"" for run in results["calm"] for word in run["words"][:2]]
+    parts += ["The first alerts and rollbacks of each:\n", "\n".join(said) + "\n"] if said else []
     parts += ["## With a change\n",
               "Medians of the runs. Right is an alert of the kind that the scenario names, which names the feature or tenant that changed, a rollback "
               "exactly where another version would help, and nothing before the change.\n", changed_table(results["changed"])]
+    wrongly = [*faults(results["changed"]), *faults(public["changed"])]
+    parts += ["What is wrong with those that are not right:\n", "\n".join(wrongly) + "\n"] if wrongly else []
     if public["calm"] or public["changed"]:
         parts.append("## Public data\n")
         parts += ["Recorded rows, mixed by blocks ([`backtest --calm`](backtest.md)), so that nothing changes:\n", calm_table(public["calm"])] if public["calm"] else []
