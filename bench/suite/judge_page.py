@@ -19,7 +19,8 @@ def line(kind, run):
 
 def wrongs(results):
     """Names of the scenarios that come out wrong."""
-    calm = {run["name"] for run in results["calm"] + results["public"]["calm"] if run["rollbacks"] or run["criticals"]}
+    too_many = lambda run: run["rollbacks"] or run["criticals"] or run["drift_detected"] > explained(run["days"])
+    calm = {run["name"] for run in results["calm"] + results["public"]["calm"] if too_many(run)}
     return calm | {run["name"] for run in results["changed"] + results["public"]["changed"] if run["wrong"]}
 
 

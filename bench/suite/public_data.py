@@ -7,7 +7,7 @@ from .judge import fired, play, rolled, said, seconds
 from .worlds import ENCODE, moment
 
 JUDGEMENT = ("numpy", "scipy", "pandas<3", "pyarrow", "river", "scikit-learn", "vega_datasets", "evidently", "statsmodels")
-CALM_RUNS = 20
+CALM_RUNS = 5
 # Requests a second that the rows are taken to come in at, where nothing changes and where something does.
 CALM_RATE, RATE = 1, 50
 # Rows before the change, of sets that are drawn again.
