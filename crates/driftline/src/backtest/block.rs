@@ -42,12 +42,14 @@ pub(super) fn choose(records: &[Record], places: &[usize]) -> BlockLength {
     BlockLength { records: wanted.min(most), dependence, capped: wanted > most }
 }
 
+/// The features or the predictions of a record.
+type Side = fn(&Record) -> &BTreeMap<String, FeatureValue>;
+
 /// The autocorrelation time of each feature and prediction of production's requests, in their order.
 fn times(records: &[Record], places: &[usize]) -> Vec<(String, f64)> {
     let prod = places.iter().map(|at| &records[*at]).filter(|record| record.lane == Lane::Prod);
     let rows: Vec<&Record> = prod.take(ROWS).collect();
-    let sides: [fn(&Record) -> &BTreeMap<String, FeatureValue>; 2] =
-        [|record| &record.features, |record| &record.prediction];
+    let sides: [Side; 2] = [|record| &record.features, |record| &record.prediction];
     let mut found = Vec::new();
     for side in sides {
         let names: BTreeSet<&str> =
