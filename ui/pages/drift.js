@@ -156,7 +156,7 @@ function detectorText(detector) {
     return h("p", {}, `${state}Watching: the evidence of drift is ${gathered} % of what an alarm needs.`, promise);
   }
   const rows = drift.features.slice(0, 8).map((/** @type {any} */ f) =>
-    h("li", {}, link({ feature: f.feature }, plain(f.change, 120)), " ", h("b", {}, psi(f.psi)), h("small", {}, ` ${f.severity}`)));
+    h("li", {}, link({ feature: f.feature }, plain(f.change, 120)), " ", ...(f.severity === "unknown" ? [h("small", {}, "size not measured yet")] : [h("b", {}, psi(f.psi)), h("small", {}, ` ${f.severity}`)])));
   const left = drift.features.length - rows.length;
   return h("div", { class: "found" },
     h("p", {}, h("b", {}, drift.too_small_to_matter ? "A drift too small to matter" : "Drift"), ` found at ${moment(drift.found_at)}, begun about ${some(drift.requests_ago, "request")} before now. Sizes are PSI without what chance adds.`, promise),

@@ -3,6 +3,9 @@
 //! The same engine and the same controller as in a running instance, with the records' own time for a clock. What a rollback
 //! would have changed in the requests that came after it nobody knows: the records stay what they are.
 
+mod block;
+mod calm;
+mod calm_print;
 mod print;
 mod read;
 mod rehearsal;
@@ -37,10 +40,16 @@ pub(crate) struct BacktestArgs {
     #[arg(required = true, value_name = "RECORDS")]
     pub(crate) records: Vec<PathBuf>,
     /// Mix the records among their times first, so that nothing changes over time: every alarm is then a false one
-    #[arg(long)]
+    #[arg(long, group = "mixing")]
     pub(crate) shuffle: bool,
-    /// What `--shuffle` mixes by: the same number, the same order
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "shuffle")]
+    /// Mix the records by blocks N times and count the alerts and rollbacks that the policy makes without any change
+    #[arg(long, value_name = "N", group = "mixing", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) calm: Option<u32>,
+    /// Records of a block of `--calm`, which keep their order [default: ten times as many as depend on each other]
+    #[arg(long, value_name = "RECORDS", requires = "calm", value_parser = parse_block)]
+    pub(crate) block: Option<usize>,
+    /// Seed of `--shuffle`, and of the first run of `--calm`: the same number, the same order
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "mixing")]
     pub(crate) seed: u64,
     /// How often rules are judged, in the records' time; by default as configured, but at most once a second
     #[arg(long, value_name = "TIME", value_parser = parse_every)]
@@ -58,7 +67,14 @@ fn parse_every(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Plays the records. Returns the exit code: 1 if an alert fired.
+fn parse_block(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(records) if (1..=1_000_000).contains(&records) => Ok(records),
+        _ => Err("use a number of records from 1 to 1000000".to_owned()),
+    }
+}
+
+/// Plays the records. Returns the exit code: 1 if an alert fired; with `--calm`, if a critical one did or a rollback was made.
 ///
 /// # Errors
 /// When the configuration or the records cannot be read, or `out` cannot be written.
@@ -74,6 +90,14 @@ pub(crate) fn run(args: &BacktestArgs, out: &mut dyn Write) -> Result<u8> {
         bail!("`{}` has no model: there is nothing that records could belong to", args.config.display());
     }
     let every = args.every.unwrap_or(settings.observe.evaluate_every.max(Duration::from_secs(1)));
+    if let Some(runs) = args.calm {
+        let mut records = read::Records::new(&args.records);
+        let all = shuffle::all(&mut records)?;
+        let calm = calm::Calm { runs, seed: args.seed, block: args.block, every };
+        let outcome = calm::run(&settings, all, records.unreadable(), calm)?;
+        calm_print::print(&outcome, args.format, out)?;
+        return Ok(u8::from(!outcome.is_calm()));
+    }
     let mut rehearsal = rehearsal::Rehearsal::new(&settings, every);
     let mut print = print::Printer::new(args.format, out);
     let mut records = read::Records::new(&args.records);

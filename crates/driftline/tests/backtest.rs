@@ -126,6 +126,48 @@ fn slow_answers_are_played_as_well() {
 }
 
 #[test]
+fn refused_requests_are_answers_as_well() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    let status = |n: usize| if n > 1_200 && n.is_multiple_of(2) { 422 } else { 200 };
+    // Those that are served stay ordinary.
+    let mut served = 0;
+    let with = |n: usize| {
+        let mut record: Value = serde_json::from_str(&line(n, &ordinary(served), 5.0)).unwrap();
+        record["status"] = json!(status(n));
+        served += usize::from(status(n) == 200);
+        format!("{record}\n")
+    };
+    folder.write("records.jsonl", &(0..2_000).map(with).collect::<String>());
+    // At one request a second a minute holds too few of them.
+    folder.write("driftline.yaml", &format!("{CONFIG}alerts: {{ min_requests: 30 }}\n"));
+    let outcome = run(folder.path(), &["backtest", "records.jsonl", "--format", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert!(events(&document, "firing").any(|event| event["alert"] == "RejectedHigh"), "{document:#}");
+    assert_eq!(events(&document, "rollback").count(), 0);
+    assert_eq!(document["skipped"]["a refused request"], 399);
+}
+
+#[test]
+fn silence_is_played_as_well() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    // Ten minutes without a request.
+    let at = |n: usize| if n < 1_200 { n } else { n + 600 };
+    folder.write(
+        "records.jsonl",
+        &(0..1_300).map(|n| line(at(n), &ordinary(n), 5.0) + "\n").collect::<String>(),
+    );
+    let outcome = run(folder.path(), &["backtest", "records.jsonl", "--format", "json"]).expect(1);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let alerts: Vec<_> = events(&document, "firing").map(|event| (&event["alert"], &event["at"])).collect();
+    let [(alert, at)] = alerts[..] else { panic!("{alerts:?}") };
+    assert_eq!(alert, "TrafficStopped");
+    // Five minutes after the last one, at 00:19:59.
+    assert_eq!(at, "2026-01-31T00:24:59Z");
+}
+
+#[test]
 fn what_cannot_be_read_is_said() {
     let folder = Folder::new();
     folder.write("driftline.yaml", CONFIG);
@@ -143,4 +185,83 @@ fn what_cannot_be_read_is_said() {
     assert!(missing.stderr.contains("cannot read `nowhere.jsonl`"), "{}", missing.stderr);
     let broken = run(folder.path(), &["backtest", "-c", "none.yaml", "records.jsonl"]).expect(2);
     assert!(broken.stderr.contains("none.yaml"), "{}", broken.stderr);
+}
+
+/// Ordinary requests, one a second.
+fn calm_lines(rows: usize) -> String {
+    (0..rows).map(|n| line(n, &ordinary(n), 5.0) + "\n").collect()
+}
+
+#[test]
+fn calm_runs_say_how_often_a_policy_is_wrong() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    folder.write("records.jsonl", &calm_lines(5_000));
+    let args = ["backtest", "records.jsonl", "--calm", "4", "--seed", "9", "--every", "15s"];
+    let text = run(folder.path(), &args).expect(0).stdout;
+    assert_eq!(text, run(folder.path(), &args).expect(0).stdout, "one seed, one order");
+    // 4 000 seconds of each run come after the reference was learned.
+    assert!(
+        text.starts_with("4 runs of 5000 records (1.0 a second): 0.2 days judged in all, seeds 9 to 12\n"),
+        "{text}"
+    );
+    assert!(text.contains("fraud: mixed by blocks of "), "{text}");
+    let document =
+        run(folder.path(), &[&args[..], &["--format", "json", "--block", "25"]].concat()).expect(0).stdout;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["blocks"][0]["records"], 25);
+    let seeds: Vec<u64> =
+        document["runs"].as_array().unwrap().iter().map(|run| run["seed"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [9, 10, 11, 12]);
+    for kind in ["criticals", "rollbacks"] {
+        assert_eq!((&document[kind]["times"], &document[kind]["per_30_days"]), (&json!(0), &json!(0.0)));
+        // The rule of three: 3 divided by the time.
+        let (days, below) =
+            (document["days"].as_f64().unwrap(), document[kind]["per_30_days_below"].as_f64().unwrap());
+        assert!((days - 4.0 * 3_999.0 / 86_400.0).abs() < 1e-6, "{days}");
+        assert!((below - 3.0 / days * 30.0).abs() < 0.01 * below, "{below}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_too_eager_shows_in_calm_runs() {
+    let folder = Folder::new();
+    let rule = "alerts: { rules: { Eager: { when: psi_raw, above: 0.001, for: 1s, severity: critical } } }\n";
+    folder.write("driftline.yaml", &format!("{CONFIG}{rule}"));
+    folder.write("records.jsonl", &calm_lines(3_000));
+    let args = ["backtest", "records.jsonl", "--calm", "3", "--every", "15s"];
+    let text = run(folder.path(), &args).expect(1).stdout;
+    assert!(text.contains("fraud: Eager (critical)"), "{text}");
+    assert!(text.contains("seed 1: 2026-01-31T00:"), "{text}");
+    let document = run(folder.path(), &[&args[..], &["--format", "json"]].concat()).expect(1).stdout;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let rolled_back: Vec<&Value> =
+        document["runs"].as_array().unwrap().iter().map(|run| &run["rollbacks"]).collect();
+    assert_eq!((rolled_back, &document["rollbacks"]["runs"]), (vec![&json!(1); 3], &json!(3)));
+}
+
+#[test]
+fn calm_runs_need_enough_records() {
+    let folder = Folder::new();
+    folder.write("driftline.yaml", CONFIG);
+    let refused = |args: &[&str], words: &[&str]| {
+        let outcome = run(folder.path(), &[&["backtest", "records.jsonl"], args].concat()).expect(2);
+        assert!(words.iter().all(|word| outcome.stderr.contains(word)), "{}", outcome.stderr);
+    };
+    folder.write("records.jsonl", &calm_lines(1_500));
+    refused(
+        &["--calm", "2"],
+        &["too few records", "`fraud` has 1500 records of production and needs 2000", "learned"],
+    );
+    folder.write("records.jsonl", &calm_lines(2_500));
+    refused(&["--calm", "2", "--block", "500"], &["5 blocks", "at least 10", "Use up to 250"]);
+    refused(&["--calm", "0"], &["0 is not in"]);
+    refused(&["--calm", "2", "--shuffle"], &["cannot be used with"]);
+    refused(&["--seed", "2"], &["required"]);
+    refused(&["--block", "20"], &["--calm"]);
+    folder.write(
+        "records.jsonl",
+        &calm_lines(2_500).replace("\"ts\":\"2026-01-31T", "\"request_id\":\"2026-01-31T"),
+    );
+    refused(&["--calm", "2"], &["no times"]);
 }

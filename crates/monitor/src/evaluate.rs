@@ -25,7 +25,7 @@ use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
 
 /// A debiased PSI above it is large ([`stats::Severity`]).
-const LARGE: f64 = 0.25;
+pub(crate) const LARGE: f64 = 0.25;
 
 /// A feature's window against one reference.
 struct Pair<'a> {

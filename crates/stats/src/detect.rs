@@ -35,7 +35,7 @@ mod threshold;
 
 pub use alarm::{Alarm, Direction, Event, Phase, Size, Suspect, measure};
 pub use bins::{DetectorBins, FEW_VALUES, MAX_KEPT_CATEGORIES, tail_edges};
-pub use detector::{ABSENT, Detector, NOTICE, Settings};
+pub use detector::{ABSENT, Detector, MEASURED_ROWS, NOTICE, Settings};
 pub use dictionary::{Alternative, Dictionary, Layout, Recipe};
 pub use evidence::Evidence;
 pub use joint::{Joint, JointColumn, JointError};

@@ -85,7 +85,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn sentence(what: &What) -> String {
+pub(super) fn sentence(what: &What) -> String {
     match what {
         What::Alert { name, severity, fires: true, text } => {
             format!("{name} ({}) fires: {text}", severity.as_str())
@@ -97,7 +97,7 @@ fn sentence(what: &What) -> String {
     }
 }
 
-fn document(event: &Event) -> Value {
+pub(super) fn document(event: &Event) -> Value {
     let (at, model) = (time(event.at_ms), &event.model);
     match &event.what {
         What::Alert { name, severity, fires, text } => json!({
@@ -115,7 +115,7 @@ fn document(event: &Event) -> Value {
 }
 
 /// RFC 3339; a time beyond what the calendar holds is its nearest end.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     let end = if ms < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     jiff::Timestamp::from_millisecond(ms).unwrap_or(end).to_string()
 }

@@ -83,6 +83,10 @@ pub(super) struct Rehearsal {
     engine: Engine,
     policy: Policy,
     controller: Option<Controller>,
+    /// The version that clients get, by model.
+    active: HashMap<Arc<str>, Arc<str>>,
+    /// When production's last request of a model came.
+    last_ms: HashMap<Arc<str>, i64>,
     lanes: HashMap<LaneKey, LaneSoFar>,
     every_ms: i64,
     now_ms: i64,
@@ -92,13 +96,17 @@ pub(super) struct Rehearsal {
 impl Rehearsal {
     pub(super) fn new(settings: &Settings, every: Duration) -> Self {
         let mut engine = Engine::new(settings.monitor.clone());
+        let mut active = HashMap::new();
         for model in &settings.models {
             engine.set_active(&model.name, &model.active);
+            active.insert(Arc::from(&*model.name), Arc::from(&*model.active));
         }
         Self {
             engine,
             policy: settings.policy.clone(),
             controller: None,
+            active,
+            last_ms: HashMap::new(),
             lanes: HashMap::new(),
             every_ms: every.as_millis() as i64,
             now_ms: 0,
@@ -125,7 +133,15 @@ impl Rehearsal {
                 self.summary.records += 1;
                 self.count_answer(record, version);
             }
-            Err(error) => *self.summary.skipped.entry(reason(&error).to_owned()).or_default() += 1,
+            Err(error) => {
+                // A refused request has no features to count, but it is an answer.
+                if matches!(error, ObserveError::Refused { .. }) {
+                    let active = self.active.get(record.model.as_str()).cloned();
+                    let version = record.version.as_deref().map(Arc::from).or(active);
+                    self.count_answer(record, version.unwrap_or_default());
+                }
+                *self.summary.skipped.entry(reason(&error).to_owned()).or_default() += 1;
+            }
         }
         Ok(())
     }
@@ -164,11 +180,12 @@ impl Rehearsal {
         let now_ms = self.now_ms;
         let Some(controller) = &mut self.controller else { return Ok(()) };
         let readings = self.engine.readings(now_ms);
-        let signals: Vec<SignalReading> = self
+        let mut signals: Vec<SignalReading> = self
             .lanes
             .iter_mut()
             .flat_map(|((model, version, lane), so_far)| so_far.signals((model, version, *lane), now_ms))
             .collect();
+        signals.extend(silences(&self.policy, &self.active, &self.last_ms, now_ms));
         let step = controller.step(now_ms, &readings, &signals);
         let mut events = Vec::new();
         for change in &step.changes {
@@ -191,6 +208,7 @@ impl Rehearsal {
             controller.confirmed(decision.id, now_ms)?;
             let change = &decision.change;
             self.engine.set_active(&change.model, &change.to);
+            self.active.insert(Arc::from(&*change.model), Arc::from(&*change.to));
             *self.summary.rollbacks.entry(change.model.to_string()).or_default() += 1;
             let (from, to) = (change.from.to_string(), change.to.to_string());
             let what = What::Rollback { from, to, reason: decision.reason.clone() };
@@ -221,6 +239,9 @@ impl Rehearsal {
         let key: LaneKey = (record.model.as_str().into(), version, record.lane);
         if self.lanes.len() >= MAX_LANES && !self.lanes.contains_key(&key) {
             return;
+        }
+        if record.lane == Lane::Prod {
+            self.last_ms.insert(key.0.clone(), self.now_ms.max(record.ts.unwrap_or(0)));
         }
         let policy = &self.policy;
         let lane = self.lanes.entry(key).or_insert_with(|| LaneSoFar::new(policy));
@@ -262,6 +283,22 @@ impl LaneSoFar {
         }
         signals
     }
+}
+
+/// How long there has been no request to each model's active version.
+fn silences(
+    policy: &Policy,
+    active: &HashMap<Arc<str>, Arc<str>>,
+    last_ms: &HashMap<Arc<str>, i64>,
+    now_ms: i64,
+) -> Vec<SignalReading> {
+    let horizon_ms = policy.latency_horizon_ms.max(1_000);
+    let silence = |(model, last): (&Arc<str>, &i64)| {
+        let secs = (now_ms - last).max(0) as f64 / 1_000.0;
+        let of = (model, active.get(model)?, Lane::Prod);
+        Some(SignalReading::plain(of, Signal::NoTraffic, horizon_ms, secs, 1))
+    };
+    last_ms.iter().filter_map(silence).collect()
 }
 
 /// Why a record was not counted, as a word for the summary.

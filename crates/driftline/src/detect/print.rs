@@ -44,6 +44,13 @@ pub(super) fn print(
     match (event, format) {
         (Event::Alarm(alarm), AlarmFormat::Text) => writeln!(out, "{}", sentence(names, alarm))?,
         (Event::Alarm(alarm), AlarmFormat::Json) => writeln!(out, "{}", document(names, alarm))?,
+        (Event::Measured { feature, size }, AlarmFormat::Text) => writeln!(
+            out,
+            "row {row}: {} differs most, debiased PSI {:.3} ({})",
+            names.describe(*feature).0,
+            size.debiased,
+            size.severity()
+        )?,
         (Event::Escalated { feature, size }, AlarmFormat::Text) => writeln!(
             out,
             "row {row}: {} has moved further, debiased PSI {:.3} ({})",
@@ -51,8 +58,9 @@ pub(super) fn print(
             size.debiased,
             size.severity()
         )?,
-        (Event::Escalated { feature, size }, AlarmFormat::Json) => {
-            let event = json!({"event": "escalated", "row": row, "feature": names.describe(*feature).0,
+        (Event::Measured { feature, size } | Event::Escalated { feature, size }, AlarmFormat::Json) => {
+            let kind = if matches!(event, Event::Measured { .. }) { "measured" } else { "escalated" };
+            let event = json!({"event": kind, "row": row, "feature": names.describe(*feature).0,
                 "psi_debiased": size.debiased, "severity": size.severity().as_str()});
             writeln!(out, "{event}")?;
         }
@@ -64,7 +72,8 @@ pub(super) fn print(
     Ok(matches!(event, Event::Alarm(_)))
 }
 
-/// `row 431: drift since row 402 (29 rows), severity large: temp shifted up; dewp shifted up; humid spread narrower`.
+/// `row 601: drift since row 402 (200 rows), severity large: temp shifted up; dewp shifted up; humid spread narrower`. Without
+/// a severity where there are too few rows to measure a size on.
 fn sentence(names: &Names, alarm: &Alarm) -> String {
     let named = |suspect: &stats::detect::Suspect| {
         let (name, labels) = names.describe(suspect.feature);
@@ -73,19 +82,18 @@ fn sentence(names: &Names, alarm: &Alarm) -> String {
     let names: Vec<String> = alarm.suspects.iter().map(named).collect();
     let what = if alarm.notice { "notice" } else { "drift" };
     format!(
-        "row {}: {what} since row {} ({} rows), severity {}: {}",
+        "row {}: {what} since row {} ({} rows){}: {}",
         alarm.row,
         alarm.start,
         alarm.row + 1 - alarm.start,
-        severity(alarm),
+        severity(alarm).map(|severity| format!(", severity {severity}")).unwrap_or_default(),
         names.join("; ")
     )
 }
 
-/// The worst of the features' severities.
-fn severity(alarm: &Alarm) -> stats::Severity {
-    let severities = alarm.suspects.iter().map(stats::detect::Suspect::severity);
-    severities.max().unwrap_or(stats::Severity::None)
+/// The worst of the features' severities; `None` where no size was measured.
+fn severity(alarm: &Alarm) -> Option<stats::Severity> {
+    alarm.suspects.iter().filter_map(|suspect| suspect.size.map(|size| size.severity())).max()
 }
 
 fn document(names: &Names, alarm: &Alarm) -> serde_json::Value {
@@ -98,9 +106,9 @@ fn document(names: &Names, alarm: &Alarm) -> serde_json::Value {
                 "feature": name,
                 "direction": suspect.direction.describe(labels),
                 "e_value": suspect.e_value,
-                "psi_debiased": suspect.psi,
+                "psi_debiased": suspect.size.map(|size| size.debiased),
                 "p_value": suspect.size.map(|size| size.p_value),
-                "severity": suspect.severity().as_str(),
+                "severity": suspect.size.map(|size| size.severity().as_str()),
             })
         })
         .collect();
@@ -108,7 +116,7 @@ fn document(names: &Names, alarm: &Alarm) -> serde_json::Value {
         "event": if alarm.notice { "notice" } else { "alarm" },
         "row": alarm.row,
         "start": alarm.start,
-        "severity": severity(alarm).as_str(),
+        "severity": severity(alarm).map(stats::Severity::as_str),
         "evidence_ratio": alarm.evidence_ratio,
         "features": features,
     })

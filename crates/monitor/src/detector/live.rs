@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use stats::detect::{Alarm, Detector, DetectorMemory, Event, NOTICE, Phase};
+use stats::detect::{Alarm, Detector, DetectorMemory, Event, MEASURED_ROWS, NOTICE, Phase};
 use stats::severity;
 
 use super::counts::VersionCounts;
 use super::reading::{DetectorReading, DriftReading, SuspectReading};
 use super::tenant::silenced;
 use super::watch::{Planned, Watch};
+use crate::evaluate::LARGE;
 
 /// Rows a slice.
 const SLICE_ROWS: u32 = 32;
@@ -19,11 +20,11 @@ const RATE_MEMORY_MS: f64 = 86_400_000.0;
 /// A new detector's rate begins as if nothing had come for so long: a burst in the first seconds says little about a month.
 const RATE_PRIOR_MS: f64 = 600_000.0;
 
+/// The word for the size of a drift of which fewer than [`MEASURED_ROWS`] rows are there.
+const UNMEASURED: &str = "unknown";
+
 /// The threshold follows the rate when that has changed by this share.
 const RATE_CHANGE: f64 = 0.1;
-
-/// Below so many rows the size of a change is what the evidence says, not what was measured.
-const MEASURED_ROWS: u64 = 100;
 
 /// How many rows come in: sums over time that fade within a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -176,9 +177,11 @@ impl Live {
             .iter()
             .map(|(feature, change, psi)| {
                 let measured = self.detector.debiased(*feature).filter(|(_, rows)| *rows >= MEASURED_ROWS);
-                let psi = measured.map_or(*psi, |(debiased, _)| debiased);
+                // What the evidence says of the size is too rough to call a drift large by.
+                let psi = measured.map_or(psi.min(LARGE), |(debiased, _)| debiased);
+                let severity = measured.map_or(UNMEASURED, |_| severity(psi).as_str());
                 let feature = self.planned.features[*feature].name.clone();
-                SuspectReading { feature, change: change.clone(), psi, severity: severity(psi).as_str() }
+                SuspectReading { feature, change: change.clone(), psi, severity }
             })
             .collect();
         Some(DriftReading {
@@ -209,7 +212,7 @@ impl Live {
             Some(Event::Alarm(alarm)) => self.note(&alarm),
             Some(Event::Resolved) => self.found = None,
             // Sizes are read when they are asked for.
-            Some(Event::Escalated { .. }) | None => {}
+            Some(Event::Measured { .. } | Event::Escalated { .. }) | None => {}
         }
     }
 

@@ -51,9 +51,9 @@ pub struct SuspectReading {
     pub feature: Arc<str>,
     /// How it changed: `amount shifted up`, `country: DE more often`.
     pub change: String,
-    /// Debiased PSI since the change began.
+    /// Debiased PSI since the change began; a rough estimate, at most 0.25, from fewer than 100 rows.
     pub psi: f64,
-    /// A word for it: `none`, `slight`, `moderate` or `large`.
+    /// A word for it: `none`, `slight`, `moderate` or `large`; `unknown` on fewer than 100 rows.
     pub severity: &'static str,
 }
 

@@ -125,14 +125,6 @@ pub struct Suspect {
     pub size: Option<Size>,
 }
 
-impl Suspect {
-    /// A word for [`Self::psi`].
-    #[must_use]
-    pub fn severity(&self) -> Severity {
-        severity(self.psi)
-    }
-}
-
 /// The distribution is not the reference's any more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
@@ -153,6 +145,13 @@ pub struct Alarm {
 pub enum Event {
     /// Drift was found, or another feature joined a drift.
     Alarm(Alarm),
+    /// A drift that was reported on fewer than [`super::MEASURED_ROWS`] rows has so many now: its size is known.
+    Measured {
+        /// The feature that differs most.
+        feature: usize,
+        /// Its size since the change began.
+        size: Size,
+    },
     /// A drift that was reported has at least doubled.
     Escalated {
         /// The feature.

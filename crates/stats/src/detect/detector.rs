@@ -21,7 +21,7 @@ const SLICE_CHANGE: f64 = 0.05;
 pub const NOTICE: f64 = 0.005;
 
 /// From so many rows on a size is measured; below, chance alone adds more than there is to measure.
-const MEASURED_ROWS: u64 = 100;
+pub const MEASURED_ROWS: u64 = 100;
 
 /// Listed features whose debiased PSI stays below `CALM` over two windows of so many rows have recovered: this many find
 /// such a PSI nine times in ten.
@@ -414,6 +414,7 @@ impl Detector {
         let rows = u64::from(self.open_rows);
         let drift = self.drift.as_mut()?;
         let grown = drift.since_rows / ESCALATION_ROWS != (drift.since_rows + rows) / ESCALATION_ROWS;
+        let enough = drift.since_rows < MEASURED_ROWS && drift.since_rows + rows >= MEASURED_ROWS;
         for ((since, window), count) in drift.since.iter_mut().zip(&mut drift.window).zip(&self.open) {
             *since += u64::from(*count);
             *window += u64::from(*count);
@@ -426,7 +427,22 @@ impl Detector {
             self.restart();
             return Some(Event::Resolved);
         }
-        self.joined().or_else(|| if grown { self.escalated() } else { None })
+        let measured = if enough { self.measured() } else { None };
+        self.joined().or(measured).or_else(|| if grown { self.escalated() } else { None })
+    }
+
+    /// The size of the feature that differs most; what is reported later is compared with sizes from now on.
+    fn measured(&mut self) -> Option<Event> {
+        let drift = self.drift.as_ref()?;
+        let listed = (0..drift.listed.len()).filter(|at| drift.listed[*at]);
+        let sizes: Vec<(usize, Size)> = listed
+            .filter_map(|at| Some((at, self.size_of(&drift.since, at)?)))
+            .filter(|(_, size)| size.rows >= MEASURED_ROWS)
+            .collect();
+        let drift = self.drift.as_mut()?;
+        sizes.iter().for_each(|(feature, size)| drift.reported[*feature] = size.debiased);
+        let (feature, size) = sizes.into_iter().max_by(|a, b| a.1.debiased.total_cmp(&b.1.debiased))?;
+        Some(Event::Measured { feature, size })
     }
 
     /// Ends a window; whether the features have recovered.
@@ -442,9 +458,12 @@ impl Detector {
         drift.calm_windows >= CALM_WINDOWS
     }
 
+    /// Features that join the drift. Each of them is asked alone, so each may be wrong only once in as many rows more as there
+    /// are features.
     fn joined(&mut self) -> Option<Event> {
         let drift = self.drift.as_ref()?;
-        let joins = |at: usize| !drift.listed[at] && self.feature_ratio(at) >= 1.0;
+        let needed = drift.listed.len() as f64;
+        let joins = |at: usize| !drift.listed[at] && self.feature_ratio(at) >= needed;
         let new: Vec<bool> = (0..drift.listed.len()).map(joins).collect();
         let at = new.iter().position(|joins| *joins)?;
         let ratio = self.feature_ratio(at);
@@ -463,7 +482,7 @@ impl Detector {
     fn escalated(&mut self) -> Option<Event> {
         let drift = self.drift.as_ref()?;
         let doubled = (0..drift.listed.len()).filter(|at| drift.listed[*at]).find_map(|feature| {
-            let size = self.size_of(&drift.since, feature)?;
+            let size = self.size_of(&drift.since, feature).filter(|size| size.rows >= MEASURED_ROWS)?;
             (size.debiased >= 2.0 * drift.reported[feature].max(CALM)).then_some((feature, size))
         });
         let (feature, size) = doubled?;

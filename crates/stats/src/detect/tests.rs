@@ -187,7 +187,7 @@ fn a_shift_is_found_dated_named_and_resolved() {
         match one(&mut detector, &slots.map(|slot| slot as u8)) {
             Some(Event::Alarm(found)) if alarm.is_none() => alarm = Some(found),
             Some(Event::Alarm(other)) => panic!("a second alarm: {other:?}"),
-            Some(Event::Escalated { .. }) | None => {}
+            Some(Event::Measured { .. } | Event::Escalated { .. }) | None => {}
             Some(Event::Resolved) => panic!("resolved while it drifts"),
         }
     }
@@ -231,6 +231,50 @@ fn a_feature_that_joins_later_raises_an_alarm_of_its_own() {
         }
     }
     assert_eq!(found, [(0, "shifted up".to_owned()), (1, "shifted down".to_owned())]);
+}
+
+#[test]
+fn none_of_many_features_joins_a_drift_by_chance() {
+    let (bins, plan) = reference(3);
+    let mut named = Vec::new();
+    for seed in 0..4 {
+        let mut detector = detector(vec![plan.clone(); 30]);
+        let mut uniform = random(50 + seed);
+        for _ in 0..5_000 {
+            let mut slots: Vec<u8> = (0..30).map(|_| bins.number(normal(&mut uniform)) as u8).collect();
+            slots[0] = bins.number(normal(&mut uniform) + 1.0) as u8;
+            if let Some(Event::Alarm(alarm)) = one(&mut detector, &slots) {
+                named.extend(alarm.suspects.iter().map(|suspect| suspect.feature));
+            }
+        }
+    }
+    // Each alone against the threshold of them all, another one would be named every 1 100 rows.
+    assert_eq!(named, [0; 4]);
+}
+
+#[test]
+fn a_size_is_named_once_a_hundred_rows_are_there() {
+    let (bins, plan) = reference(5);
+    let mut detector = detector(vec![plan.clone(), plan]);
+    let mut uniform = random(12);
+    let mut measured = Vec::new();
+    let mut start = None;
+    for row in 0..900 {
+        let shift = if row >= 400 { 1.5 } else { 0.0 };
+        let slots = [bins.number(normal(&mut uniform)), bins.number(normal(&mut uniform) + shift)];
+        match one(&mut detector, &slots.map(|slot| slot as u8)) {
+            Some(Event::Alarm(alarm)) => {
+                assert!(alarm.row - alarm.start < 99 && alarm.suspects[0].size.is_none(), "{alarm:?}");
+                start = Some(alarm.start);
+            }
+            Some(Event::Measured { feature, size }) => measured.push((row, feature, size)),
+            Some(other) => panic!("{other:?}"),
+            None => {}
+        }
+    }
+    let [(row, feature, size)] = measured[..] else { panic!("once: {measured:?}") };
+    assert_eq!((Some(row - 99), feature, size.rows), (start, 1, 100));
+    assert!(size.debiased > 1.0, "1.5 standard deviations: {size:?}");
 }
 
 #[test]
