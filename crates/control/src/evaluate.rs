@@ -25,7 +25,7 @@ pub(crate) use quality::{describe as describe_quality, looks_at};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use monitor::{ModelReadings, Readings, ReferenceKind, Verdict, WindowReadings};
+use monitor::{FeatureReading, ModelReadings, Readings, ReferenceKind, Verdict, WindowReadings};
 use record::Lane;
 use serde::{Deserialize, Serialize};
 
@@ -152,12 +152,14 @@ struct Red {
     names: Vec<String>,
     worst: f64,
     n: u64,
+    /// How the worst differs, in words.
+    change: Option<String>,
 }
 
 impl Red {
-    fn add(&mut self, tenant: &str, psi: f64, n: u64) {
-        if self.count == 0 || psi > self.worst {
-            (self.worst, self.n) = (psi, n);
+    fn add(&mut self, tenant: &str, reading: &FeatureReading) {
+        if self.count == 0 || reading.psi > self.worst {
+            (self.worst, self.n, self.change) = (reading.psi, reading.n, reading.change.clone());
         }
         self.count += 1;
         if self.names.len() < TENANT_NAMES_MAX {
@@ -171,6 +173,8 @@ struct FeatureTally {
     feature: Arc<str>,
     /// PSI and rows of the total, when they may be judged.
     total: Option<(f64, u64, Verdict)>,
+    /// How the total differs, in words.
+    change: Option<String>,
     /// Tenants that may be judged.
     judged: usize,
     /// One entry per drift rule.
@@ -199,6 +203,7 @@ impl VersionTally {
                 self.features.push(FeatureTally {
                     feature: Arc::clone(feature),
                     total: None,
+                    change: None,
                     judged: 0,
                     red,
                 });
@@ -230,12 +235,13 @@ impl VersionTally {
             }
             if tenant == TENANT_ALL {
                 tally.total = Some((reading.psi, reading.n, reading.verdict));
+                tally.change.clone_from(&reading.change);
                 continue;
             }
             tally.judged += 1;
             for (rule, red) in rules.rules.iter().zip(&mut tally.red) {
                 if rule.of.holds(&reading.feature) && rule.holds(reading.psi, reading.verdict) {
-                    red.add(tenant, reading.psi, reading.n);
+                    red.add(tenant, reading);
                     if rule.alerts {
                         red_tenants.insert(tenant);
                     }
@@ -321,7 +327,7 @@ fn judge_feature(
                     tenants: Vec::new(),
                     tenants_red: 0,
                     n,
-                    detail: None,
+                    detail: feature.change.clone(),
                     held_ms: 0,
                 }),
                 Some(_) => evaluation.clear.push((rule.idx, subject.clone())),
@@ -335,7 +341,8 @@ fn judge_feature(
                 tenants: std::mem::take(&mut red.names),
                 tenants_red: red.count,
                 n: red.n,
-                detail: None,
+                // The total has more rows, and what a model remembers of values is of the total.
+                detail: feature.change.clone().or_else(|| red.change.take()),
                 held_ms: 0,
             });
         } else if feature.judged >= wanted || red.count + (tenants - feature.judged.min(tenants)) < wanted {

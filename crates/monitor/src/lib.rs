@@ -28,11 +28,13 @@ mod snapshot;
 mod spec;
 mod speeds;
 mod state;
+mod strays;
 mod tenants;
 #[cfg(test)]
 mod testing;
 mod versions;
 mod windows;
+mod words;
 
 pub use detector::{
     CountedFeature, DetectorCounts, DetectorLayout, DetectorReading, DetectorReference, DriftReading,
@@ -40,6 +42,7 @@ pub use detector::{
 };
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
+pub use fit::{RenameCandidate, likely_renames};
 pub use quality::{Check, MIN_CHECKED, QualityReading};
 pub use readings::{
     FeatureHistogram, FeatureReading, FeatureState, Fit, ModelReadings, NamePair, Readings, ReferenceKind,

@@ -155,7 +155,10 @@ mod tests {
         let policy = policy();
         let evaluation = evaluate(&policy, &readings(1_000, vec![watched("all", 500, 0.2)]), &[]);
         let held = &evaluation.holding[0];
-        assert_eq!(held.detail.as_deref(), Some("amount shifted up (began about 420 requests ago)"));
+        assert_eq!(
+            held.detail.as_deref(),
+            Some("amount: higher (median 33 → 60) (began about 420 requests ago)")
+        );
         assert_eq!((held.value, held.n, held.subject.feature.as_ref()), (0.2, 5_000, None));
     }
 }

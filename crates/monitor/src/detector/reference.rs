@@ -7,7 +7,7 @@ use record::value;
 use stats::CategoricalBins;
 use stats::detect::{DetectorBins, FeaturePlan};
 
-use crate::profile::{detector_slot_of, number};
+use crate::profile::{UNKEPT_TEXT, detector_slot_of, number};
 
 /// The last rows that dependence between rows is measured on: more would cost more than it tells.
 const ORDERED_ROWS: usize = 10_000;
@@ -114,12 +114,14 @@ fn few_rare(mut bins: DetectorBins) -> DetectorBins {
     bins
 }
 
-/// Rows by the key of their category. Numbers among booleans are booleans, as [`value::place`] takes them.
+/// Rows by the key of their category, those whose text was not kept left out: whatever comes instead of it will be one that the
+/// reference does not know. Numbers among booleans are booleans, as [`value::place`] takes them.
 fn counted<'a>(rows: impl Iterator<Item = Cell<'a>>) -> HashMap<String, u64> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut scratch = String::new();
     for cell in rows {
         let key = match cell {
+            Cell::Text(UNKEPT_TEXT) => None,
             Cell::Text(text) => Some(text),
             Cell::Number(x) if !x.is_nan() => Some(value::shortest(x, &mut scratch)),
             Cell::Number(_) | Cell::Missing => None,
@@ -131,4 +133,20 @@ fn counted<'a>(rows: impl Iterator<Item = Cell<'a>>) -> HashMap<String, u64> {
     }
     value::merge_booleans(&mut counts);
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_were_not_kept_are_values_that_the_reference_does_not_know() {
+        let cells = (0..400).map(|i| Cell::Text(if i % 4 == 0 { UNKEPT_TEXT } else { ["a", "b"][i % 2] }));
+        let reference = DetectorReference::of_rows(false, cells).unwrap();
+        assert_eq!(reference.bins.labels(), ["a", "b", "other", "unseen", "missing"]);
+        assert_eq!(reference.counts, [100, 200, 0, 100, 0]);
+        let (mut scratch, long) = (String::new(), "y".repeat(300));
+        assert_eq!(reference.slot(Cell::Text(&long), &mut scratch), 3);
+        assert_eq!(reference.slot(Cell::Text("sha256-15eb95a462ee20bd91a415ae2d4aed34"), &mut scratch), 3);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Planned {
 #[derive(Debug)]
 pub(crate) struct Watched {
     /// Its number in the model.
-    at: usize,
+    pub(crate) at: usize,
     side: Side,
     pub(crate) name: Arc<str>,
     pub(crate) labels: Vec<String>,
