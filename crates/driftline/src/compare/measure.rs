@@ -1,6 +1,7 @@
 //! Pairs the columns of both sides and measures each pair.
 
 use anyhow::{Context, Result, bail};
+use monitor::Role;
 use stats::{Bins, BinsError, CategoricalBins};
 
 use super::CompareArgs;
@@ -247,6 +248,12 @@ fn measure(
     };
     let names = [reference.name(), current.name()];
     truncation::note(&pair.name, &bins, &counts, frozen.is_some(), judged.is_some(), names, notes);
+    let role = match (&left, reference.profile_feature(&pair.name)) {
+        (Some(Sample::Texts(texts)), _) => texts.role.role(),
+        (_, Some(feature)) => feature.role,
+        _ => Role::Value,
+    };
+    note_role(&pair.name, role, notes);
     let type_differs = numbers_among_texts(pair, &left, &bins);
     let summaries = [summary(pair, &left, &bins, &counts[0])?, summary(pair, &right, &bins, &counts[1])?];
     let measured = Measured {
@@ -260,7 +267,12 @@ fn measure(
         outside: None,
     };
     let change = change::of_bins(&pair.name, &measured, &summaries, right.as_ref());
-    Ok(FeatureReport { summaries, type_differs, change, ..describe(pair, measured, judged, alpha)? })
+    let mut feature =
+        FeatureReport { summaries, type_differs, change, ..describe(pair, measured, judged, alpha)? };
+    if !role.is_judged() {
+        (feature.judged, feature.beyond_chance, feature.size) = (false, false, None);
+    }
+    Ok(feature)
 }
 
 /// One side's values where both sides are not known number by number: of a profile the bins alone.
@@ -350,6 +362,7 @@ fn describe(
         beyond_chance,
         size,
         significant: false,
+        judged: true,
         enough_rows: m > ROWS_ENOUGH && n > ROWS_ENOUGH,
         drifted: false,
         histogram,
@@ -410,11 +423,25 @@ fn judge(fail_on: Option<&FailOn>, report: &mut Report) {
     }
 }
 
+/// Values that do not come again cannot be compared with those that came before.
+fn note_role(feature: &str, role: Role, notes: &mut Vec<String>) {
+    let what = match role {
+        Role::Value => return,
+        Role::Identifier => "an identifier",
+        Role::Time => "a time or a counter",
+        Role::Text => "free text",
+    };
+    notes.push(format!(
+        "`{feature}` looks like {what}: it is not judged, its values do not come again; leave it out with --exclude {feature}"
+    ));
+}
+
 /// A category for nearly every row cannot be compared: every new row is a new category.
 fn note_identifier(feature: &FeatureReport, notes: &mut Vec<String>) {
     let rows: u64 = feature.histogram.iter().map(|slot| slot.reference).sum();
     let n_categories = feature.histogram.len() as u64;
-    if feature.kind == FeatureKind::Categorical && n_categories > 100 && n_categories * 4 > rows {
+    let is_category = feature.judged && feature.kind == FeatureKind::Categorical;
+    if is_category && n_categories > 100 && n_categories * 4 > rows {
         notes.push(format!(
             "`{0}` has {n_categories} categories in {rows} reference rows: an identifier or a time? leave it out with --exclude {0}",
             feature.feature

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 
+use monitor::RoleSample;
 use monitor::profile::{FeatureProfile, detector_slot_of, slot_of};
 use record::Cell;
 use stats::Bins;
@@ -24,6 +25,8 @@ pub(super) enum Sample {
 pub(super) struct Texts {
     pub(super) counts: HashMap<Box<str>, u64>,
     pub(super) missing: u64,
+    /// The first ones, by which it is decided whether the column can be judged.
+    pub(super) role: RoleSample,
 }
 
 impl Sample {
@@ -149,6 +152,9 @@ impl Texts {
             self.missing += 1;
             return;
         };
+        if !self.role.is_full() {
+            self.role.push(Cell::Text(text));
+        }
         if let Some(count) = self.counts.get_mut(text) {
             *count += 1;
         } else {

@@ -170,7 +170,7 @@ fn class(feature: &FeatureReport) -> &'static str {
     match feature.verdict() {
         Verdict::Drifted | Verdict::OtherType => "drifted",
         Verdict::Moved => "moved",
-        Verdict::Steady | Verdict::TooFewRows => "",
+        Verdict::Steady | Verdict::TooFewRows | Verdict::NotJudged => "",
     }
 }
 

@@ -155,6 +155,8 @@ pub(crate) struct FeatureReport {
     pub(crate) size: Option<Size>,
     /// More than chance, with the number of features taken into account: false discovery rate 1 %.
     pub(crate) significant: bool,
+    /// False for identifiers, times and free text: their values do not come again.
+    pub(crate) judged: bool,
     /// Both sides have more than 100 rows.
     pub(crate) enough_rows: bool,
     pub(crate) drifted: bool,
@@ -172,6 +174,8 @@ pub(crate) enum Verdict {
     OtherType,
     /// The rule holds and there are enough rows.
     Drifted,
+    /// An identifier, a time or free text.
+    NotJudged,
     /// Too few rows for a verdict.
     TooFewRows,
     /// More than chance explains, but the rule does not hold.
@@ -185,6 +189,7 @@ impl Verdict {
         match self {
             Self::OtherType => "other type",
             Self::Drifted => "drifted",
+            Self::NotJudged => "not judged",
             Self::TooFewRows => "too few rows",
             Self::Moved => "moved",
             Self::Steady => "steady",
@@ -198,6 +203,8 @@ impl FeatureReport {
             Verdict::OtherType
         } else if self.drifted {
             Verdict::Drifted
+        } else if !self.judged {
+            Verdict::NotJudged
         } else if !self.enough_rows {
             Verdict::TooFewRows
         } else if self.significant || self.beyond_chance {
@@ -396,6 +403,7 @@ pub(crate) mod tests {
                 rows: 1_000,
             }),
             significant: psi > 0.2,
+            judged: true,
             enough_rows: true,
             drifted: psi > 0.2,
             histogram: vec![slot("< 1", 600, 400), slot(">= 1", 400, 550), slot("missing", 0, 50)],

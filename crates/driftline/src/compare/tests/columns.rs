@@ -189,3 +189,31 @@ fn what_changed_is_said_with_values() {
             && text.contains("DE 50.0 %, FR 25.0 %, US 25.0 %")
     );
 }
+
+#[test]
+fn texts_that_do_not_come_again_are_not_judged() {
+    let folder = Folder::new();
+    let days = |from: usize| {
+        column(
+            "day",
+            (from..from + 300).map(|i| format!("20{:02}-{:02}-{:02}", i / 336, i / 28 % 12 + 1, i % 28 + 1)),
+        )
+    };
+    let ids = |from: usize| column("id", (from..from + 300).map(|i| format!("u{i}")));
+    for (reference, current) in [(days(0), days(300)), (ids(0), ids(300))] {
+        let (file, profile) =
+            (folder.file("reference.csv", &reference), folder.0.path().join("profile.json"));
+        crate::baseline::tests::write_profile(&[&file], &profile, &["--force"]);
+        let current = folder.file("current.csv", current);
+        for reference in [&file, &profile] {
+            let report = measure::compare(&args(reference, &current, &["--fail-on", "psi>0.2"])).unwrap();
+            assert_eq!(
+                (report.failed, report.features[0].verdict()),
+                (false, Verdict::NotJudged),
+                "{:?}",
+                report.notes
+            );
+            assert!(report.notes.iter().any(|note| note.contains("its values do not come again")));
+        }
+    }
+}
