@@ -267,6 +267,11 @@ impl FeatureProfile {
         Expected::new(&self.bins, &self.counts, self.detector.as_ref(), self.role.is_judged()).whole_range()
     }
 
+    /// The quartiles of its numbers, estimated from the detector's bins; `None` without them.
+    pub fn quartiles(&self) -> Option<[f64; 3]> {
+        self.detector.as_ref()?.quartiles(self.whole_range())
+    }
+
     /// Whether all of its values fall into one bin, as those of a constant do.
     pub fn is_constant(&self) -> bool {
         let values = self.counts.get(..self.bins.missing()).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! count such values together; an alert has to name them.
 
 /// Values that are remembered.
-const KEPT: usize = 64;
+const KEPT: usize = 128;
 
 /// Bytes of a category that are remembered.
 const TEXT_BYTES: usize = 64;
@@ -88,7 +88,9 @@ mod tests {
             }
         }
         let (numbers, rows) = strays.numbers(10_000);
-        assert_eq!((numbers.len(), numbers[KEPT - 1], rows), (KEPT, 9_900.0, 6_400));
+        assert_eq!((numbers.len(), numbers[99], rows), (100, 9_900.0, 10_000));
+        (0..KEPT as u64).for_each(|row| strays.number(20_000 + row * 10, 7.0));
+        assert_eq!(strays.numbers(20_000 + KEPT as u64 * 10), (vec![7.0; KEPT], 10 * KEPT as u64));
         assert_eq!(Strays::default().numbers(5), (vec![], 0));
     }
 

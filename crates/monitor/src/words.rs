@@ -70,7 +70,9 @@ fn said(
     let values = current.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let values = values - current.last().copied().unwrap_or(0);
     let rows_of = |share: f64| (share.min(1.0) * values as f64).round() as u64;
-    let mut known = [Known { quartiles: None, range }, Known::default()];
+    // The detector's edges are quantiles: they say more of the middle than bins of one width.
+    let quartiles = frozen.detector.as_ref().and_then(|detector| detector.quartiles(range));
+    let mut known = [Known { quartiles, range }, Known::default()];
     let mut outside = None;
     let (mut below, mut above) = (Vec::new(), Vec::new());
     if let (Some(memory), Some((lo, hi))) = (memory, range) {

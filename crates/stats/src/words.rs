@@ -9,6 +9,7 @@ mod numbers;
 mod tests;
 mod write;
 
+pub use numbers::estimated_quartiles;
 pub use write::{number, share};
 
 use crate::FLOOR;

@@ -246,7 +246,7 @@ fn known_of(known: &Source) -> Known {
             memory::known(&finite)
         }
         Source::Texts(_) => Known::default(),
-        Source::Profile(profile) => Known { quartiles: None, range: profile.whole_range() },
+        Source::Profile(profile) => Known { quartiles: profile.quartiles(), range: profile.whole_range() },
     }
 }
 

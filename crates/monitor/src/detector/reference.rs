@@ -67,6 +67,14 @@ impl DetectorReference {
         detector_slot_of(&self.bins, cell, scratch) as u8
     }
 
+    /// The quartiles of its numbers, estimated from the bins; `None` for few values and for categories. `range`: the smallest and the
+    /// largest number.
+    pub fn quartiles(&self, range: Option<(f64, f64)>) -> Option<[f64; 3]> {
+        let DetectorBins::Ordered(bins) = &self.bins else { return None };
+        let (_, values) = self.counts.split_last()?;
+        stats::words::estimated_quartiles(bins.inner_edges(), values, range)
+    }
+
     /// The feature as a detector's plan takes it.
     pub fn plan(&self) -> FeaturePlan {
         FeaturePlan { tau: self.tau, ..FeaturePlan::new(self.counts.clone(), self.bins.layout()) }

@@ -9,11 +9,14 @@ const FACTOR: f64 = 3.0;
 /// The outer quartiles have the median's factor, up to this one.
 const ALIKE: f64 = 1.5;
 
-/// A factor this near to that between two units may be one.
-const UNIT_NEAR: f64 = 0.1;
+/// A factor this near to a power of ten, by ratio, may be one: a median of a few rows is rough.
+const POWER_NEAR: f64 = 1.25;
 
-/// Factors between units: minutes, hours, days; 1024.
-const UNITS: [f64; 5] = [24.0, 60.0, 3_600.0, 86_400.0, 1_024.0];
+/// A factor this near to another one between units may be that.
+const UNIT_NEAR: f64 = 1.1;
+
+/// Factors between units of time.
+const UNITS: [f64; 4] = [24.0, 60.0, 3_600.0, 86_400.0];
 
 /// A median that moves by this share of the reference's middle half has moved.
 const SHIFT: f64 = 0.25;
@@ -62,24 +65,43 @@ fn quartiles(
     };
     let range = change.known[0].range;
     let at = |level: f64| {
-        let mut below = beyond[0];
-        if level < below {
-            return quantile(change.beyond[0], level / below);
+        if level < beyond[0] {
+            return quantile(change.beyond[0], level / beyond[0]);
         }
-        for (bin, share) in shares.iter().enumerate() {
-            if below + share >= level && *share > 0.0 {
-                let low =
-                    bin.checked_sub(1).and_then(|i| edges.get(i).copied()).or(range.map(|(lo, _)| lo))?;
-                let high = edges.get(bin).copied().or(range.map(|(_, hi)| hi))?;
-                let inside = ((level - below) / share).clamp(0.0, 1.0);
-                let value = low * (1.0 - inside) + high * inside;
-                return value.is_finite().then_some(value);
-            }
-            below += share;
+        let inside = level - beyond[0];
+        let held: f64 = shares.iter().sum();
+        if inside <= held || beyond[1] == 0.0 {
+            return inside_bins(edges, &shares, range, inside.min(held));
         }
-        quantile(change.beyond[1], ((level - below) / beyond[1]).clamp(0.0, 1.0))
+        quantile(change.beyond[1], ((inside - held) / beyond[1]).clamp(0.0, 1.0))
     };
     Some([at(0.25)?, at(0.5)?, at(0.75)?])
+}
+
+/// The quartiles of counts between ascending inner edges: linear inside of a bin. `range`: the smallest and the largest number.
+/// `None` where a quartile lies in an outermost bin of which the end is not known.
+#[must_use]
+pub fn estimated_quartiles(edges: &[f64], counts: &[u64], range: Option<(f64, f64)>) -> Option<[f64; 3]> {
+    let rows = total(counts).max(1) as f64;
+    let shares: Vec<f64> = counts.iter().map(|count| *count as f64 / rows).collect();
+    let at = |level: f64| inside_bins(edges, &shares, range, level);
+    Some([at(0.25)?, at(0.5)?, at(0.75)?])
+}
+
+/// The number that a share of `level` lies below.
+fn inside_bins(edges: &[f64], shares: &[f64], range: Option<(f64, f64)>, level: f64) -> Option<f64> {
+    let mut below = 0.0;
+    for (bin, share) in shares.iter().enumerate() {
+        if below + share >= level && *share > 0.0 {
+            let low = bin.checked_sub(1).and_then(|i| edges.get(i).copied()).or(range.map(|(lo, _)| lo))?;
+            let high = edges.get(bin).copied().or(range.map(|(_, hi)| hi))?;
+            let inside = ((level - below) / share).clamp(0.0, 1.0);
+            let value = low * (1.0 - inside) + high * inside;
+            return value.is_finite().then_some(value);
+        }
+        below += share;
+    }
+    None
 }
 
 /// All of the values are so many times larger or smaller.
@@ -102,15 +124,19 @@ fn scale(before: [f64; 3], now: [f64; 3]) -> Option<String> {
     if factor < FACTOR || !alike(middle) {
         return None;
     }
-    let unit = if unit(factor) { ": unit?" } else { "" };
-    Some(format!("about {} times {word} {medians}{unit}", number(rounded(factor))))
+    let (factor, unit) = match unit(factor) {
+        Some(unit) => (unit, ": unit?"),
+        None => (rounded(factor), ""),
+    };
+    Some(format!("about {} times {word} {medians}{unit}", number(factor)))
 }
 
-/// Whether a factor may be that between two units.
-fn unit(factor: f64) -> bool {
-    let near = |unit: f64| (factor / unit - 1.0).abs() <= UNIT_NEAR;
+/// The factor between two units that a factor may be.
+fn unit(factor: f64) -> Option<f64> {
+    let near = |unit: f64, limit: f64| (1.0 / limit..=limit).contains(&(factor / unit));
+    let of_time = UNITS.into_iter().find(|unit| near(*unit, UNIT_NEAR));
     let power = 10_f64.powf(factor.log10().round());
-    power >= 10.0 && near(power) || UNITS.into_iter().any(near)
+    of_time.or_else(|| (power >= 10.0 && near(power, POWER_NEAR)).then_some(power))
 }
 
 /// To two places.
