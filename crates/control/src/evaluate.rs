@@ -364,6 +364,26 @@ mod tests {
         evaluation.holding.iter().map(|held| policy.rules[held.rule].name.clone()).collect()
     }
 
+    #[test]
+    fn an_alert_says_how_the_feature_differs() {
+        let said =
+            |text: &str| monitor::FeatureReading { change: Some(text.to_owned()), ..reading("amount", 0.9) };
+        let policy = policy();
+        let detail = |windows: Vec<WindowReadings>| {
+            let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
+            evaluation.holding.first().and_then(|held| held.detail.clone())
+        };
+        let mut total = window("v2", "all", 1_000, &[]);
+        total.features = vec![said("amount: always 7")];
+        assert_eq!(detail(vec![total.clone()]).as_deref(), Some("amount: always 7"));
+        // Of tenants alone: the worst one's words.
+        let mut windows = tenants(&[(1_000, 0.9), (1_000, 0.9), (1_000, 0.9)]);
+        windows.iter_mut().for_each(|window| window.features = vec![said("amount: always 8")]);
+        assert_eq!(detail(windows.clone()).as_deref(), Some("amount: always 8"));
+        windows.push(total);
+        assert_eq!(detail(windows).as_deref(), Some("amount: always 7"), "the total has more rows");
+    }
+
     fn tenants(psis: &[(u64, f64)]) -> Vec<WindowReadings> {
         let one = |(idx, (requests, psi)): (usize, &(u64, f64))| {
             window("v2", &format!("t{idx}"), *requests, &[("amount", *psi)])

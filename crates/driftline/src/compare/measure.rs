@@ -41,7 +41,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
         current: current.name().to_owned(),
         rows_reference: reference.n_rows(),
         rows_current: current.n_rows(),
-        rule: args.fail_on.clone().unwrap_or_else(FailOn::default_rule).to_string(),
+        rule: args.fail_on.as_ref().map_or_else(FailOn::default_rule, FailOn::of_drift).to_string(),
         ..Report::default()
     };
     let pairs = pair_columns(args, &reference, &current, &mut report)?;
@@ -400,13 +400,12 @@ fn name_significant(features: &mut [FeatureReport]) {
 /// `drifted` asks for enough rows; `--fail-on` does not, because a check in a pipeline that silently passes is worse than one
 /// that fails with a note.
 fn judge(fail_on: Option<&FailOn>, report: &mut Report) {
-    let default_rule = FailOn::default_rule();
-    let rule = fail_on.unwrap_or(&default_rule);
+    let rule = fail_on.map_or_else(FailOn::default_rule, FailOn::of_drift);
     let mut thin = Vec::new();
     for feature in &mut report.features {
         let holds = rule.holds(feature);
         feature.drifted = holds && feature.enough_rows;
-        report.failed |= holds && fail_on.is_some();
+        report.failed |= fail_on.is_some_and(|fail_on| fail_on.holds(feature));
         if holds && !feature.enough_rows {
             thin.push(feature.feature.clone());
         }

@@ -53,6 +53,8 @@ struct Condition {
     metric: Metric,
     /// What the metric is of a column that is gone.
     of_gone: Option<f64>,
+    /// Whether it is about the column itself, and says nothing of its distribution.
+    of_column: bool,
     operator: Operator,
     limit: f64,
     /// Whether the number must be more than chance explains.
@@ -80,6 +82,7 @@ impl FailOn {
         let condition = Condition {
             metric: |f| Some(f.psi_judged),
             of_gone: None,
+            of_column: false,
             operator: |a, b| a > b,
             limit: 0.2,
             beyond_chance: true,
@@ -98,6 +101,16 @@ impl FailOn {
 }
 
 impl FailOn {
+    /// What `drifted` means: the conditions that are about distributions, the usual one where there are none.
+    pub(crate) fn of_drift(&self) -> Self {
+        let conditions: Vec<Condition> =
+            self.conditions.iter().copied().filter(|condition| !condition.of_column).collect();
+        match conditions.is_empty() {
+            true => Self::default_rule(),
+            false => Self { text: self.text.clone(), conditions },
+        }
+    }
+
     /// Whether one of the conditions holds for a column that the current side does not have.
     pub(crate) fn holds_for_gone(&self) -> bool {
         let holds = |condition: &Condition| {
@@ -141,6 +154,7 @@ impl FromStr for Condition {
         Ok(Self {
             metric: metric.ok_or_else(|| refuse("unknown metric"))?,
             of_gone: matches!(name, MISSING | ABSENT).then_some(1.0),
+            of_column: matches!(name, ABSENT | TYPE),
             operator,
             limit: limit.ok_or_else(|| refuse("the limit is not a number"))?,
             beyond_chance: is_above && name == PSI,

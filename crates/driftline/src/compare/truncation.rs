@@ -46,7 +46,7 @@ pub(super) fn note(
     // Of an identifier something else is said.
     if truncated && kept as u64 * 4 <= counts[0].iter().sum::<u64>() {
         notes.push(format!(
-            "`{feature}` has {kept} categories in the reference: its verdict rests on the {CATEGORIES} most frequent of at most {MAX_TEXT_BYTES} bytes and the others together, as a profile keeps them; PSI is that of all"
+            "`{feature}` has {kept} categories in the reference: its PSI and verdict rest on the {CATEGORIES} most frequent of at most {MAX_TEXT_BYTES} bytes and the others together, as a profile keeps them; JSON has the PSI over all as well"
         ));
     }
     let other = |counts: &Vec<u64>| counts.get(categories.other()).copied().unwrap_or(0);

@@ -65,7 +65,8 @@ fn write_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         escape(&report.reference),
         escape(&report.summary())
     )?;
-    let worst = report.by_psi().first().map(|f| (escape(&statistic(f.psi)), escape(&short(&f.feature))));
+    let worst =
+        report.by_psi().first().map(|f| (escape(&statistic(f.psi_judged)), escape(&short(&f.feature))));
     let (value, name) = worst.unwrap_or_else(|| ("-".to_owned(), String::new()));
     let steady = counted(Verdict::Steady);
     let n_missing = report.features.iter().filter(|f| f.missing_current > f.missing_reference).count();
@@ -114,7 +115,7 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<div class=\"wide\"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>")?;
     for (at, f) in report.by_psi().into_iter().enumerate() {
         let cells = [
-            statistic(f.psi),
+            statistic(f.psi_judged),
             optional(f.psi_critical),
             statistic(f.js_divergence),
             optional(f.ks),
@@ -156,13 +157,13 @@ fn write_values(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 /// The PSI as a bar between the usual limits.
 fn gauge(feature: &FeatureReport) -> String {
-    let grade = match feature.psi {
+    let grade = match feature.psi_judged {
         _ if !feature.enough_rows => "thin",
         psi if psi > RED => "bad",
         psi if psi > AMBER => "warn",
         _ => "",
     };
-    let width = (feature.psi / FULL).clamp(0.0, 1.0) * 100.0;
+    let width = (feature.psi_judged / FULL).clamp(0.0, 1.0) * 100.0;
     format!("<span class=\"gauge {grade}\"><i style=\"width:{width:.1}%\"></i></span>")
 }
 

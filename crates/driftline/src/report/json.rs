@@ -64,6 +64,7 @@ struct Feature<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     psi: f64,
+    psi_judged: f64,
     js_divergence: f64,
     js_distance: f64,
     ks: Option<f64>,
@@ -91,6 +92,7 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         feature: &f.feature,
         kind: f.kind.as_str(),
         psi: f.psi,
+        psi_judged: f.psi_judged,
         js_divergence: f.js_divergence,
         js_distance: f.js_distance,
         ks: f.ks,

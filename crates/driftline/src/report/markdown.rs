@@ -21,7 +21,7 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             "| {} | {} | {} | {} | {} | {} | {} → {} | {} | {verdict} |",
             escape(&f.feature),
             f.kind.as_str(),
-            escape(&statistic(f.psi)),
+            escape(&statistic(f.psi_judged)),
             escape(&statistic(f.js_divergence)),
             escape(&optional(f.ks)),
             escape(&p_value(f.ks_p_value)),

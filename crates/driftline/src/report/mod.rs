@@ -246,7 +246,7 @@ impl Report {
     /// The largest PSI first.
     pub(crate) fn by_psi(&self) -> Vec<&FeatureReport> {
         let mut sorted: Vec<&FeatureReport> = self.features.iter().collect();
-        sorted.sort_by(|a, b| b.psi.total_cmp(&a.psi));
+        sorted.sort_by(|a, b| b.psi_judged.total_cmp(&a.psi_judged));
         sorted
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         table.add_row([
             printable(&f.feature),
             f.kind.as_str().to_owned(),
-            statistic(f.psi),
+            statistic(f.psi_judged),
             statistic(f.js_divergence),
             optional(f.ks),
             p_value(f.ks_p_value),

@@ -45,6 +45,11 @@ fn a_column_of_another_type_is_a_finding_and_fails() {
         assert_eq!(feature.verdict() == Verdict::OtherType, share > 0.5, "{:?}", report.notes);
         assert_eq!(report.findings.len(), usize::from(share > 0.5));
     }
+    // Whether a column is there and of which type is no drift: the usual rule says what is.
+    let moved =
+        folder.compare(&numbers, &column("x", (40..240).map(|i| i % 90)), &["--fail-on", "type or absent"]);
+    let moved = moved.unwrap();
+    assert_eq!((moved.failed, moved.n_drifted(), moved.rule.as_str()), (false, 1, "psi>0.2"));
     let report = folder.compare(&numbers, &texts, &[]).unwrap();
     assert_eq!(report.notes[0], "`x` is text in 100.0 % of its values, and numbers in the reference");
     // Strings of JSON that spell numbers: a model gets another type.
@@ -97,7 +102,7 @@ fn a_profile_that_truncates_gives_the_verdict_of_its_file() {
             (b.psi_judged, b.beyond_chance, profile.failed)
         );
         assert!(
-            file.notes.iter().any(|note| note.contains("its verdict rests on the 250 most frequent")),
+            file.notes.iter().any(|note| note.contains("its PSI and verdict rest on the 250 most frequent")),
             "{:?}",
             file.notes
         );
