@@ -20,7 +20,10 @@ use crate::detect::DetectorBins;
 pub const CAUSES: usize = 5;
 
 /// A side says something about a feature from so many values on.
-const MIN_VALUES: u64 = 5;
+const MIN_VALUES: u64 = 2;
+
+/// Fewer values that are alike may be so by chance.
+const MIN_ALWAYS: u64 = 10;
 
 /// Values of which one makes up this share are one and the same value.
 const ALWAYS: f64 = 0.995;
@@ -225,6 +228,9 @@ fn shares(change: &Change<'_>) -> Option<Vec<Shares>> {
 
 /// One and the same value, where the reference has several.
 fn always(change: &Change<'_>, shares: &[Shares]) -> Option<String> {
+    if total(&change.current[..change.current.len() - 1]) < MIN_ALWAYS {
+        return None;
+    }
     if let Some((lo, hi)) = change.known[1].range
         && lo == hi
     {

@@ -66,16 +66,16 @@ pub(super) fn print(
     match (event, format) {
         (Event::Alarm(alarm), AlarmFormat::Text) => writeln!(out, "{}", sentence(names, words, alarm))?,
         (Event::Alarm(alarm), AlarmFormat::Json) => writeln!(out, "{}", document(names, words, alarm))?,
-        (Event::Escalated { feature, size }, AlarmFormat::Text) => writeln!(
-            out,
-            "row {row}: {} has moved further, debiased PSI {:.3} ({})",
-            names.describe(*feature).0,
-            size.debiased,
-            size.severity()
-        )?,
+        (Event::Escalated { feature, size }, AlarmFormat::Text) => {
+            let name = names.describe(*feature).0;
+            let said = words(*feature).and_then(|said| said.strip_prefix(name).map(str::to_owned));
+            let (size, severity) = (size.debiased, size.severity());
+            let said = said.unwrap_or_default();
+            writeln!(out, "row {row}: {name} has moved further, debiased PSI {size:.3} ({severity}){said}")?;
+        }
         (Event::Escalated { feature, size }, AlarmFormat::Json) => {
             let event = json!({"event": "escalated", "row": row, "feature": names.describe(*feature).0,
-                "psi_debiased": size.debiased, "severity": size.severity().as_str()});
+                "change": words(*feature), "psi_debiased": size.debiased, "severity": size.severity().as_str()});
             writeln!(out, "{event}")?;
         }
         (Event::Resolved, AlarmFormat::Text) => writeln!(out, "row {row}: as the reference again")?,
