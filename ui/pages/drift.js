@@ -195,7 +195,7 @@ function featureTable(now, at, limits) {
     h("thead", {}, h("tr", {}, ["Feature", "", "PSI", "Verdict", "Chance explains up to", "JS divergence", "Rows", "Reference rows"].map((t, i) => h("th", { scope: "col", "aria-label": t ? null : "PSI as a bar", class: [2, 4, 5, 6, 7].includes(i) ? "n" : "" }, t)))),
     h("tbody", {}, rows.map((/** @type {any} */ f) => {
       const of = grade(f.psi, limits, f.verdict);
-      return h("tr", {}, h("td", {}, link({ feature: f.feature }, name(f.feature))), h("td", { class: "gauge-cell" }, gauge(f.psi, limits, f.verdict)), h("td", { class: `n ${of}` }, psi(f.psi)),
+      return h("tr", {}, h("td", {}, link({ feature: f.feature }, name(f.feature)), f.change && [h("br"), h("small", {}, plain(f.change, 120))]), h("td", { class: "gauge-cell" }, gauge(f.psi, limits, f.verdict)), h("td", { class: `n ${of}` }, psi(f.psi)),
         h("td", {}, graded(of), f.verdict === "fault" ? h("small", {}, " data fault") : of === "ok" && f.verdict === "fail" ? h("small", {}, " but more than chance") : ""), h("td", { class: "n" }, psi(f.psi_critical)), h("td", { class: "n" }, psi(f.js_divergence)),
         h("td", { class: "n" }, count(f.n)), h("td", { class: "n" }, count(f.reference_n)));
     }))));

@@ -225,10 +225,16 @@ pub(crate) fn annotations_of(
         },
     };
     texts.dashboard_url = policy.dashboard_url.as_deref().map(|base| place.link(base));
+    let has_psi = matches!(rule.condition.signal, Signal::Psi | Signal::PsiRaw) && !feature.is_empty();
     if let Some(detail) = detail {
-        texts.summary = format!("`{}` {}: {detail}", subject.model, subject.version);
+        texts.summary = match detail.strip_prefix(&*feature).filter(|_| has_psi) {
+            // PSI of the feature, then how it differs.
+            Some(differs) => texts.summary + differs,
+            None => format!("`{}` {}: {detail}", subject.model, subject.version),
+        };
         let lead = if rule.condition.kind() == Kind::Drift { "What changed: " } else { "" };
-        texts.description.push_str(&format!(" {lead}{detail}."));
+        let end = if detail.ends_with('?') { "" } else { "." };
+        texts.description.push_str(&format!(" {lead}{detail}{end}"));
     }
     if !tenants.is_empty() {
         let more = if tenants_red > tenants.len() { " and more" } else { "" };
@@ -310,6 +316,20 @@ mod tests {
         let policy = policy();
         let subject = Subject { model: "fraud".into(), version: "v2".into(), feature: Some("amount".into()) };
         let tenants = ["a".to_owned(), "b".to_owned()];
+        let detail = Some("amount: about 100 times larger (median 33 → 3 300): unit?");
+        let words = Reading { value: 0.3456, tenants: &[], tenants_red: 0, detail };
+        let texts = annotations_of(&policy, &policy.rules[1], &subject, &words);
+        assert_eq!(
+            texts.summary,
+            "`fraud` v2: PSI of `amount` is 0.346: about 100 times larger (median 33 → 3 300): unit?"
+        );
+        assert!(
+            texts.description.ends_with(
+                "above 0.3 for 2m. What changed: amount: about 100 times larger (median 33 → 3 300): unit?"
+            ),
+            "{}",
+            texts.description
+        );
         let reading = Reading { value: 0.3456, tenants: &tenants, tenants_red: 3, detail: None };
         let texts = annotations_of(&policy, &policy.rules[1], &subject, &reading);
         assert_eq!(texts.summary, "`fraud` v2: PSI of `amount` is 0.346");
@@ -326,17 +346,19 @@ mod tests {
         let policy = policy();
         let rule = |name: &str| policy.rules.iter().find(|rule| rule.name == name).unwrap();
         let subject = Subject { model: "fraud".into(), version: "v2".into(), feature: None };
-        let detail = Some("amount shifted up; country: DE more often (began about 420 requests ago)");
+        let detail = Some(
+            "amount: higher (median 33 → 60); country: `DE` is 34 % (training 20 %) (began about 420 requests ago)",
+        );
         let reading = Reading { value: 0.3456, tenants: &[], tenants_red: 0, detail };
         let texts = annotations_of(&policy, rule("DriftCritical"), &subject, &reading);
         assert_eq!(
             texts.summary,
-            "`fraud` v2: amount shifted up; country: DE more often (began about 420 requests ago)"
+            "`fraud` v2: amount: higher (median 33 → 60); country: `DE` is 34 % (training 20 %) (began about 420 requests ago)"
         );
         assert_eq!(
             texts.description,
             "Requests to `fraud` v2 are not what its baseline is made of: the largest debiased PSI is 0.346, above 0.25 \
-             for 5m. What changed: amount shifted up; country: DE more often (began about 420 requests ago)."
+             for 5m. What changed: amount: higher (median 33 → 60); country: `DE` is 34 % (training 20 %) (began about 420 requests ago)."
         );
         assert_eq!(texts.runbook_url, "https://runbooks.example/driftline/drift-critical.md");
     }

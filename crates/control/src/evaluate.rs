@@ -155,11 +155,12 @@ impl PsiRules {
 }
 
 /// A total that may be judged.
-#[derive(Clone, Copy)]
 struct Total {
     psi: f64,
     n: u64,
     verdict: Verdict,
+    /// How it differs, in words.
+    change: Option<String>,
 }
 
 /// What the windows of one version say about one feature.
@@ -229,10 +230,12 @@ impl VersionTally {
             }
             let is_judged = verdict != Verdict::Inconclusive;
             if is_total {
-                tally.total = is_judged.then_some(Total { psi, n, verdict });
+                let change = reading.change.clone();
+                tally.total = is_judged.then_some(Total { psi, n, verdict, change });
                 continue;
             }
-            let vote = Vote { tenant, rows: window.rows, value: psi, n };
+            let change = reading.change.as_deref();
+            let vote = Vote { tenant, rows: window.rows, value: psi, n, change };
             for ((rule, own), any) in rules.rules.iter().zip(&mut tally.own).zip(&mut tally.any) {
                 let of_rule = rule.of.holds(&reading.feature);
                 any.add(vote, of_rule && rule.is_within(psi));
@@ -314,31 +317,31 @@ fn judge_feature(
             continue;
         }
         let outcome = electorate.outcome(own);
-        let held = |votes: &mut Votes, value: f64, n: u64| Holding {
+        let held = |votes: &mut Votes, value: f64, n: u64, detail: Option<String>| Holding {
             rule: rule.idx,
             subject: subject.clone(),
             value,
             tenants: std::mem::take(&mut votes.names),
             tenants_red: votes.red,
             n,
-            detail: None,
+            detail,
             held_ms: 0,
         };
-        let (worst, n) = (own.worst, own.n);
+        let (worst, n, change) = (own.worst, own.n, own.change.take());
         if rule.single {
             match outcome {
-                Outcome::Clear if own.red > 0 => evaluation.holding.push(held(own, worst, n)),
+                Outcome::Clear if own.red > 0 => evaluation.holding.push(held(own, worst, n, change)),
                 Outcome::Open if feature.total.is_none() => {}
                 _ => evaluation.clear.push((rule.idx, subject.clone())),
             }
             continue;
         }
-        match (outcome, feature.total) {
-            (Outcome::Holds, _) => evaluation.holding.push(held(own, worst, n)),
+        match (outcome, &feature.total) {
+            (Outcome::Holds, _) => evaluation.holding.push(held(own, worst, n, change)),
             (Outcome::Open, Some(total))
                 if rule.holds(total.psi, total.verdict) && electorate.agrees(any) =>
             {
-                evaluation.holding.push(held(any, total.psi, total.n));
+                evaluation.holding.push(held(any, total.psi, total.n, total.change.clone()));
             }
             (Outcome::Clear, _) | (Outcome::Open, Some(_)) => {
                 evaluation.clear.push((rule.idx, subject.clone()));
@@ -358,6 +361,26 @@ mod tests {
         let policy = policy();
         let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
         evaluation.holding.iter().map(|held| policy.rules[held.rule].name.clone()).collect()
+    }
+
+    #[test]
+    fn an_alert_says_how_the_feature_differs() {
+        let said =
+            |text: &str| monitor::FeatureReading { change: Some(text.to_owned()), ..reading("amount", 0.9) };
+        let policy = policy();
+        let detail = |windows: Vec<WindowReadings>| {
+            let evaluation = evaluate(&policy, &readings(1_000, windows), &[]);
+            evaluation.holding.first().and_then(|held| held.detail.clone())
+        };
+        let mut total = window("v2", "all", 1_000, &[]);
+        total.features = vec![said("amount: always 7")];
+        assert_eq!(detail(vec![total.clone()]).as_deref(), Some("amount: always 7"));
+        // Of tenants alone: the worst one's words.
+        let mut windows = tenants(&[(1_000, 0.9), (1_000, 0.9), (1_000, 0.9)]);
+        windows.iter_mut().for_each(|window| window.features = vec![said("amount: always 8")]);
+        assert_eq!(detail(windows.clone()).as_deref(), Some("amount: always 8"));
+        windows.push(total);
+        assert_eq!(detail(windows).as_deref(), Some("amount: always 7"), "the total has more rows");
     }
 
     fn tenants(psis: &[(u64, f64)]) -> Vec<WindowReadings> {

@@ -56,6 +56,7 @@ pub(crate) fn reading(feature: &str, psi: f64) -> FeatureReading {
         bins: 11,
         psi_debiased: (psi - 0.01).max(0.0),
         verdict: if psi > 0.05 { Verdict::Fail } else { Verdict::Pass },
+        change: None,
     }
 }
 
@@ -78,7 +79,7 @@ pub(crate) fn window(version: &str, tenant: &str, requests: u64, features: &[(&s
 pub(crate) fn detector(psi: f64) -> DetectorReading {
     let suspect = SuspectReading {
         feature: "amount".into(),
-        change: "amount shifted up".to_owned(),
+        change: "amount: higher (median 33 → 60)".to_owned(),
         psi,
         severity: "moderate",
     };

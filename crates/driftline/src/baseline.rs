@@ -29,6 +29,7 @@ use stats::{BinningRule, RangeRule};
 
 use crate::compare::{Binning, print_note, profile_bytes};
 use crate::data_files::DataArgs;
+pub(crate) use passes::CATEGORIES;
 use summary::Summary;
 
 /// The range that equal-width bins divide.

@@ -5,7 +5,9 @@
 //! column, CSV and JSON lines all columns at once. Of texts the different ones are counted; numbers are held in memory up
 //! to a limit, and beyond it in an unnamed temporary file.
 
+mod change;
 mod exact;
+mod findings;
 mod measure;
 mod numbers;
 mod rule;
@@ -13,6 +15,7 @@ mod sample;
 mod source;
 #[cfg(test)]
 mod tests;
+mod truncation;
 
 use std::io::Write;
 
@@ -66,8 +69,8 @@ pub(crate) struct CompareArgs {
     /// How bins of a numeric feature are cut
     #[arg(long, value_enum, default_value = "equal-width")]
     pub(crate) binning: Binning,
-    /// Exit with 1 if this holds for any feature, such as 'psi>0.2' or 'psi>0.2 or missing_current>0.1'. A PSI that chance
-    /// explains is above no limit; `psi_raw` is the bare number
+    /// Exit with 1 if this holds for any feature, such as 'psi>0.2' or 'psi>0.2 or missing_current>0.1 or absent or type'. A PSI
+    /// that chance explains is above no limit; `psi_raw` is the bare number
     #[arg(long, value_name = "EXPR")]
     pub(crate) fail_on: Option<FailOn>,
     /// Leave out these columns (comma separated, repeatable)

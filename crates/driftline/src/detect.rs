@@ -5,6 +5,7 @@
 //! first alarm: what a benchmark wants. With `--merge` it adds up what running replicas have counted.
 
 mod blocks;
+mod memory;
 mod merge;
 mod print;
 mod reference;

@@ -5,9 +5,10 @@ use record::{Cell, DecodedCell, Lane};
 use crate::detector;
 use crate::features::{Feature, Found, Side, Stage, Walk};
 use crate::learn::Raw;
-use crate::quality::{self, Mark};
+use crate::quality::{self, Fault, Mark};
 use crate::rules::Rules;
 use crate::state::State;
+use crate::strays::Strays;
 
 /// Features times rows that one observation may have: 30 features in 100 000 rows fit.
 const MAX_CELLS: usize = 1 << 22;
@@ -164,6 +165,7 @@ impl Batch {
 
     #[inline]
     fn put(&mut self, state: &mut State, at: usize, row: usize, value: Cell<'_>) {
+        let before = state.seen;
         let feature = state.features.get_mut(at);
         if self.prod {
             feature.see(value);
@@ -179,6 +181,14 @@ impl Batch {
                 self.marks[start + row] = mark;
                 if self.prod {
                     feature.first.push(mark);
+                    if !mark.is_fine() {
+                        note_stray(
+                            &mut feature.strays,
+                            mark,
+                            before[feature.side as usize] + row as u64,
+                            value,
+                        );
+                    }
                 }
                 if self.watching {
                     self.watched[start + row] = detector::slot(frozen, slot, value, &mut self.scratch);
@@ -186,6 +196,22 @@ impl Batch {
             }
             Stage::Learning(column) => self.raws[start + row] = column.raw(value),
         }
+    }
+}
+
+/// Remembers a value that the reference does not have.
+#[cold]
+fn note_stray(strays: &mut Strays, mark: Mark, row: u64, value: Cell<'_>) {
+    match (mark.fault(), value) {
+        (Fault::Range, Cell::Number(number)) => strays.number(row, number),
+        (Fault::Range, Cell::Text(text)) => {
+            if let Some(number) = record::value::number(text) {
+                strays.number(row, number);
+            }
+        }
+        (Fault::Unseen, Cell::Text(text)) => strays.text(row, record::value::trim(text)),
+        (Fault::Unseen, Cell::Number(number)) => strays.text(row, &number.to_string()),
+        _ => {}
     }
 }
 

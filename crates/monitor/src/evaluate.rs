@@ -10,10 +10,10 @@ use stats::{Bins, Window};
 
 use crate::chance::{Chance, MIN_REFERENCE_ROWS, quarters_tau, subjects_of};
 use crate::detector::DriftReading;
-use crate::features::Frozen;
+use crate::features::{Frozen, Side};
 use crate::model::Model;
 use crate::profile::kind;
-use crate::quality::{Counter, Counts, is_adopted, is_fault};
+use crate::quality::{Counter, Counts, Run, is_adopted, is_fault};
 use crate::readings::{
     FeatureHistogram, FeatureReading, ModelReadings, ReferenceKind, Verdict, WindowReadings,
 };
@@ -23,6 +23,7 @@ use crate::state::State;
 use crate::tenant_learning::Compared;
 use crate::tenants::ALL;
 use crate::windows::{CacheKey, Ring, WindowSet};
+use crate::words;
 
 /// A debiased PSI above it is large ([`stats::Severity`]).
 pub(crate) const LARGE: f64 = 0.25;
@@ -116,6 +117,7 @@ fn read(pair: &Pair<'_>, feature: Arc<str>, min_requests: u64, chance: &mut Chan
         psi_debiased: f64::NAN,
         bins: 0,
         verdict: Verdict::Inconclusive,
+        change: None,
     };
     let Some(reference) = pair.reference.as_deref() else { return reading };
     let (bins, current) = (&pair.frozen.bins, pair.current.counts());
@@ -176,6 +178,17 @@ fn explain(drift: &mut DriftReading, features: &[FeatureReading]) {
             (suspect.psi, suspect.severity) = (LARGE, stats::severity(LARGE).as_str());
         }
     }
+}
+
+/// What a feature remembers of values, where that is of this window: production in all, and of predictions those of the active
+/// version.
+fn remembered(state: &State, active: Option<&str>, set: &WindowSet, at: usize) -> Option<words::Memory> {
+    let feature = state.features.get(at);
+    let is_active = || active == Some(&**state.versions.name(set.version));
+    let is_own =
+        set.lane == Lane::Prod && set.tenant == ALL && (feature.side == Side::Features || is_active());
+    let alike = set.runs.get(at).map_or(0, Run::len);
+    is_own.then(|| words::Memory { now: state.seen[feature.side as usize], alike })
 }
 
 impl Model {
@@ -286,7 +299,7 @@ impl Model {
 
     fn evaluate(&mut self, at: usize, prod: Option<usize>, subjects: usize) -> WindowReadings {
         let mut chance = self.criticals.at(subjects);
-        let state = &self.state;
+        let (state, active) = (&self.state, self.active.as_deref());
         let set = &state.sets[at];
         let prod = prod.map(|prod| &state.sets[prod]);
         let features: Vec<FeatureReading> = pairs(state, &self.rules, set, prod)
@@ -295,10 +308,20 @@ impl Model {
                 let name = state.features.get(pair.feature).name.clone();
                 let mut reading = read(pair, name, self.spec.min_requests, &mut chance);
                 settle(pair, set, state.features.get(pair.feature).late, &mut reading, &mut chance);
+                let baseline = pair.reference.as_deref().filter(|_| pair.kind == ReferenceKind::Baseline);
+                if let (Verdict::Fail, Some(reference)) = (reading.verdict, baseline) {
+                    let feature = state.features.get(pair.feature);
+                    let memory = remembered(state, active, set, pair.feature);
+                    reading.change = words::of_window(feature, reference, pair.current.counts(), memory);
+                }
                 reading
             })
             .collect();
-        let mut detector = set.detector.as_ref().map(|live| live.reading(&state.watch));
+        let words = |feature: usize, reference: &[u64], current: &[u64]| {
+            let memory = remembered(state, active, set, feature);
+            words::of_detector(state.features.get(feature), reference, current, memory)
+        };
+        let mut detector = set.detector.as_ref().map(|live| live.reading(&state.watch, words));
         if let Some(drift) = detector.as_mut().and_then(|detector| detector.drift.as_mut()) {
             explain(drift, &features);
         }

@@ -13,6 +13,7 @@ use crate::profile::{FeatureProfile, Profile};
 use crate::quality::{Expected, FirstTypes};
 use crate::role::{Role, RoleSample};
 use crate::spec::ModelSpec;
+use crate::strays::Strays;
 
 /// What a cell is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,10 @@ pub(crate) struct Feature {
     pub(crate) first: FirstTypes,
     /// Whether production values are of the profile's type.
     pub(crate) types: Types,
+    /// Production values that the reference does not have.
+    pub(crate) strays: Strays,
+    /// The newest number in production.
+    pub(crate) newest: Option<f64>,
 }
 
 impl Feature {
@@ -128,6 +133,9 @@ impl Feature {
     #[inline]
     pub(crate) fn see(&mut self, value: Cell<'_>) {
         self.seen = true;
+        if let Cell::Number(number) = value {
+            self.newest = Some(number);
+        }
         if let Stage::Frozen(frozen) = &self.stage {
             self.types.see(&frozen.bins, value);
         }
@@ -342,6 +350,8 @@ impl FeatureTable {
             owner: None,
             first: FirstTypes::default(),
             types: Types::Agree,
+            strays: Strays::default(),
+            newest: None,
         });
         self.next.push(at + 1);
         at

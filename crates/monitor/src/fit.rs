@@ -23,6 +23,7 @@ use crate::role::{Role, RoleSample};
 use crate::spec::ReferenceSpec;
 
 use pairs::{Kind, Unmatched};
+pub use pairs::{RenameCandidate, likely_renames};
 pub(crate) use types::Types;
 
 /// Production rows after which names that were never there are taken to be missing.

@@ -30,6 +30,7 @@ mod snapshot;
 mod spec;
 mod speeds;
 mod state;
+mod strays;
 mod tenant_learning;
 mod tenant_reference;
 #[cfg(test)]
@@ -39,6 +40,7 @@ mod tenants;
 mod testing;
 mod versions;
 mod windows;
+mod words;
 
 pub use detector::{
     CountedFeature, DetectorCounts, DetectorLayout, DetectorReading, DetectorReference, DriftReading,
@@ -46,6 +48,7 @@ pub use detector::{
 };
 pub use drill::{DrillError, DrillRow};
 pub use engine::{Engine, ObserveError};
+pub use fit::{RenameCandidate, likely_renames};
 pub use grow::{GrowthReading, GrowthStage, Trend};
 pub use quality::{Check, MIN_CHECKED, QualityReading};
 pub use readings::{

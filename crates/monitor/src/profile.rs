@@ -19,6 +19,7 @@ use stats::detect::DetectorBins;
 use stats::{Bins, CategoricalBins, MAX_BINS, MAX_WINDOW_SLOTS};
 
 use crate::detector::DetectorReference;
+use crate::quality::Expected;
 use crate::role::Role;
 
 pub use builder::{BuildRules, ColumnBuilder, MAX_DISTINCT_TEXTS, MAX_TEXT_BYTES, ProfileBuilder};
@@ -268,6 +269,16 @@ impl FeatureProfile {
     /// Rows without a value.
     pub fn missing(&self) -> u64 {
         self.counts.get(self.bins.missing()).copied().unwrap_or(0)
+    }
+
+    /// The smallest and the largest number; `None` where there may have been others.
+    pub fn whole_range(&self) -> Option<(f64, f64)> {
+        Expected::new(&self.bins, &self.counts, self.detector.as_ref(), self.role.is_judged()).whole_range()
+    }
+
+    /// The quartiles of its numbers, estimated from the detector's bins; `None` without them.
+    pub fn quartiles(&self) -> Option<[f64; 3]> {
+        self.detector.as_ref()?.quartiles(self.whole_range())
     }
 
     /// Whether all of its values fall into one bin, as those of a constant do.

@@ -217,6 +217,8 @@ pub struct FeatureReading {
     pub bins: usize,
     /// Pass, Fail or Inconclusive.
     pub verdict: Verdict,
+    /// Of one that fails: how it differs, in words with values.
+    pub change: Option<String>,
 }
 
 impl FeatureReading {

@@ -241,6 +241,7 @@ fn worst(mut features: Vec<&FeatureReading>) -> Vec<Value> {
             json!({
                 "feature": &*f.feature, "psi": f.psi, "js_divergence": f.js_divergence,
                 "psi_critical": f.psi_critical, "n": f.n, "verdict": f.verdict,
+                "change": f.change,
             })
         })
         .collect()

@@ -279,6 +279,7 @@ mod tests {
             psi_debiased: 0.0,
             bins: 11,
             verdict: Verdict::Fail,
+            change: None,
         }
     }
 

@@ -49,6 +49,7 @@ fn through_grid(reference: &[f64], current: &[f64]) -> (Found, u64) {
         edges: NumericBins::equal_width(lo, hi, 10).unwrap().inner_edges().to_vec(),
         atom: DetectorBins::atom(ROWS),
         few: FEW_VALUES,
+        ..Questions::default()
     };
     let wanted = Wanted::new(&tallies[0], &tallies[1], &questions);
     let picks = [reference, current].map(|sample| {

@@ -68,6 +68,7 @@ pub mod special;
 pub mod spread;
 pub mod two_sample;
 pub mod window;
+pub mod words;
 
 pub use agreement::{Share, difference, kappa, means, wilson};
 pub use bins::{
@@ -84,6 +85,6 @@ pub use sampling::{
 };
 pub use shares::merge;
 pub use special::{chi_square_critical, chi_square_quantile, chi_square_sf, kolmogorov_sf};
-pub use spread::population_sd;
+pub use spread::{Mean, population_sd};
 pub use two_sample::{ks, ks_p_value, ks_p_value_corrected, wasserstein, wasserstein_normed};
 pub use window::{MAX_WINDOW_SLOTS, Window, WindowError};

@@ -89,8 +89,13 @@ impl<'a> Detectors<'a> {
     fn own(&self, above: f64) -> Votes {
         let mut votes = Votes::default();
         for Judged { window, detector } in &self.judged {
-            let vote =
-                Vote { tenant: &window.tenant, rows: window.rows, value: detector.psi(), n: detector.rows };
+            let vote = Vote {
+                tenant: &window.tenant,
+                rows: window.rows,
+                value: detector.psi(),
+                n: detector.rows,
+                change: None,
+            };
             votes.add(vote, detector.psi() > above);
         }
         votes
@@ -100,7 +105,13 @@ impl<'a> Detectors<'a> {
     fn any(&self, above: f64) -> Votes {
         let mut votes = Votes::default();
         for (window, psi) in &self.windows {
-            let vote = Vote { tenant: &window.tenant, rows: window.rows, value: *psi, n: window.requests };
+            let vote = Vote {
+                tenant: &window.tenant,
+                rows: window.rows,
+                value: *psi,
+                n: window.requests,
+                change: None,
+            };
             votes.add(vote, *psi > above);
         }
         votes
@@ -200,7 +211,10 @@ mod tests {
         let policy = policy();
         let evaluation = evaluate(&policy, &readings(1_000, vec![watched("all", 500, 0.2)]), &[]);
         let held = &evaluation.holding[0];
-        assert_eq!(held.detail.as_deref(), Some("amount shifted up (began about 420 requests ago)"));
+        assert_eq!(
+            held.detail.as_deref(),
+            Some("amount: higher (median 33 → 60) (began about 420 requests ago)")
+        );
         assert_eq!((held.value, held.n, held.subject.feature.as_ref()), (0.2, 5_000, None));
     }
 }

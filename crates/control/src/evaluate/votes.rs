@@ -21,6 +21,8 @@ pub(super) struct Votes {
     /// The largest value of a red one, and the rows behind it.
     pub(super) worst: f64,
     pub(super) n: u64,
+    /// How it differs, in words.
+    pub(super) change: Option<String>,
 }
 
 /// A tenant's vote.
@@ -32,6 +34,8 @@ pub(super) struct Vote<'a> {
     pub(super) value: f64,
     /// Rows behind the value.
     pub(super) n: u64,
+    /// How it differs, in words.
+    pub(super) change: Option<&'a str>,
 }
 
 impl Votes {
@@ -43,6 +47,7 @@ impl Votes {
         }
         if self.red == 0 || vote.value > self.worst {
             (self.worst, self.n) = (vote.value, vote.n);
+            self.change = vote.change.map(str::to_owned);
         }
         self.red += 1;
         self.red_rows = self.red_rows.saturating_add(vote.rows);
@@ -109,7 +114,7 @@ mod tests {
     fn votes(of: &[(u64, bool)]) -> Votes {
         let mut votes = Votes::default();
         for (rows, is_red) in of {
-            votes.add(Vote { tenant: "t", rows: *rows, value: 0.4, n: 500 }, *is_red);
+            votes.add(Vote { tenant: "t", rows: *rows, value: 0.4, n: 500, change: None }, *is_red);
         }
         votes
     }

@@ -12,7 +12,7 @@ use super::select::{PASSES, Selector};
 /// Up to this many numbers (64 MiB) are sorted in memory to find quantiles.
 const SORTED_MAX: u64 = 8 << 20;
 /// Categories kept; rarer ones belong to `other`.
-pub(super) const CATEGORIES: usize = 250;
+pub(crate) const CATEGORIES: usize = 250;
 
 /// What the first pass knows of a column.
 enum Seen {

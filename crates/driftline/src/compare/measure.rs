@@ -1,6 +1,7 @@
 //! Pairs the columns of both sides and measures each pair.
 
 use anyhow::{Context, Result, bail};
+use monitor::Role;
 use stats::{Bins, BinsError, CategoricalBins};
 
 use super::CompareArgs;
@@ -8,12 +9,15 @@ use super::exact::{self, Cut, Measured};
 use super::rule::FailOn;
 use super::sample::{Sample, Texts, decisive_counts};
 use super::source::{Kind, Source};
-use crate::report::{FeatureKind, FeatureReport, Report, Slot};
+use super::{change, findings, truncation};
+use crate::report::{FeatureKind, FeatureReport, NumberSummary, Report, Slot, Summary, Verdict};
 
 /// Rows each side must have more of: below, PSI exceeds 0.2 by chance too often.
 pub(crate) const ROWS_ENOUGH: u64 = 100;
 /// Share of mistakes among the features that are marked as significant.
 const FALSE_DISCOVERIES: f64 = 0.01;
+/// Categories that are shown of each side.
+const TOP_CATEGORIES: usize = 5;
 /// Probability that chance alone takes a PSI above its critical value, shared by all features: that of live windows.
 const ALPHA: f64 = 0.001;
 
@@ -21,6 +25,7 @@ const ALPHA: f64 = 0.001;
 struct Pair {
     name: String,
     numeric: bool,
+    kinds: [Kind; 2],
 }
 
 /// Compares as the arguments say.
@@ -36,7 +41,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
         current: current.name().to_owned(),
         rows_reference: reference.n_rows(),
         rows_current: current.n_rows(),
-        rule: args.fail_on.clone().unwrap_or_else(FailOn::default_rule).to_string(),
+        rule: args.fail_on.as_ref().map_or_else(FailOn::default_rule, FailOn::of_drift).to_string(),
         ..Report::default()
     };
     let pairs = pair_columns(args, &reference, &current, &mut report)?;
@@ -46,10 +51,19 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Report> {
             file.prepare(&wanted)?;
         }
     }
+    findings::gone(&reference, &current, &mut report);
     for pair in &pairs {
-        let feature = measure(args, pair, &mut reference, &mut current, ALPHA / pairs.len() as f64)?;
+        let texts = texts_among_numbers(pair, &mut current)?;
+        let alpha = ALPHA / pairs.len() as f64;
+        let mut feature = measure(args, pair, &mut reference, &mut current, alpha, &mut report.notes)?;
+        feature.type_differs = feature.type_differs.max(texts);
+        if feature.verdict() == Verdict::OtherType {
+            findings::type_differs(&pair.name, pair.numeric, feature.type_differs, &mut report);
+        }
         report.features.push(feature);
     }
+    let texts: Vec<String> = report.findings.iter().map(|finding| finding.text.clone()).collect();
+    report.notes.splice(0..0, texts);
     name_significant(&mut report.features);
     judge(args.fail_on.as_ref(), &mut report);
     Ok(report)
@@ -83,7 +97,7 @@ fn pair_columns(
             Some((_, right_kind)) => {
                 let numeric = is_numeric(*left_kind, *right_kind);
                 report.notes.extend(kinds_differ(name, *left_kind, *right_kind));
-                pairs.push(Pair { name: name.clone(), numeric });
+                pairs.push(Pair { name: name.clone(), numeric, kinds: [*left_kind, *right_kind] });
             }
         }
     }
@@ -101,10 +115,9 @@ fn pair_columns(
     }
     note_columns(reference, &pairs, report);
     note_columns(current, &pairs, report);
-    for (names, which) in [(&report.only_in_reference, "reference"), (&report.only_in_current, "current")] {
-        if !names.is_empty() {
-            report.notes.push(format!("only in the {which} file, not compared: {}", listed(names.iter())));
-        }
+    if !report.only_in_current.is_empty() {
+        let names = listed(report.only_in_current.iter());
+        report.notes.push(format!("only in the current file, not compared: {names}"));
     }
     Ok(pairs)
 }
@@ -162,12 +175,40 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
     }
 }
 
+/// The share of texts among the current values of a numeric feature, missing ones left out.
+fn texts_among_numbers(pair: &Pair, current: &mut Source) -> Result<f64> {
+    match (pair.kinds, current) {
+        ([Kind::Numeric, Kind::Categorical], Source::Data(file)) => file.share_of_texts(&pair.name),
+        ([Kind::Numeric, Kind::Categorical], Source::Profile { .. }) => Ok(1.0),
+        _ => Ok(0.0),
+    }
+}
+
+/// The share of numbers among the current values of a text feature: all of them, unless numbers may be codes that the reference
+/// has as text.
+fn numbers_among_texts(pair: &Pair, reference: &Option<Sample>, bins: &Bins) -> f64 {
+    if pair.kinds != [Kind::Categorical, Kind::Numeric] {
+        return 0.0;
+    }
+    let spells = |text: &str| record::value::number(text).is_some();
+    let spelled = match (reference, bins) {
+        (Some(Sample::Texts(texts)), _) => texts.counts.keys().any(|text| spells(text)),
+        // Of a column that is not judged a profile keeps no category.
+        (_, Bins::Categorical(bins)) => {
+            bins.categories().is_empty() || bins.categories().iter().any(|category| spells(category))
+        }
+        _ => true,
+    };
+    f64::from(u8::from(!spelled))
+}
+
 fn measure(
     args: &CompareArgs,
     pair: &Pair,
     reference: &mut Source,
     current: &mut Source,
     alpha: f64,
+    notes: &mut Vec<String>,
 ) -> Result<FeatureReport> {
     let about = || format!("feature `{}`", pair.name);
     let left = sample(reference, pair)?;
@@ -175,7 +216,8 @@ fn measure(
     if let (Some(Sample::Numbers(left)), Some(Sample::Numbers(right))) = (&left, &right) {
         let cut = Cut { bins: args.bins, binning: args.binning };
         let measured = exact::measure(left, right, cut).with_context(about)?;
-        return describe(pair, measured, alpha);
+        let said = change::of_numbers(&pair.name, &measured);
+        return Ok(FeatureReport { change: said, ..describe(pair, measured, None, alpha)? });
     }
     let frozen = reference.profile_feature(&pair.name).or_else(|| current.profile_feature(&pair.name));
     let bins = match (frozen, &left) {
@@ -194,11 +236,70 @@ fn measure(
     let counts = [counts(reference, &left)?, counts(current, &right)?];
     let decisive = match (&left, &right) {
         (Some(Sample::Texts(left)), Some(Sample::Texts(right))) => decisive_counts(left, right),
+        (None, Some(sample)) => {
+            reference.profile_feature(&pair.name).and_then(|feature| sample.decisive(feature))
+        }
         // Of a profile there are only the bins it was made with.
         _ => None,
     };
-    let measured = Measured { bins, counts, decisive, ks: None, ks_p_value: None, wasserstein: None };
-    describe(pair, measured, alpha)
+    let judged = match (&left, &right) {
+        (Some(Sample::Texts(left)), Some(Sample::Texts(right))) => truncation::judged(left, right),
+        _ => None,
+    };
+    let names = [reference.name(), current.name()];
+    truncation::note(&pair.name, &bins, &counts, frozen.is_some(), judged.is_some(), names, notes);
+    let role = match (&left, reference.profile_feature(&pair.name)) {
+        (Some(Sample::Texts(texts)), _) => texts.role.role(),
+        (_, Some(feature)) => feature.role,
+        _ => Role::Value,
+    };
+    note_role(&pair.name, role, notes);
+    let type_differs = numbers_among_texts(pair, &left, &bins);
+    let summaries = [summary(pair, &left, &bins, &counts[0])?, summary(pair, &right, &bins, &counts[1])?];
+    let measured = Measured {
+        bins,
+        counts,
+        decisive,
+        ks: None,
+        ks_p_value: None,
+        wasserstein: None,
+        summaries: [None; 2],
+        outside: None,
+    };
+    let change = change::of_bins(&pair.name, &measured, &summaries, right.as_ref());
+    let mut feature =
+        FeatureReport { summaries, type_differs, change, ..describe(pair, measured, judged, alpha)? };
+    if !role.is_judged() {
+        (feature.judged, feature.beyond_chance, feature.size) = (false, false, None);
+    }
+    Ok(feature)
+}
+
+/// One side's values where both sides are not known number by number: of a profile the bins alone.
+fn summary(pair: &Pair, sample: &Option<Sample>, bins: &Bins, counts: &[u64]) -> Result<Summary> {
+    let rows = counts.iter().sum::<u64>().max(1) as f64;
+    let named = |(name, count): (&str, u64)| (name.to_owned(), count as f64 / rows);
+    Ok(match (sample, bins) {
+        (Some(Sample::Numbers(numbers)), _) => Summary::Numbers(exact::summary(numbers)?.unwrap_or_default()),
+        (Some(Sample::Texts(texts)), _) => {
+            Summary::Categories(texts.top(TOP_CATEGORIES).into_iter().map(named).collect())
+        }
+        (None, Bins::Numeric(numeric)) => {
+            let mut summary = NumberSummary::default();
+            if let (Some((lo, hi)), [first, .., last]) = (numeric.range(), &mut summary.quantiles) {
+                (*first, *last) = (Some(lo), Some(hi));
+            }
+            Summary::Numbers(summary)
+        }
+        (None, Bins::Categorical(_)) if pair.numeric => Summary::Numbers(NumberSummary::default()),
+        (None, Bins::Categorical(categories)) => {
+            let mut all: Vec<(&str, u64)> =
+                categories.categories().iter().map(String::as_str).zip(counts.iter().copied()).collect();
+            all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+            let filled = all.into_iter().filter(|(_, count)| *count > 0);
+            Summary::Categories(filled.take(TOP_CATEGORIES).map(named).collect())
+        }
+    })
 }
 
 /// The sample of a data file; `None` for a profile.
@@ -216,20 +317,28 @@ fn categories(reference: &Texts) -> Result<Bins, BinsError> {
     CategoricalBins::new(categories).map(Bins::from)
 }
 
-fn describe(pair: &Pair, measured: Measured, alpha: f64) -> Result<FeatureReport> {
-    let Measured { bins, counts: [before, after], decisive, ks, ks_p_value, wasserstein } = measured;
+fn describe(
+    pair: &Pair,
+    measured: Measured,
+    judged: Option<truncation::Judged>,
+    alpha: f64,
+) -> Result<FeatureReport> {
+    let Measured { bins, counts: [before, after], decisive, ks, ks_p_value, wasserstein, summaries, .. } =
+        measured;
     let Some(distances) = stats::distances(&bins, &before, &after) else {
         bail!("feature `{}`: a side has no rows", pair.name);
     };
     let [decisive_before, decisive_after] = match &decisive {
-        Some(both) => both.each_ref(),
+        Some(decisive) => decisive.counts.each_ref(),
         None => [&before, &after],
     };
     let size = stats::detect::measure(decisive_before, decisive_after, 1.0);
     let (m, n) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
-    let psi_critical = stats::psi_critical(distances.bins, n, m, alpha);
-    let beyond_chance = psi_critical.is_some_and(|critical| distances.psi > critical)
-        && stats::beyond_chance(&bins, &before, &after, 1.0, alpha);
+    let (psi_judged, psi_critical, beyond_chance) = match &judged {
+        None => chance(&bins, &before, &after, alpha),
+        Some(judged) => chance(&judged.bins, &judged.counts[0], &judged.counts[1], alpha),
+    }
+    .with_context(|| format!("feature `{}`: a side has no rows", pair.name))?;
     let missing = |counts: &[u64], rows: u64| {
         counts.get(bins.missing()).map_or(0.0, |missing| *missing as f64 / rows as f64)
     };
@@ -240,6 +349,7 @@ fn describe(pair: &Pair, measured: Measured, alpha: f64) -> Result<FeatureReport
         feature: pair.name.clone(),
         kind: if pair.numeric { FeatureKind::Numeric } else { FeatureKind::Categorical },
         psi: distances.psi,
+        psi_judged,
         js_divergence: distances.js_divergence,
         js_distance: distances.js_distance,
         ks,
@@ -247,23 +357,42 @@ fn describe(pair: &Pair, measured: Measured, alpha: f64) -> Result<FeatureReport
         wasserstein,
         missing_reference: missing(&before, m),
         missing_current: missing(&after, n),
+        type_differs: 0.0,
         psi_critical,
         beyond_chance,
         size,
         significant: false,
+        judged: true,
         enough_rows: m > ROWS_ENOUGH && n > ROWS_ENOUGH,
         drifted: false,
         histogram,
+        summaries: summaries.map(|summary| Summary::Numbers(summary.unwrap_or_default())),
+        change: None,
     })
 }
 
+/// PSI, its critical value, and whether it is more than chance explains; `None` when a side has no rows.
+fn chance(bins: &Bins, before: &[u64], after: &[u64], alpha: f64) -> Option<(f64, Option<f64>, bool)> {
+    let distances = stats::distances(bins, before, after)?;
+    let (m, n) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
+    let critical = stats::psi_critical(distances.bins, n, m, alpha);
+    let beyond = critical.is_some_and(|critical| distances.psi > critical)
+        && stats::beyond_chance(bins, before, after, 1.0, alpha);
+    Some((distances.psi, critical, beyond))
+}
+
 /// Marks the features whose difference is more than chance, so that one in a hundred of the marked ones is expected to be
-/// marked by mistake (Benjamini and Hochberg), however many features there are.
+/// marked by mistake (Benjamini and Hochberg), however many features there are. Each has its chance by the bins, and numbers a
+/// second one by Kolmogorov and Smirnov's.
 fn name_significant(features: &mut [FeatureReport]) {
-    let p_values: Vec<f64> =
-        features.iter().map(|feature| feature.size.map_or(f64::NAN, |size| size.p_value)).collect();
+    let by_bins = features.iter().map(|feature| feature.size.map_or(f64::NAN, |size| size.p_value));
+    let by_values = features.iter().map(|feature| feature.ks_p_value.unwrap_or(f64::NAN));
+    let p_values: Vec<f64> = by_bins.chain(by_values).collect();
     let rejected = stats::benjamini_hochberg(&p_values, FALSE_DISCOVERIES);
-    features.iter_mut().zip(rejected).for_each(|(feature, rejected)| feature.significant = rejected);
+    let (by_bins, by_values) = rejected.split_at(features.len());
+    for (feature, (one, other)) in features.iter_mut().zip(by_bins.iter().zip(by_values)) {
+        feature.significant = *one || *other;
+    }
 }
 
 /// Which features drifted, and whether the comparison failed.
@@ -271,29 +400,47 @@ fn name_significant(features: &mut [FeatureReport]) {
 /// `drifted` asks for enough rows; `--fail-on` does not, because a check in a pipeline that silently passes is worse than one
 /// that fails with a note.
 fn judge(fail_on: Option<&FailOn>, report: &mut Report) {
-    let default_rule = FailOn::default_rule();
-    let rule = fail_on.unwrap_or(&default_rule);
+    let rule = fail_on.map_or_else(FailOn::default_rule, FailOn::of_drift);
     let mut thin = Vec::new();
     for feature in &mut report.features {
         let holds = rule.holds(feature);
         feature.drifted = holds && feature.enough_rows;
-        report.failed |= holds && fail_on.is_some();
+        report.failed |= fail_on.is_some_and(|fail_on| fail_on.holds(feature));
         if holds && !feature.enough_rows {
             thin.push(feature.feature.clone());
         }
+        if !matches!(feature.verdict(), Verdict::Drifted | Verdict::Moved) {
+            // Nothing to explain.
+            feature.change = None;
+        }
         note_identifier(feature, &mut report.notes);
     }
+    report.failed |= fail_on.is_some_and(FailOn::holds_for_gone) && !report.only_in_reference.is_empty();
     if !thin.is_empty() {
         let names = listed(thin.iter());
         report.notes.push(format!("`{rule}` holds for {names}, but a side has only {ROWS_ENOUGH} rows or fewer: not counted as drifted"));
     }
 }
 
+/// Values that do not come again cannot be compared with those that came before.
+fn note_role(feature: &str, role: Role, notes: &mut Vec<String>) {
+    let what = match role {
+        Role::Value => return,
+        Role::Identifier => "an identifier",
+        Role::Time => "a time or a counter",
+        Role::Text => "free text",
+    };
+    notes.push(format!(
+        "`{feature}` looks like {what}: it is not judged, its values do not come again; leave it out with --exclude {feature}"
+    ));
+}
+
 /// A category for nearly every row cannot be compared: every new row is a new category.
 fn note_identifier(feature: &FeatureReport, notes: &mut Vec<String>) {
     let rows: u64 = feature.histogram.iter().map(|slot| slot.reference).sum();
     let n_categories = feature.histogram.len() as u64;
-    if feature.kind == FeatureKind::Categorical && n_categories > 100 && n_categories * 4 > rows {
+    let is_category = feature.judged && feature.kind == FeatureKind::Categorical;
+    if is_category && n_categories > 100 && n_categories * 4 > rows {
         notes.push(format!(
             "`{0}` has {n_categories} categories in {rows} reference rows: an identifier or a time? leave it out with --exclude {0}",
             feature.feature

@@ -31,13 +31,23 @@ pub(super) struct Numbers {
     /// One of so many goes into the sample.
     every: usize,
     rows: usize,
+    mean: stats::Mean,
 }
 
 impl Numbers {
     /// An empty column of which `limit` numbers stay in memory.
     pub(super) fn new(limit: usize, spill: Rc<RefCell<Spill>>) -> Self {
         let limit = limit.max(PIECE);
-        Self { held: Vec::new(), limit, spill, places: Vec::new(), sample: Vec::new(), every: 1, rows: 0 }
+        Self {
+            held: Vec::new(),
+            limit,
+            spill,
+            places: Vec::new(),
+            sample: Vec::new(),
+            every: 1,
+            rows: 0,
+            mean: stats::Mean::default(),
+        }
     }
 
     /// Adds numbers; NaN is a missing one.
@@ -53,6 +63,7 @@ impl Numbers {
             self.every *= 2;
         }
         self.rows += values.len();
+        self.mean.add(values);
         if self.held.len() + values.len() > self.limit {
             self.write()?;
         }
@@ -68,6 +79,11 @@ impl Numbers {
     /// All values, missing ones included.
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The mean of the finite ones; `None` without one.
+    pub(super) fn mean(&self) -> Option<f64> {
+        self.mean.get()
     }
 
     /// Some of them, spread over the whole.

@@ -11,8 +11,8 @@ type Metric = fn(&FeatureReport) -> Option<f64>;
 type Operator = fn(f64, f64) -> bool;
 
 /// The numbers of a feature a condition can name.
-const METRICS: [(&str, Metric); 11] = [
-    (PSI, |f| Some(f.psi)),
+const METRICS: [(&str, Metric); 13] = [
+    (PSI, |f| Some(f.psi_judged)),
     ("psi_raw", |f| Some(f.psi)),
     ("js_divergence", |f| Some(f.js_divergence)),
     ("js_distance", |f| Some(f.js_distance)),
@@ -22,8 +22,17 @@ const METRICS: [(&str, Metric); 11] = [
     ("ks_p_value", |f| f.ks_p_value),
     ("wasserstein", |f| f.wasserstein),
     ("missing_reference", |f| Some(f.missing_reference)),
-    ("missing_current", |f| Some(f.missing_current)),
+    (MISSING, |f| Some(f.missing_current)),
+    (ABSENT, |_| Some(0.0)),
+    (TYPE, |f| Some(f.type_differs)),
 ];
+
+/// Of a column that is gone every value is missing, and it is absent.
+const MISSING: &str = "missing_current";
+/// 1 for a column that the current side does not have.
+const ABSENT: &str = "absent";
+/// Share of the values that are of another type.
+const TYPE: &str = "type";
 
 /// A PSI that chance explains is above no limit; `psi_raw` is the bare number.
 const PSI: &str = "psi";
@@ -42,6 +51,10 @@ pub(crate) struct FailOn {
 #[derive(Clone, Copy, Debug)]
 struct Condition {
     metric: Metric,
+    /// What the metric is of a column that is gone.
+    of_gone: Option<f64>,
+    /// Whether it is about the column itself, and says nothing of its distribution.
+    of_column: bool,
     operator: Operator,
     limit: f64,
     /// Whether the number must be more than chance explains.
@@ -51,7 +64,7 @@ struct Condition {
 /// Why a `--fail-on` expression was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{part}`: {problem}; write conditions like `psi>0.2`, joined by `or` or `,`; metrics: {}; operators: >, >=, <, <=",
+    "`{part}`: {problem}; write conditions like `psi>0.2`, joined by `or` or `,`; metrics: {}; operators: >, >=, <, <= (`absent` and `type` alone mean above 0)",
     metric_names()
 )]
 pub(crate) struct FailOnError {
@@ -66,8 +79,14 @@ fn metric_names() -> String {
 impl FailOn {
     /// What `drifted` means when no rule is given: PSI above 0.2, and more than chance explains.
     pub(crate) fn default_rule() -> Self {
-        let condition =
-            Condition { metric: |f| Some(f.psi), operator: |a, b| a > b, limit: 0.2, beyond_chance: true };
+        let condition = Condition {
+            metric: |f| Some(f.psi_judged),
+            of_gone: None,
+            of_column: false,
+            operator: |a, b| a > b,
+            limit: 0.2,
+            beyond_chance: true,
+        };
         Self { text: "psi>0.2".to_owned(), conditions: vec![condition] }
     }
 
@@ -78,6 +97,26 @@ impl FailOn {
                 (condition.metric)(feature).is_some_and(|value| (condition.operator)(value, condition.limit))
             },
         )
+    }
+}
+
+impl FailOn {
+    /// What `drifted` means: the conditions that are about distributions, the usual one where there are none.
+    pub(crate) fn of_drift(&self) -> Self {
+        let conditions: Vec<Condition> =
+            self.conditions.iter().copied().filter(|condition| !condition.of_column).collect();
+        match conditions.is_empty() {
+            true => Self::default_rule(),
+            false => Self { text: self.text.clone(), conditions },
+        }
+    }
+
+    /// Whether one of the conditions holds for a column that the current side does not have.
+    pub(crate) fn holds_for_gone(&self) -> bool {
+        let holds = |condition: &Condition| {
+            condition.of_gone.is_some_and(|value| (condition.operator)(value, condition.limit))
+        };
+        self.conditions.iter().any(holds)
     }
 }
 
@@ -104,6 +143,7 @@ impl FromStr for Condition {
 
     fn from_str(part: &str) -> Result<Self, Self::Err> {
         let refuse = |problem| FailOnError { part: part.to_owned(), problem };
+        let part = if matches!(part, ABSENT | TYPE) { format!("{part}>0") } else { part.to_owned() };
         let found = OPERATORS
             .iter()
             .find_map(|(sign, operator)| Some((part.split_once(sign)?, *operator, sign.starts_with('>'))));
@@ -113,6 +153,8 @@ impl FromStr for Condition {
         let limit: Option<f64> = limit.trim().parse().ok().filter(|limit: &f64| limit.is_finite());
         Ok(Self {
             metric: metric.ok_or_else(|| refuse("unknown metric"))?,
+            of_gone: matches!(name, MISSING | ABSENT).then_some(1.0),
+            of_column: matches!(name, ABSENT | TYPE),
             operator,
             limit: limit.ok_or_else(|| refuse("the limit is not a number"))?,
             beyond_chance: is_above && name == PSI,
@@ -151,6 +193,26 @@ mod tests {
             assert_eq!(text.parse::<FailOn>().unwrap().holds(&chance), expected, "{text}");
         }
         assert!(!FailOn::default_rule().holds(&chance));
+    }
+
+    #[test]
+    fn a_column_that_is_gone_is_absent_and_missing() {
+        for (text, expected) in [
+            ("absent", true),
+            ("psi>9 or absent", true),
+            ("absent>0.5", true),
+            ("missing_current>0.99", true),
+            ("missing_current<0.5", false),
+            ("type", false),
+            ("psi>0.2", false),
+            ("missing_reference>=0", false),
+        ] {
+            assert_eq!(text.parse::<FailOn>().unwrap().holds_for_gone(), expected, "{text}");
+        }
+        let other = FeatureReport { type_differs: 0.3, ..feature("x", 0.0) };
+        for (text, expected) in [("type", true), ("type>0.5", false), ("absent", false), ("absent<1", true)] {
+            assert_eq!(text.parse::<FailOn>().unwrap().holds(&other), expected, "{text}");
+        }
     }
 
     #[test]

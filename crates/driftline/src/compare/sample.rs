@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 
-use monitor::profile::{detector_slot_of, slot_of};
+use monitor::RoleSample;
+use monitor::profile::{FeatureProfile, detector_slot_of, slot_of};
 use record::Cell;
 use stats::Bins;
 use stats::detect::DetectorBins;
 use tabular::{Column, format_number};
 
+use super::exact::Decisive;
 use super::numbers::Numbers;
 
 /// One column of one data file.
@@ -23,6 +25,8 @@ pub(super) enum Sample {
 pub(super) struct Texts {
     pub(super) counts: HashMap<Box<str>, u64>,
     pub(super) missing: u64,
+    /// The first ones, by which it is decided whether the column can be judged.
+    pub(super) role: RoleSample,
 }
 
 impl Sample {
@@ -59,29 +63,60 @@ impl Sample {
     /// # Errors
     /// When a temporary file cannot be read.
     pub(super) fn count(&self, bins: &Bins) -> io::Result<Vec<u64>> {
-        let mut counts = vec![0_u64; bins.slots()];
-        let mut scratch = String::new();
-        let mut add = |cell: Cell<'_>, n: u64| {
-            if let Some(count) = counts.get_mut(slot_of(bins, cell, &mut scratch)) {
-                *count += n;
-            }
-        };
         match self {
-            // NaN has the slot of missing values.
+            Self::Texts(texts) => Ok(Self::count_texts(texts, bins)),
             Self::Numbers(numbers) => {
-                numbers.each(|values| values.iter().for_each(|value| add(Cell::Number(*value), 1)))?;
-            }
-            Self::Texts(texts) => {
-                texts.counts.iter().for_each(|(text, n)| add(Cell::Text(text), *n));
-                add(Cell::Missing, texts.missing);
+                let mut counts = vec![0_u64; bins.slots()];
+                let mut scratch = String::new();
+                // NaN has the slot of missing values.
+                numbers.each(|values| {
+                    values.iter().for_each(|x| counts[slot_of(bins, Cell::Number(*x), &mut scratch)] += 1);
+                })?;
+                Ok(counts)
             }
         }
-        Ok(counts)
+    }
+
+    /// The same of texts.
+    pub(super) fn count_texts(texts: &Texts, bins: &Bins) -> Vec<u64> {
+        let mut counts = vec![0_u64; bins.slots()];
+        let mut scratch = String::new();
+        for (text, n) in &texts.counts {
+            counts[slot_of(bins, Cell::Text(text), &mut scratch)] += n;
+        }
+        counts[bins.missing()] += texts.missing;
+        counts
+    }
+
+    /// Counts of a profile and of this sample in the bins that decisions rest on; `None` if the profile has none.
+    pub(super) fn decisive(&self, profile: &FeatureProfile) -> Option<Decisive> {
+        let reference = profile.detector.as_ref()?;
+        let bins = &reference.bins;
+        let mut counts = vec![0_u64; bins.slots()];
+        let mut scratch = String::new();
+        match self {
+            Self::Texts(texts) => {
+                for (text, n) in &texts.counts {
+                    counts[detector_slot_of(bins, Cell::Text(text), &mut scratch)] += n;
+                }
+                counts[bins.missing()] += texts.missing;
+            }
+            Self::Numbers(numbers) => numbers
+                .each(|values| {
+                    values.iter().for_each(|x| {
+                        counts[detector_slot_of(bins, Cell::Number(*x), &mut scratch)] += 1;
+                    });
+                })
+                .ok()?,
+        }
+        let counts = [reference.counts.clone(), counts];
+        let sound = counts[0].len() == counts[1].len();
+        sound.then(|| Decisive { bins: bins.clone(), counts }.without_unseen_that_do_not_come())
     }
 }
 
 /// Counts of both sides in the bins that decisions rest on, cut from the reference's texts.
-pub(super) fn decisive_counts(reference: &Texts, current: &Texts) -> Option<[Vec<u64>; 2]> {
+pub(super) fn decisive_counts(reference: &Texts, current: &Texts) -> Option<Decisive> {
     let mut scratch = String::new();
     let bins = DetectorBins::categorical(reference.counts.iter().map(|(text, n)| (&**text, *n))).ok()?;
     let rare = |text: &&str| matches!(&bins, DetectorBins::Categories { rare, .. } if rare.contains(*text));
@@ -96,15 +131,30 @@ pub(super) fn decisive_counts(reference: &Texts, current: &Texts) -> Option<[Vec
         counts
     });
     bins.expect_unseen(&mut before, once);
-    Some([before, after])
+    Some(Decisive { bins, counts: [before, after] }.without_unseen_that_do_not_come())
 }
 
 impl Texts {
+    /// The most frequent texts, by name where as many rows have them.
+    pub(super) fn top(&self, most: usize) -> Vec<(&str, u64)> {
+        let mut all: Vec<(&str, u64)> = self.counts.iter().map(|(text, n)| (&**text, *n)).collect();
+        let order = |a: &(&str, u64), b: &(&str, u64)| b.1.cmp(&a.1).then(a.0.cmp(b.0));
+        if all.len() > most {
+            all.select_nth_unstable_by(most, order);
+            all.truncate(most);
+        }
+        all.sort_unstable_by(order);
+        all
+    }
+
     fn add(&mut self, value: Option<&str>) {
         let Some(text) = value else {
             self.missing += 1;
             return;
         };
+        if !self.role.is_full() {
+            self.role.push(Cell::Text(text));
+        }
         if let Some(count) = self.counts.get_mut(text) {
             *count += 1;
         } else {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use monitor::profile::{FeatureProfile, Profile};
 use record::value::is_boolean;
 use stats::Bins;
-use tabular::{ColumnKind, ReadAs, Schema, Table, Want};
+use tabular::{Column, ColumnKind, ReadAs, Schema, Table, Want};
 
 use super::numbers::{Numbers, Spill};
 use super::sample::{Sample, Texts};
@@ -162,6 +162,30 @@ impl DataFile {
             self.read(columns)?;
         }
         Ok(())
+    }
+
+    /// The share of a text column's values that a numeric feature cannot take, missing ones left out. Where the format itself says
+    /// that they are strings, all of them, whatever they spell: a model gets a string.
+    pub(super) fn share_of_texts(&mut self, name: &str) -> Result<f64> {
+        let Some(column) = self.schema.position(name).filter(|_| !self.table.format().is_columnar()) else {
+            return Ok(1.0);
+        };
+        let (mut values, mut texts) = (0_u64, 0_u64);
+        let mut scan = self.table.scan(&[Want { column, read_as: ReadAs::Text }])?;
+        while let Some(batch) = scan.next_batch()? {
+            for column in batch.columns() {
+                let Column::Text(cells) = column else { continue };
+                for text in cells.iter().flatten() {
+                    values += 1;
+                    texts += u64::from(record::value::number(text).is_none());
+                }
+            }
+        }
+        drop(scan);
+        match texts {
+            0 if self.table.format().has_empty_texts() => Ok(1.0),
+            texts => Ok(texts as f64 / values.max(1) as f64),
+        }
     }
 
     /// The values of a column; each can be had once.

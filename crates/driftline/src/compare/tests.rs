@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+mod columns;
+
 use super::{CompareArgs, measure, run};
 use crate::report::{FeatureReport, Report};
 
@@ -360,7 +362,8 @@ fn columns_of_one_side_are_named() {
         (report.only_in_reference, report.only_in_current),
         (vec!["a".to_owned()], vec!["c".to_owned()])
     );
-    assert_eq!(report.notes[0], "only in the reference file, not compared: `a`");
+    assert_eq!(report.notes[0], "`a` is gone: the current file does not have it");
+    assert_eq!(report.notes[1], "only in the current file, not compared: `c`");
 }
 
 #[test]

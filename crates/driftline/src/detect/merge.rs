@@ -199,7 +199,11 @@ impl Sum {
         let together: f64 = replicas.iter().map(|replica| replica.arl0).sum();
         merged.ask_for(Settings { arl0: self.arl.unwrap_or(together.max(ARL0_MIN)), ..self.settings });
         let Some(event) = merged.close()? else { return Ok(false) };
-        let alarm = print(&merged.names, &event, merged.detector.rows() - 1, format, out)?;
+        let words = |feature: usize| {
+            let (reference, current) = merged.detector.since(feature)?;
+            merged.names.words(feature, reference, current)
+        };
+        let alarm = print(&merged.names, &words, &event, merged.detector.rows() - 1, format, out)?;
         out.flush()?;
         Ok(alarm)
     }

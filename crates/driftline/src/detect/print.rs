@@ -4,7 +4,8 @@ use std::io::Write;
 
 use anyhow::Result;
 use serde_json::json;
-use stats::detect::{Alarm, Event};
+use stats::detect::{Alarm, Event, Suspect};
+use stats::words::{Change, Known, Slots, phrase};
 
 use super::AlarmFormat;
 
@@ -22,6 +23,26 @@ impl Names {
         self.0.get(feature).map_or(("joint", &[]), |(name, labels)| (name, labels))
     }
 
+    /// How a feature of values or categories differs, by its counts alone; `None` for bins, of which only the labels are known.
+    pub(super) fn words(&self, feature: usize, reference: &[u64], current: &[u64]) -> Option<String> {
+        let (name, labels) = self.0.get(feature)?;
+        let (rest, rare) = match labels.as_slice() {
+            [.., other, unseen, _] if other == "other" && unseen == "unseen" => (3, true),
+            [.., other, _] if other == "other" || other == "unseen" => (2, false),
+            _ => return None,
+        };
+        phrase(&Change {
+            feature: name,
+            slots: Slots::Categories { names: labels.get(..labels.len() - rest)?, rare },
+            reference,
+            current,
+            known: [Known::default(); 2],
+            new_value: None,
+            outside: None,
+            beyond: [&[]; 2],
+        })
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
@@ -33,35 +54,31 @@ impl FromIterator<(String, Vec<String>)> for Names {
     }
 }
 
-/// Prints an event; true for an alarm.
+/// Prints an event; true for an alarm. `words`: how a feature differs, where that can be said with values.
 pub(super) fn print(
     names: &Names,
+    words: &dyn Fn(usize) -> Option<String>,
     event: &Event,
     row: u64,
     format: AlarmFormat,
     out: &mut dyn Write,
 ) -> Result<bool> {
     match (event, format) {
-        (Event::Alarm(alarm), AlarmFormat::Text) => writeln!(out, "{}", sentence(names, alarm))?,
-        (Event::Alarm(alarm), AlarmFormat::Json) => writeln!(out, "{}", document(names, alarm))?,
-        (Event::Measured { feature, size }, AlarmFormat::Text) => writeln!(
-            out,
-            "row {row}: {} differs most, debiased PSI {:.3} ({})",
-            names.describe(*feature).0,
-            size.debiased,
-            size.severity()
-        )?,
-        (Event::Escalated { feature, size }, AlarmFormat::Text) => writeln!(
-            out,
-            "row {row}: {} has moved further, debiased PSI {:.3} ({})",
-            names.describe(*feature).0,
-            size.debiased,
-            size.severity()
-        )?,
+        (Event::Alarm(alarm), AlarmFormat::Text) => writeln!(out, "{}", sentence(names, words, alarm))?,
+        (Event::Alarm(alarm), AlarmFormat::Json) => writeln!(out, "{}", document(names, words, alarm))?,
+        (Event::Measured { feature, size } | Event::Escalated { feature, size }, AlarmFormat::Text) => {
+            let does =
+                if matches!(event, Event::Measured { .. }) { "differs most" } else { "has moved further" };
+            let name = names.describe(*feature).0;
+            let said = words(*feature).and_then(|said| said.strip_prefix(name).map(str::to_owned));
+            let (size, severity) = (size.debiased, size.severity());
+            let said = said.unwrap_or_default();
+            writeln!(out, "row {row}: {name} {does}, debiased PSI {size:.3} ({severity}){said}")?;
+        }
         (Event::Measured { feature, size } | Event::Escalated { feature, size }, AlarmFormat::Json) => {
             let kind = if matches!(event, Event::Measured { .. }) { "measured" } else { "escalated" };
             let event = json!({"event": kind, "row": row, "feature": names.describe(*feature).0,
-                "psi_debiased": size.debiased, "severity": size.severity().as_str()});
+                "change": words(*feature), "psi_debiased": size.debiased, "severity": size.severity().as_str()});
             writeln!(out, "{event}")?;
         }
         (Event::Resolved, AlarmFormat::Text) => writeln!(out, "row {row}: as the reference again")?,
@@ -72,14 +89,18 @@ pub(super) fn print(
     Ok(matches!(event, Event::Alarm(_)))
 }
 
-/// `row 601: drift since row 402 (200 rows), severity large: temp shifted up; dewp shifted up; humid spread narrower`. Without
-/// a severity where there are too few rows to measure a size on.
-fn sentence(names: &Names, alarm: &Alarm) -> String {
-    let named = |suspect: &stats::detect::Suspect| {
-        let (name, labels) = names.describe(suspect.feature);
-        suspect.direction.phrase(name, labels)
-    };
-    let names: Vec<String> = alarm.suspects.iter().map(named).collect();
+/// How a feature changed, with values where they are known.
+fn change(names: &Names, words: &dyn Fn(usize) -> Option<String>, suspect: &Suspect) -> String {
+    let (name, labels) = names.describe(suspect.feature);
+    words(suspect.feature).unwrap_or_else(|| suspect.direction.phrase(name, labels))
+}
+
+/// `row 601: drift since row 402 (200 rows), severity large: temp: higher (median 37.04 → 80.96); late: ...`: at most five features,
+/// the largest difference first. Without a severity where there are too few rows to measure a size on.
+fn sentence(names: &Names, words: &dyn Fn(usize) -> Option<String>, alarm: &Alarm) -> String {
+    let changes: Vec<(f64, String)> =
+        alarm.suspects.iter().map(|suspect| (suspect.psi, change(names, words, suspect))).collect();
+    let causes = stats::words::causes(changes.iter().map(|(psi, change)| (*psi, change.as_str())));
     let what = if alarm.notice { "notice" } else { "drift" };
     format!(
         "row {}: {what} since row {} ({} rows){}: {}",
@@ -87,7 +108,7 @@ fn sentence(names: &Names, alarm: &Alarm) -> String {
         alarm.start,
         alarm.row + 1 - alarm.start,
         severity(alarm).map(|severity| format!(", severity {severity}")).unwrap_or_default(),
-        names.join("; ")
+        causes
     )
 }
 
@@ -96,7 +117,7 @@ fn severity(alarm: &Alarm) -> Option<stats::Severity> {
     alarm.suspects.iter().filter_map(|suspect| suspect.size.map(|size| size.severity())).max()
 }
 
-fn document(names: &Names, alarm: &Alarm) -> serde_json::Value {
+fn document(names: &Names, words: &dyn Fn(usize) -> Option<String>, alarm: &Alarm) -> serde_json::Value {
     let features: Vec<serde_json::Value> = alarm
         .suspects
         .iter()
@@ -105,6 +126,7 @@ fn document(names: &Names, alarm: &Alarm) -> serde_json::Value {
             json!({
                 "feature": name,
                 "direction": suspect.direction.describe(labels),
+                "change": change(names, words, suspect),
                 "e_value": suspect.e_value,
                 "psi_debiased": suspect.size.map(|size| size.debiased),
                 "p_value": suspect.size.map(|size| size.p_value),

@@ -61,7 +61,10 @@ pub(super) fn run(
                         writeln!(trace, "{row},{:e}", detector.evidence_ratio())?;
                     }
                     if let Some(event) = event {
-                        alarms += u64::from(print(watch.names(), &event, row, output.format, output.out)?);
+                        let start = detector.drifted().map_or(row, |(rows, _)| detector.rows() - rows);
+                        let words = |feature: usize| watch.words(&detector, feature, start);
+                        alarms +=
+                            u64::from(print(watch.names(), &words, &event, row, output.format, output.out)?);
                         output.out.flush()?;
                     }
                 }

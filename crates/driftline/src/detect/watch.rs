@@ -8,11 +8,13 @@ use monitor::profile::{FeatureProfile, slot_of};
 use record::Cell;
 use stats::Bins;
 use stats::detect::{
-    ABSENT, DetectorBins, FeaturePlan, Joint, JointColumn, Layout, MIN_REFERENCE_ROWS, Plan,
+    ABSENT, Detector, DetectorBins, FeaturePlan, Joint, JointColumn, Layout, MIN_REFERENCE_ROWS, Plan,
 };
+use stats::words::{Change, Known, Slots, phrase};
 
+use super::memory::{self, Memory, known};
 use super::print::Names;
-use super::reference::{Known, ReferenceColumn, is_identifier};
+use super::reference::{Known as Source, ReferenceColumn, is_identifier};
 
 /// More is worth a note.
 const NOTABLE_TAU: f64 = 1.5;
@@ -33,6 +35,9 @@ pub(super) struct Watch {
     joint: Option<(Joint, DetectorBins)>,
     plan: Arc<Plan>,
     notes: Vec<String>,
+    /// What is known of the reference's numbers, by feature.
+    known: Vec<Known>,
+    memory: Memory,
     slots: Vec<u8>,
     numbers: Vec<f64>,
     scratch: String,
@@ -49,10 +54,12 @@ impl Watch {
         let (mut rulers, mut names) = (Vec::new(), Vec::new());
         let (mut plans, mut rows) = (Vec::new(), Vec::new());
         let mut notes = Vec::new();
+        let mut facts = Vec::new();
         for column in columns {
+            let fact = known_of(&column.known);
             let (ruler, mut plan, kept) = match column.known {
-                Known::Profile(profile) => of_profile(*profile),
-                Known::Numbers(numbers) => match DetectorReference::of_rows(true, cells(&numbers)) {
+                Source::Profile(profile) => of_profile(*profile),
+                Source::Numbers(numbers) => match DetectorReference::of_rows(true, cells(&numbers)) {
                     Some(reference) => {
                         let plan = reference.plan();
                         (Ruler::Own(reference), plan, Some(Rows::Numbers(numbers)))
@@ -62,7 +69,7 @@ impl Watch {
                         continue;
                     }
                 },
-                Known::Texts(texts) if is_identifier(&texts) => {
+                Source::Texts(texts) if is_identifier(&texts) => {
                     notes.push(format!(
                         "`{}` has {} different values in {} rows: an identifier or a time, not watched",
                         column.name,
@@ -71,7 +78,7 @@ impl Watch {
                     ));
                     continue;
                 }
-                Known::Texts(texts) => {
+                Source::Texts(texts) => {
                     let Some((reference, slots)) = DetectorReference::with_slots(false, texts.cells()) else {
                         bail!("column `{}` has no categories to watch", column.name);
                     };
@@ -87,6 +94,7 @@ impl Watch {
                 plan.tau = 1.0;
             }
             names.push((column.name, ruler.labels()));
+            facts.push(fact);
             rulers.push(ruler);
             plans.push(plan);
             rows.extend(kept);
@@ -103,7 +111,9 @@ impl Watch {
         let width = plans.len();
         let plan = Arc::new(Plan::new(plans, min_effect)?);
         let (slots, numbers) = (vec![ABSENT; width], vec![f64::NAN; rulers.len()]);
-        Ok(Self { rulers, names, joint, plan, notes, slots, numbers, scratch: String::new() })
+        let memory = Memory::new(rulers.len());
+        let scratch = String::new();
+        Ok(Self { rulers, names, joint, plan, notes, known: facts, memory, slots, numbers, scratch })
     }
 
     pub(super) fn notes(&self) -> &[String] {
@@ -125,6 +135,7 @@ impl Watch {
             *slot = ruler.missing();
         }
         self.numbers.fill(f64::NAN);
+        self.memory.begin();
     }
 
     /// Sets the value of a feature.
@@ -134,7 +145,34 @@ impl Watch {
         } else if let Cell::Text(text) = cell {
             self.numbers[feature] = record::value::number(text).unwrap_or(f64::NAN);
         }
-        self.slots[feature] = self.rulers[feature].slot(cell, &mut self.scratch);
+        let ruler = &self.rulers[feature];
+        self.slots[feature] = ruler.slot(cell, &mut self.scratch);
+        self.memory.number(feature, self.numbers[feature]);
+        if let (Cell::Text(text), true) = (cell, ruler.is_new(self.slots[feature])) {
+            self.memory.new_text(feature, record::value::trim(text));
+        }
+    }
+
+    /// How a feature differs since row `start`, in words; `None` for the joint score, and where too little is known.
+    pub(super) fn words(&self, detector: &Detector, feature: usize, start: u64) -> Option<String> {
+        let (ruler, before) = (self.rulers.get(feature)?, *self.known.get(feature)?);
+        let (reference, current) = detector.since(feature)?;
+        let numbers = self.memory.numbers_since(feature, start);
+        let outside = before.range.map(|(lo, hi)| {
+            let below = numbers.partition_point(|x| *x < lo);
+            let above = numbers.len() - numbers.partition_point(|x| *x <= hi);
+            [below as u64, above as u64]
+        });
+        phrase(&Change {
+            feature: self.names.describe(feature).0,
+            slots: ruler.slots(),
+            reference,
+            current,
+            known: [before, known(&numbers)],
+            new_value: self.memory.new_since(feature, start),
+            outside,
+            beyond: [&[]; 2],
+        })
     }
 
     /// The slots of the row.
@@ -152,6 +190,25 @@ impl Ruler {
         match self {
             Self::Own(reference) => reference.bins.labels(),
             Self::Shown(bins) => bins.labels(),
+        }
+    }
+
+    fn slots(&self) -> Slots<'_> {
+        match self {
+            Self::Own(reference) => Slots::of_detector(&reference.bins),
+            Self::Shown(bins) => Slots::of(bins),
+        }
+    }
+
+    /// Whether the values of a slot are none of the reference's.
+    fn is_new(&self, slot: u8) -> bool {
+        match self {
+            Self::Own(reference) => {
+                slot.checked_add(1) == Some(self.missing())
+                    && !matches!(reference.bins, DetectorBins::Ordered(_))
+            }
+            // Its rare ones are in the same slot.
+            Self::Shown(_) => false,
         }
     }
 
@@ -178,6 +235,19 @@ fn of_profile(profile: FeatureProfile) -> (Ruler, FeaturePlan, Option<Rows>) {
     let bins = profile.bins;
     let layout = Layout { ordered: if bins.is_ordered() { bins.len() } else { 0 }, slots: bins.slots() };
     (Ruler::Shown(bins), FeaturePlan::new(profile.counts, layout), None)
+}
+
+/// What is known of the numbers of a reference: of a profile its range, where that has all of them.
+fn known_of(known: &Source) -> Known {
+    match known {
+        Source::Numbers(numbers) => {
+            let mut finite: Vec<f64> = numbers.iter().copied().filter(|x| x.is_finite()).collect();
+            finite.sort_unstable_by(f64::total_cmp);
+            memory::known(&finite)
+        }
+        Source::Texts(_) => Known::default(),
+        Source::Profile(profile) => Known { quartiles: profile.quartiles(), range: profile.whole_range() },
+    }
 }
 
 fn cells(numbers: &[f64]) -> impl Iterator<Item = Cell<'_>> + Clone {

@@ -4,7 +4,7 @@ mod picture;
 
 use std::io::{self, Write};
 
-use super::{FeatureReport, Report, Verdict, grouped, optional, p_value, percent, statistic};
+use super::{FeatureReport, GAPS, Report, Verdict, grouped, optional, p_value, percent, statistic};
 use picture::figure;
 
 /// PSI limits that the bars show: the usual ones, as on the dashboard.
@@ -33,6 +33,7 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<section class=\"panel\"><h2>Features, the most drifted first</h2>")?;
     write_table(report, out)?;
     writeln!(out, "<p class=\"muted\">{}</p></section>", escape(&report.legend()))?;
+    write_values(report, out)?;
     writeln!(
         out,
         "<div class=\"title\"><h2>Distributions</h2><p class=\"key\"><i class=\"ref\"></i>reference <i class=\"cur\"></i>current \
@@ -49,7 +50,9 @@ fn write_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let counted = |wanted: Verdict| report.features.iter().filter(|f| f.verdict() == wanted).count();
     let (drifted, moved, thin) =
         (counted(Verdict::Drifted), counted(Verdict::Moved), counted(Verdict::TooFewRows));
+    let broken = report.findings.len();
     let (class, sign, word) = match (report.failed || drifted > 0, moved + thin > 0) {
+        _ if !report.failed && drifted == 0 && broken > 0 => ("bad", "✕", "Broken columns"),
         (true, _) => ("bad", "✕", if report.failed { "Failed" } else { "Drift" }),
         (false, true) => ("watch", "!", "Watch"),
         (false, false) => ("fine", "✓", "Steady"),
@@ -62,7 +65,8 @@ fn write_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         escape(&report.reference),
         escape(&report.summary())
     )?;
-    let worst = report.by_psi().first().map(|f| (escape(&statistic(f.psi)), escape(&short(&f.feature))));
+    let worst =
+        report.by_psi().first().map(|f| (escape(&statistic(f.psi_judged)), escape(&short(&f.feature))));
     let (value, name) = worst.unwrap_or_else(|| ("-".to_owned(), String::new()));
     let steady = counted(Verdict::Steady);
     let n_missing = report.features.iter().filter(|f| f.missing_current > f.missing_reference).count();
@@ -82,6 +86,10 @@ fn write_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         })
         .collect();
     writeln!(out, "<dl>{facts}</dl>")?;
+    let causes: String = report.causes().iter().map(|cause| format!("<li>{}</li>", escape(cause))).collect();
+    if !causes.is_empty() {
+        writeln!(out, "<p>What changed, the largest first:</p><ul class=\"notes\">{causes}</ul>")?;
+    }
     let notes: String = report.notes.iter().map(|note| format!("<li>{}</li>", escape(note))).collect();
     if !notes.is_empty() {
         writeln!(out, "<ul class=\"notes\">{notes}</ul>")?;
@@ -107,7 +115,7 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<div class=\"wide\"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>")?;
     for (at, f) in report.by_psi().into_iter().enumerate() {
         let cells = [
-            statistic(f.psi),
+            statistic(f.psi_judged),
             optional(f.psi_critical),
             statistic(f.js_divergence),
             optional(f.ks),
@@ -129,23 +137,41 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</tbody></table></div>")
 }
 
+/// Means, quantiles and missing values of numbers, and the most frequent categories, a row a side.
+fn write_values(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "<section class=\"panel\"><h2>Values of both sides</h2>")?;
+    for (tables, header) in report.values() {
+        let header: String = header.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
+        writeln!(out, "<div class=\"wide\"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>")?;
+        for cells in tables {
+            let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+            writeln!(out, "<tr>{cells}</tr>")?;
+        }
+        writeln!(out, "</tbody></table></div>")?;
+    }
+    if report.has_gaps() {
+        writeln!(out, "<p class=\"muted\">{}</p>", escape(GAPS))?;
+    }
+    writeln!(out, "</section>")
+}
+
 /// The PSI as a bar between the usual limits.
 fn gauge(feature: &FeatureReport) -> String {
-    let grade = match feature.psi {
+    let grade = match feature.psi_judged {
         _ if !feature.enough_rows => "thin",
         psi if psi > RED => "bad",
         psi if psi > AMBER => "warn",
         _ => "",
     };
-    let width = (feature.psi / FULL).clamp(0.0, 1.0) * 100.0;
+    let width = (feature.psi_judged / FULL).clamp(0.0, 1.0) * 100.0;
     format!("<span class=\"gauge {grade}\"><i style=\"width:{width:.1}%\"></i></span>")
 }
 
 fn class(feature: &FeatureReport) -> &'static str {
     match feature.verdict() {
-        Verdict::Drifted => "drifted",
+        Verdict::Drifted | Verdict::OtherType => "drifted",
         Verdict::Moved => "moved",
-        Verdict::Steady | Verdict::TooFewRows => "",
+        Verdict::Steady | Verdict::TooFewRows | Verdict::NotJudged => "",
     }
 }
 
@@ -199,6 +225,10 @@ mod tests {
             ..Report::default()
         };
         let page = page(&report);
+        assert!(
+            page.contains("<th scope=\"col\">median</th>") && page.contains("<td>1 000 000</td>"),
+            "{page}"
+        );
         for tag in ["<script", "<img", "<b>note", "onload='"] {
             assert!(!page.contains(tag), "{tag}");
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Report, Verdict, optional, p_value, percent, statistic};
+use super::{GAPS, Report, Verdict, optional, p_value, percent, statistic};
 
 /// Writes a heading, a table (the largest PSI first) and the explanation.
 pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -14,14 +14,14 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")?;
     for f in report.by_psi() {
         let verdict = f.verdict().as_str();
-        let verdict =
-            if f.verdict() == Verdict::Drifted { format!("**{verdict}**") } else { verdict.to_owned() };
+        let is_bad = matches!(f.verdict(), Verdict::Drifted | Verdict::OtherType);
+        let verdict = if is_bad { format!("**{verdict}**") } else { verdict.to_owned() };
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} → {} | {} | {verdict} |",
             escape(&f.feature),
             f.kind.as_str(),
-            escape(&statistic(f.psi)),
+            escape(&statistic(f.psi_judged)),
             escape(&statistic(f.js_divergence)),
             escape(&optional(f.ks)),
             escape(&p_value(f.ks_p_value)),
@@ -31,15 +31,33 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     writeln!(out)?;
+    for cause in report.causes() {
+        writeln!(out, "- {}", escape(&cause))?;
+    }
     for note in &report.notes {
         writeln!(out, "- {}", escape(note))?;
     }
-    writeln!(
-        out,
-        "{}<sub>{}</sub>",
-        if report.notes.is_empty() { "" } else { "\n" },
-        escape(&report.legend())
-    )
+    let has_list = !report.notes.is_empty() || !report.causes().is_empty();
+    writeln!(out, "{}<sub>{}</sub>", if has_list { "\n" } else { "" }, escape(&report.legend()))?;
+    write_values(report, out)
+}
+
+/// Means, quantiles and missing values of numbers, and the most frequent categories, a row a side.
+fn write_values(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n#### Values of both sides")?;
+    for (rows, header) in report.values() {
+        let align = |at: usize| if at < 2 || header.len() == 4 && at == 3 { "---" } else { "---:" };
+        let aligned: Vec<&str> = (0..header.len()).map(align).collect();
+        writeln!(out, "\n| {} |\n| {} |", header.join(" | "), aligned.join(" | "))?;
+        for cells in rows {
+            let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+    }
+    if report.has_gaps() {
+        writeln!(out, "\n<sub>{}</sub>", escape(GAPS))?;
+    }
+    Ok(())
 }
 
 /// Text in which no character means anything to Markdown or HTML.

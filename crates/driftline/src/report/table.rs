@@ -30,14 +30,14 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         table.add_row([
             printable(&f.feature),
             f.kind.as_str().to_owned(),
-            statistic(f.psi),
+            statistic(f.psi_judged),
             statistic(f.js_divergence),
             optional(f.ks),
             p_value(f.ks_p_value),
             format!("{} → {}", percent(f.missing_reference), percent(f.missing_current)),
             optional(f.psi_critical),
             optional(f.size.map(|size| size.debiased)),
-            format!("{}{}", p_value(f.size.map(|size| size.p_value)), if f.significant { " *" } else { "" }),
+            format!("{}{}", p_value(f.size.map(|size| size.p_value)), if f.is_marked() { " *" } else { "" }),
             f.verdict().as_str().to_owned(),
         ]);
     }
@@ -48,6 +48,9 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", line.trim_end())?;
     }
     writeln!(out)?;
+    for cause in report.causes() {
+        writeln!(out, "  {}", printable(&cause))?;
+    }
     writeln!(out, "{}", report.summary())?;
     writeln!(out, "{}", report.legend().replace("; ", "\n"))
 }

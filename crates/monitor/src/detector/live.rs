@@ -157,7 +157,12 @@ impl Live {
         self.found = None;
     }
 
-    pub(crate) fn reading(&self, watch: &Watch) -> DetectorReading {
+    /// `words`: how a feature of the model differs, by its counts in the reference and since the change began.
+    pub(crate) fn reading(
+        &self,
+        watch: &Watch,
+        words: impl Fn(usize, &[u64], &[u64]) -> Option<String>,
+    ) -> DetectorReading {
         let phase = self.detector.phase();
         DetectorReading {
             phase,
@@ -165,11 +170,15 @@ impl Live {
             arl0: self.arl0,
             rows: self.detector.rows(),
             alarms: self.alarms,
-            drift: self.drift(watch).filter(|_| phase == Phase::Drifted),
+            drift: self.drift(watch, words).filter(|_| phase == Phase::Drifted),
         }
     }
 
-    fn drift(&self, watch: &Watch) -> Option<DriftReading> {
+    fn drift(
+        &self,
+        watch: &Watch,
+        words: impl Fn(usize, &[u64], &[u64]) -> Option<String>,
+    ) -> Option<DriftReading> {
         let found = self.found.as_ref()?;
         let rows_ago = self.detector.drifted().map_or(0, |(rows, _)| rows);
         let suspects: Vec<SuspectReading> = found
@@ -180,8 +189,11 @@ impl Live {
                 // What the evidence says of the size is too rough to call a drift large by.
                 let psi = measured.map_or(psi.min(LARGE), |(debiased, _)| debiased);
                 let severity = measured.map_or(UNMEASURED, |_| severity(psi).as_str());
-                let feature = self.planned.features[*feature].name.clone();
-                SuspectReading { feature, change: change.clone(), psi, severity }
+                let watched = &self.planned.features[*feature];
+                let counts = self.detector.since(*feature);
+                let said = counts.and_then(|(reference, current)| words(watched.at, reference, current));
+                let change = said.unwrap_or_else(|| change.clone());
+                SuspectReading { feature: watched.name.clone(), change, psi, severity }
             })
             .collect();
         Some(DriftReading {

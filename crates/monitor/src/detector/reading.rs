@@ -49,7 +49,7 @@ pub struct DriftReading {
 pub struct SuspectReading {
     /// The feature.
     pub feature: Arc<str>,
-    /// How it changed: `amount shifted up`, `country: DE more often`.
+    /// How it changed, with values: `amount: higher (median 33 → 60)`, `country: `DE` is 34 % (training 20 %)`.
     pub change: String,
     /// Debiased PSI since the change began; a rough estimate, at most 0.25, from fewer than 100 rows.
     pub psi: f64,
@@ -58,20 +58,13 @@ pub struct SuspectReading {
 }
 
 impl DriftReading {
-    /// In words: `amount shifted up; country: DE more often (began about 420 requests ago)`. At most four features are named.
+    /// In words: ``amount: higher (median 33 → 60); country: `DE` is 34 % (training 20 %) (began about 420 requests ago)``. At most
+    /// five features are named, the largest difference first.
     pub fn describe(&self) -> String {
-        const NAMED: usize = 4;
-        let mut suspects = self.suspects.iter();
-        let named: Vec<&str> = suspects.by_ref().take(NAMED).map(|one| one.change.as_str()).collect();
-        if named.is_empty() {
+        if self.suspects.is_empty() {
             return String::new();
         }
-        let mut text = named.join("; ");
-        match suspects.count() {
-            0 => {}
-            more => text.push_str(&format!("; {more} more")),
-        }
-        text.push_str(&format!(" (began about {} requests ago)", self.requests_ago));
-        text
+        let causes = stats::words::causes(self.suspects.iter().map(|one| (one.psi, one.change.as_str())));
+        format!("{causes} (began about {} requests ago)", self.requests_ago)
     }
 }

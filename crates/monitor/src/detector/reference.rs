@@ -7,7 +7,7 @@ use record::value;
 use stats::CategoricalBins;
 use stats::detect::{DetectorBins, FeaturePlan};
 
-use crate::profile::{detector_slot_of, number};
+use crate::profile::{UNKEPT_TEXT, detector_slot_of, number};
 
 /// The last rows that dependence between rows is measured on: more would cost more than it tells.
 const ORDERED_ROWS: usize = 10_000;
@@ -67,6 +67,14 @@ impl DetectorReference {
         detector_slot_of(&self.bins, cell, scratch) as u8
     }
 
+    /// The quartiles of its numbers, estimated from the bins; `None` for few values and for categories. `range`: the smallest and the
+    /// largest number.
+    pub fn quartiles(&self, range: Option<(f64, f64)>) -> Option<[f64; 3]> {
+        let DetectorBins::Ordered(bins) = &self.bins else { return None };
+        let (_, values) = self.counts.split_last()?;
+        stats::words::estimated_quartiles(bins.inner_edges(), values, range)
+    }
+
     /// The feature as a detector's plan takes it.
     pub fn plan(&self) -> FeaturePlan {
         FeaturePlan { tau: self.tau, ..FeaturePlan::new(self.counts.clone(), self.bins.layout()) }
@@ -114,12 +122,14 @@ fn few_rare(mut bins: DetectorBins) -> DetectorBins {
     bins
 }
 
-/// Rows by the key of their category. Numbers among booleans are booleans, as [`value::place`] takes them.
+/// Rows by the key of their category, those whose text was not kept left out: whatever comes instead of it will be one that the
+/// reference does not know. Numbers among booleans are booleans, as [`value::place`] takes them.
 fn counted<'a>(rows: impl Iterator<Item = Cell<'a>>) -> HashMap<String, u64> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut scratch = String::new();
     for cell in rows {
         let key = match cell {
+            Cell::Text(UNKEPT_TEXT) => None,
             Cell::Text(text) => Some(text),
             Cell::Number(x) if !x.is_nan() => Some(value::shortest(x, &mut scratch)),
             Cell::Number(_) | Cell::Missing => None,
@@ -131,4 +141,20 @@ fn counted<'a>(rows: impl Iterator<Item = Cell<'a>>) -> HashMap<String, u64> {
     }
     value::merge_booleans(&mut counts);
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_were_not_kept_are_values_that_the_reference_does_not_know() {
+        let cells = (0..400).map(|i| Cell::Text(if i % 4 == 0 { UNKEPT_TEXT } else { ["a", "b"][i % 2] }));
+        let reference = DetectorReference::of_rows(false, cells).unwrap();
+        assert_eq!(reference.bins.labels(), ["a", "b", "other", "unseen", "missing"]);
+        assert_eq!(reference.counts, [100, 200, 0, 100, 0]);
+        let (mut scratch, long) = (String::new(), "y".repeat(300));
+        assert_eq!(reference.slot(Cell::Text(&long), &mut scratch), 3);
+        assert_eq!(reference.slot(Cell::Text("sha256-15eb95a462ee20bd91a415ae2d4aed34"), &mut scratch), 3);
+    }
 }

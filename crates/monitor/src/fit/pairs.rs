@@ -55,6 +55,29 @@ pub(crate) fn likely(profile: &[Unmatched], traffic: &[Unmatched]) -> Vec<NamePa
     pairs
 }
 
+/// A column of a data file or profile that the other side does not have.
+#[derive(Clone, Debug)]
+pub struct RenameCandidate {
+    /// Its name.
+    pub name: String,
+    /// Whether its values are numbers; `None` where that says nothing.
+    pub numeric: Option<bool>,
+}
+
+/// Columns of the reference and of the current data that may be one column, renamed: by likeness of their names, no name in two
+/// pairs. The current name is `traffic`.
+pub fn likely_renames(reference: &[RenameCandidate], current: &[RenameCandidate]) -> Vec<NamePair> {
+    let unmatched = |side: &[RenameCandidate]| -> Vec<Unmatched> {
+        let kind = |numeric: bool| if numeric { Kind::Number } else { Kind::Text };
+        let one = |candidate: &RenameCandidate| Unmatched {
+            name: candidate.name.as_str().into(),
+            kind: candidate.numeric.map(kind),
+        };
+        side.iter().map(one).collect()
+    };
+    likely(&unmatched(reference), &unmatched(current))
+}
+
 fn pair(profile: &Unmatched, traffic: &Unmatched) -> NamePair {
     NamePair { profile: profile.name.clone(), traffic: traffic.name.clone() }
 }

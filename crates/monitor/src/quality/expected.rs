@@ -123,6 +123,12 @@ impl Expected {
         if x < self.range.0 || x > self.range.1 { Fault::Range } else { Fault::None }
     }
 
+    /// The smallest and the largest number of the reference; `None` where it may have had others.
+    pub(crate) fn whole_range(&self) -> Option<(f64, f64)> {
+        let by_chance = (2.0 / (self.rows as f64 + 1.0)).min(1.0);
+        (self.outside == Some(by_chance)).then_some(self.range)
+    }
+
     /// Whether booleans are values of a numeric feature.
     pub(super) fn has_words(&self) -> bool {
         self.words

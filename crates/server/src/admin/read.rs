@@ -235,6 +235,7 @@ fn feature(reading: &FeatureReading, histogram: Option<&FeatureHistogram>) -> Va
         "psi_debiased": reading.psi_debiased,
         "psi_p_value": reading.psi_p_value(),
         "verdict": reading.verdict,
+        "change": reading.change,
         "n": reading.n,
         "reference_n": reading.reference_n,
         "histogram": histogram.map(|h| json!({

@@ -272,6 +272,14 @@ impl Detector {
         Some((crate::jeffreys::debiased_psi(&plan.counts, since, plan.tau)?, rows))
     }
 
+    /// A feature's counts per slot in the reference and since the change began; `None` without a drift.
+    #[must_use]
+    pub fn since(&self, feature: usize) -> Option<(&[u64], &[u64])> {
+        let (drift, plan) = (self.drift.as_ref()?, self.plan.features.get(feature)?);
+        let offset = *self.plan.offsets.get(feature)?;
+        Some((&plan.counts, drift.since.get(offset..offset + plan.counts.len())?))
+    }
+
     /// The sizes of all features, as [`Self::size`].
     #[must_use]
     pub fn sizes(&self) -> Vec<Option<Size>> {

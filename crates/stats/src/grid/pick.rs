@@ -23,6 +23,9 @@ pub struct Questions {
     pub atom: usize,
     /// If the reference has at most so many different values, they are to be found.
     pub few: usize,
+    /// Ranks among the finite numbers of the reference and of the current sample that are asked for themselves: no edge is cut
+    /// between them.
+    pub alone: [Vec<usize>; 2],
 }
 
 impl Wanted {
@@ -31,11 +34,22 @@ impl Wanted {
     pub fn new(reference: &Tally, current: &Tally, questions: &Questions) -> Self {
         let mut wanted = Self { marks: vec![false; reference.buckets.len()] };
         wanted.mark_reference(reference, questions);
+        for (tally, ranks) in [reference, current].into_iter().zip(&questions.alone) {
+            wanted.mark_ranks(tally, ranks);
+        }
         for edge in questions.edges.iter().filter(|edge| !edge.is_nan()) {
             wanted.mark_around(reference.grid.bucket(*edge));
         }
         super::pair::mark_ks(reference, current, &mut wanted.marks);
         super::pair::mark_wasserstein(reference, current, &mut wanted.marks);
+        wanted
+    }
+
+    /// The buckets with these ranks of one sample, and no others.
+    #[must_use]
+    pub fn ranks(tally: &Tally, ranks: &[usize]) -> Self {
+        let mut wanted = Self { marks: vec![false; tally.buckets.len()] };
+        wanted.mark_ranks(tally, ranks);
         wanted
     }
 
@@ -68,6 +82,20 @@ impl Wanted {
         if filled <= questions.few {
             for (mark, bucket) in self.marks.iter_mut().zip(&reference.buckets) {
                 *mark |= bucket.rows > 0;
+            }
+        }
+    }
+
+    /// The buckets with these ranks.
+    fn mark_ranks(&mut self, tally: &Tally, ranks: &[usize]) {
+        let mut ranks: Vec<u64> = ranks.iter().map(|rank| *rank as u64).collect();
+        ranks.sort_unstable();
+        let (mut passed, mut next) = (0, 0);
+        for (mark, bucket) in self.marks.iter_mut().zip(&tally.buckets) {
+            passed += bucket.rows;
+            while ranks.get(next).is_some_and(|rank| *rank < passed) {
+                next += 1;
+                *mark = true;
             }
         }
     }

@@ -18,6 +18,7 @@ fn sides(reference: &[f64], current: &[f64], edges: &[f64], ranks: &[usize]) -> 
         edges: edges.to_vec(),
         atom: DetectorBins::atom(rows),
         few: FEW_VALUES,
+        ..Questions::default()
     };
     questions.ranks.extend(DetectorBins::ranks(rows));
     let wanted = Wanted::new(&tallies[0], &tallies[1], &questions);
