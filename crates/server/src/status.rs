@@ -1,5 +1,6 @@
 //! The running parts as JSON and as metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -329,7 +330,12 @@ fn dropped(plane: &Plane) -> Vec<(String, String, u64)> {
     let decoded = readings.models.iter().flat_map(|model| {
         model.dropped.iter().map(|(reason, count)| (model.model.to_string(), (*reason).to_owned(), *count))
     });
-    intake.chain(decoded).collect()
+    // Both know retries: answers that came twice before they were joined, and requests that were counted before.
+    let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for (model, reason, count) in intake.chain(decoded) {
+        *sums.entry((model, reason)).or_default() += count;
+    }
+    sums.into_iter().map(|((model, reason), count)| (model, reason, count)).collect()
 }
 
 /// The process's own figures: name, kind, help, value.
