@@ -8,8 +8,8 @@ from .worlds import ENCODE, moment
 
 JUDGEMENT = ("numpy", "scipy", "pandas<3", "pyarrow", "river", "scikit-learn", "vega_datasets", "evidently", "statsmodels")
 CALM_RUNS = 5
-# Requests a second that the rows are taken to come in at, where nothing changes and where something does.
-CALM_RATE, RATE = 1, 50
+# Requests a second that the rows are taken to come in at, where nothing changes, of the flights, and of the sets of packages.
+CALM_RATE, RATE, PACKAGE_RATE = 1, 50, 5
 # Rows before the change, of sets that are drawn again.
 DRAWN, DRAWN_CHANGED = 6_000, 4_000
 
@@ -81,10 +81,11 @@ def judged(program, args, found, one):
                           "words": [said(event) for event in document["events"]][:6]})
     if not one["changed"]:
         return
-    began, start = time.monotonic(), len(calm) / RATE
-    document = play(program, records(calm + one["changed"], RATE), "1s")
+    rate = RATE if name == FLIGHTS else PACKAGE_RATE
+    began, start = time.monotonic(), len(calm) / rate
+    document = play(program, records(calm + one["changed"], rate), "1s")
     after = lambda events: [event for event in events if seconds(event["at"]) >= start]
-    at_row = lambda event: event and round((seconds(event["at"]) - start) * RATE)
+    at_row = lambda event: event and round((seconds(event["at"]) - start) * rate)
     alerts, moves = fired(document, "warning", "critical"), rolled(document)
     first = next(iter(after(alerts)), None)
     detected = next((event for event in after(alerts) if event["alert"] == "DriftDetected"), None)
@@ -95,7 +96,7 @@ def judged(program, args, found, one):
         wrong.append(f"{at_row(first)} rows to the alert, {FLIGHTS_ROWS} are wanted")
     if name == FLIGHTS and not moved:
         wrong.append("no rollback")
-    found["changed"].append({"name": name, "seed": 1, "rate": RATE, "seconds": time.monotonic() - began, "before": before[:6], "first": first and first["alert"],
+    found["changed"].append({"name": name, "seed": 1, "rate": rate, "seconds": time.monotonic() - began, "before": before[:6], "first": first and first["alert"],
                              "rows_to_detector": at_row(detected), "rows_to_alert": at_row(first), "rows_to_rollback": at_row(moved),
                              "seconds_to_rollback": moved and seconds(moved["at"]) - start,
                              "words": [said(event) for event in after(alerts) + after(moves)][:6], "wrong": wrong})
