@@ -203,7 +203,7 @@ fn missing(change: &Change<'_>) -> Option<String> {
         now: *now as f64 / n as f64,
     });
     let parts: f64 = all.clone().map(Shares::part).sum();
-    let missing = all.last()?;
+    let missing = all.max_by_key(|share| share.slot)?;
     (missing.part() > parts / 2.0).then(|| {
         let [now, before] = write::shares(missing.now, missing.before);
         format!("{now} missing (training {before})")

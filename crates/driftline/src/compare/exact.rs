@@ -172,7 +172,7 @@ fn cut_and_count<S: Ordered>(sides: &[Side<'_, S>; 2], cut: Cut) -> Result<Optio
     let outside =
         reference.at(0).zip(reference.at(rows.saturating_sub(1))).and_then(|range| sides[1].outside(range));
     let counts = [before, after];
-    let summaries = sides.each_ref().map(|side| side.summary());
+    let summaries = sides.each_ref().map(Side::summary);
     Ok(Some(Measured {
         bins,
         counts,

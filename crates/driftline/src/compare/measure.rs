@@ -267,8 +267,12 @@ fn measure(
         outside: None,
     };
     let change = change::of_bins(&pair.name, &measured, &summaries, right.as_ref());
-    let mut feature =
-        FeatureReport { summaries, type_differs, change, ..describe(pair, measured, judged, alpha)? };
+    let mut feature = FeatureReport {
+        summaries,
+        type_differs,
+        change,
+        ..describe(pair, measured, judged.as_ref(), alpha)?
+    };
     if !role.is_judged() {
         (feature.judged, feature.beyond_chance, feature.size) = (false, false, None);
     }
@@ -320,7 +324,7 @@ fn categories(reference: &Texts) -> Result<Bins, BinsError> {
 fn describe(
     pair: &Pair,
     measured: Measured,
-    judged: Option<truncation::Judged>,
+    judged: Option<&truncation::Judged>,
     alpha: f64,
 ) -> Result<FeatureReport> {
     let Measured { bins, counts: [before, after], decisive, ks, ks_p_value, wasserstein, summaries, .. } =
@@ -334,7 +338,7 @@ fn describe(
     };
     let size = stats::detect::measure(decisive_before, decisive_after, 1.0);
     let (m, n) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
-    let (psi_judged, psi_critical, beyond_chance) = match &judged {
+    let (psi_judged, psi_critical, beyond_chance) = match judged {
         None => chance(&bins, &before, &after, alpha),
         Some(judged) => chance(&judged.bins, &judged.counts[0], &judged.counts[1], alpha),
     }

@@ -88,7 +88,7 @@ fn write_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<dl>{facts}</dl>")?;
     let causes: String = report.causes().iter().map(|cause| format!("<li>{}</li>", escape(cause))).collect();
     if !causes.is_empty() {
-        writeln!(out, "<p>What changed, the largest first:</p><ul class=\"notes\">{causes}</ul>")?;
+        writeln!(out, "<p>Changes, the largest first:</p><ul class=\"notes\">{causes}</ul>")?;
     }
     let notes: String = report.notes.iter().map(|note| format!("<li>{}</li>", escape(note))).collect();
     if !notes.is_empty() {

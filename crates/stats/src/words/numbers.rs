@@ -56,7 +56,9 @@ fn quartiles(
             let share = |side: usize, bin: Option<&mut f64>| {
                 let share = bin.as_ref().map_or(0.0, |bin| (outside[side] as f64 / values).min(**bin));
                 let share = if change.beyond[side].is_empty() { 0.0 } else { share };
-                bin.map(|bin| *bin -= share);
+                if let Some(bin) = bin {
+                    *bin -= share;
+                }
                 share
             };
             [share(0, shares.first_mut()), share(1, shares.last_mut())]
