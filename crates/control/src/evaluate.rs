@@ -380,7 +380,7 @@ mod tests {
         windows.iter_mut().for_each(|window| window.features = vec![said("amount: always 8")]);
         assert_eq!(detail(windows.clone()).as_deref(), Some("amount: always 8"));
         windows.push(total);
-        assert_eq!(detail(windows).as_deref(), Some("amount: always 7"), "the total has more rows");
+        assert_eq!(detail(windows).as_deref(), Some("amount: always 8"), "of those that decide");
     }
 
     fn tenants(psis: &[(u64, f64)]) -> Vec<WindowReadings> {

@@ -224,7 +224,7 @@ impl Model {
             };
             windows.push(readings);
         }
-        self.note_windows(&windows);
+        self.note_windows(&windows, now);
         self.grow(&windows, &quality);
         ModelReadings {
             model: self.spec.name.clone(),
@@ -276,7 +276,7 @@ impl Model {
     }
 
     /// Tells the state what the total of the version that clients get and its tenants are like: nobody learns from what has moved.
-    fn note_windows(&mut self, windows: &[Arc<WindowReadings>]) {
+    fn note_windows(&mut self, windows: &[Arc<WindowReadings>], now: i64) {
         let is_total = |window: &&Arc<WindowReadings>| {
             let is_active = self.active.as_deref().is_none_or(|active| *active == *window.version);
             is_active && window.lane == Lane::Prod && *window.tenant == *self.state.tenants.name(ALL)
@@ -287,7 +287,7 @@ impl Model {
         for window in windows.iter().filter(|window| window.lane == Lane::Prod) {
             self.state.note_tenant(window);
         }
-        self.state.settle_tenants(&self.rules);
+        self.state.settle_tenants(&self.rules, self.active.as_deref(), now);
     }
 
     /// How many comparisons are judged at once: features times windows with rows enough.

@@ -66,7 +66,7 @@ impl State {
     }
 
     /// Makes references of rows that have waited until somebody looked, and saw nothing drift.
-    pub(crate) fn settle_tenants(&mut self, rules: &Rules) {
+    pub(crate) fn settle_tenants(&mut self, rules: &Rules, active: Option<&str>, now: i64) {
         for at in 0..self.sets.len() {
             let WindowSet { version, tenant, own_for, rows, .. } = self.sets[at];
             if rows == 0 || !self.learns(rules, tenant) || own_for == Some(self.references) {
@@ -91,8 +91,12 @@ impl State {
                 set.own_for = Some(self.references);
             }
             if news {
-                set.detector = None;
                 set.generation += 1;
+                let is_active = active.is_none_or(|active| **self.versions.name(version) == *active);
+                let watched = set.lane == Lane::Prod
+                    && self.watch.is_on()
+                    && self.watch.covers(tenant, self.tenants.first_named(), is_active);
+                self.sets[at].detector = if watched { self.detector_of(at, now) } else { None };
             }
         }
         for (at, unsettled) in self.unsettled.iter().enumerate() {

@@ -38,7 +38,7 @@ fn names_from_outside_are_text() {
             .collect();
         let tenant = ["a", "<script>alert(1)</script>", "b"][n % 3];
         json!({ "model": "fraud", "version": "v2", "lane": "prod", "tenant": tenant, "features": features,
-                "request_id": names()[n % names().len()] })
+                "request_id": format!("{n} {}", names()[n % names().len()]) })
     };
     for batch in (0..12).map(|batch| (batch * 100..batch * 100 + 100).map(record).collect::<Vec<_>>()) {
         let answer = running.instance.post("/api/v1/observe", &Value::Array(batch));
