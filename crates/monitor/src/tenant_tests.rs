@@ -90,7 +90,9 @@ fn a_mix_that_changes_is_no_drift_of_the_total() {
     // One customer sends nearly everything.
     feed(
         &mut engine,
-        (0..800).map(|i| of(if i % 10 == 0 { "b" } else { "a" }, f64::from(i as u32 % 10 == 0), i)),
+        (0..800_usize).map(|i| {
+            of(if i.is_multiple_of(10) { "b" } else { "a" }, f64::from((i as u32).is_multiple_of(10)), i)
+        }),
     );
     let total = window(&mut engine, "all");
     assert_eq!(verdicts(&total), [Verdict::Pass; 2], "{:?}", total.features);

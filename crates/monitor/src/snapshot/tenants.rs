@@ -99,7 +99,7 @@ fn read_ready(bytes: &mut Reader<'_>, frozen: &Frozen) -> Read<Ready> {
         _ => {
             let counts = read_counts(bytes, tenant_slots(frozen))?;
             let tau = f64::from_bits(bytes.u64()?);
-            if !(tau >= 1.0) {
+            if tau.is_nan() || tau < 1.0 {
                 return corrupt("a tenant's reference");
             }
             Some(TenantCounts { counts, tau })
