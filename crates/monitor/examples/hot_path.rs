@@ -70,6 +70,21 @@ fn exchange(number: usize) -> Exchange {
     }
 }
 
+/// The bodies in turn, each time with another request's id: a request that comes again would count once.
+struct Requests {
+    exchanges: Vec<Exchange>,
+    number: u64,
+}
+
+impl Requests {
+    fn next(&mut self) -> &Exchange {
+        self.number += 1;
+        let at = self.number as usize % self.exchanges.len();
+        self.exchanges[at].request_id = format!("{:032x}", self.number).into();
+        &self.exchanges[at]
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, times] = arguments.as_slice() else {
@@ -77,30 +92,32 @@ fn main() {
         std::process::exit(2);
     };
     let times: usize = times.parse().unwrap();
-    let exchanges: Vec<Exchange> = (1..=BODIES).map(exchange).collect();
+    let mut requests = Requests { exchanges: (1..=BODIES).map(exchange).collect(), number: 0 };
     let mut engine = Engine::new(vec![spec(path != "windows")]);
-    // The reference is learned and the window full before anything is counted here.
-    for exchange in exchanges.iter().cycle().take(LEARNED + 1_000) {
-        engine.observe(exchange);
+    // References are learned, the tenant's too, and the window is full before anything is counted here.
+    for number in 0..LEARNED + 4_000 {
+        engine.observe(requests.next());
+        if number % 250 == 0 {
+            engine.readings(1);
+        }
     }
-    engine.readings(1);
     match path.as_str() {
         "decode" => {
             let (mut decoder, mut into) = (Decoder::new(DecoderSpec::default()), Decoded::new());
-            for exchange in exchanges.iter().cycle().take(times) {
+            for exchange in requests.exchanges.iter().cycle().take(times) {
                 decoder.decode(black_box(exchange), &mut into).unwrap();
                 black_box(&into);
             }
         }
         // `windows` is counting without the sequential detector.
         "windows" | "count" => {
-            for exchange in exchanges.iter().cycle().take(times) {
-                assert!(engine.observe(black_box(exchange)).is_some());
+            for _ in 0..times {
+                assert!(engine.observe(black_box(requests.next())).is_some());
             }
         }
         "evaluate" => {
-            for exchange in exchanges.iter().cycle().take(times) {
-                engine.observe(exchange);
+            for _ in 0..times {
+                engine.observe(requests.next());
                 black_box(engine.readings(2));
             }
         }

@@ -326,10 +326,13 @@ impl TenantReferences {
     }
 }
 
-/// Whose the newest rows of a total are, oldest first, by side. Rows without a tenant are [`NOBODY`]'s.
+/// Whose the newest rows of a total are, by side. Rows without a tenant are [`NOBODY`]'s.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Owners {
-    pub(crate) rows: [VecDeque<u32>; 2],
+    /// Oldest first.
+    rows: [VecDeque<u32>; 2],
+    /// Rows of each tenant among them.
+    counts: [HashMap<u32, u64>; 2],
 }
 
 /// The owner of rows that name no tenant.
@@ -338,20 +341,46 @@ pub(crate) const NOBODY: u32 = u32::MAX;
 impl Owners {
     /// Takes note of rows of one side.
     pub(crate) fn push(&mut self, side: Side, tenant: Option<u32>, rows: usize, capacity: usize) {
-        let owners = &mut self.rows[side as usize];
+        let (owners, counts) = (&mut self.rows[side as usize], &mut self.counts[side as usize]);
         let rows = rows.min(capacity);
+        if rows == 0 {
+            return;
+        }
         let over = (owners.len() + rows).saturating_sub(capacity);
-        owners.drain(..over);
-        owners.extend(std::iter::repeat_n(tenant.unwrap_or(NOBODY), rows));
+        for gone in owners.drain(..over) {
+            if let Some(count) = counts.get_mut(&gone) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&gone);
+                }
+            }
+        }
+        let tenant = tenant.unwrap_or(NOBODY);
+        owners.extend(std::iter::repeat_n(tenant, rows));
+        *counts.entry(tenant).or_insert(0) += rows as u64;
     }
 
     /// Rows of each tenant among the newest `n` of a side.
-    pub(crate) fn of_newest(&self, side: Side, n: usize) -> HashMap<u32, u64> {
+    pub(crate) fn of_newest(&self, side: Side, n: usize) -> Vec<(u32, u64)> {
+        let owners = &self.rows[side as usize];
+        if n >= owners.len() {
+            return self.counts[side as usize].iter().map(|(tenant, rows)| (*tenant, *rows)).collect();
+        }
         let mut counts = HashMap::new();
-        for tenant in self.rows[side as usize].iter().rev().take(n) {
+        for tenant in owners.iter().rev().take(n) {
             *counts.entry(*tenant).or_insert(0) += 1;
         }
-        counts
+        counts.into_iter().collect()
+    }
+
+    /// The owners of a side's rows, oldest first.
+    pub(crate) fn iter(&self, side: Side) -> impl ExactSizeIterator<Item = u32> + '_ {
+        self.rows[side as usize].iter().copied()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let rows = self.rows.iter().map(|rows| rows.capacity() * 4).sum::<usize>();
+        rows + self.counts.iter().map(|counts| counts.capacity() * 17).sum::<usize>()
     }
 }
 

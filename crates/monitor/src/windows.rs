@@ -173,7 +173,7 @@ impl WindowSet {
             + readings
             + self.faults.iter().map(|one| size_of::<Counter>() + one.memory_bytes()).sum::<usize>()
             + self.runs.iter().map(|one| size_of::<Run>() + one.memory_bytes()).sum::<usize>()
-            + self.owners.rows.iter().map(|rows| rows.capacity() * 4).sum::<usize>()
+            + self.owners.memory_bytes()
             + self.detector.as_ref().map_or(0, |live| live.memory_bytes())
     }
 }

@@ -31,9 +31,10 @@ pub(super) fn write(out: &mut Writer, state: &State) {
 }
 
 pub(super) fn write_owners(out: &mut Writer, owners: &Owners) {
-    for rows in &owners.rows {
+    for side in [Side::Features, Side::Predictions] {
+        let rows = owners.iter(side);
         out.len(rows.len());
-        rows.iter().for_each(|tenant| out.u32(*tenant));
+        rows.for_each(|tenant| out.u32(tenant));
     }
 }
 
@@ -117,19 +118,20 @@ fn read_counts(bytes: &mut Reader<'_>, slots: usize) -> Read<Vec<u64>> {
 
 pub(super) fn read_owners(bytes: &mut Reader<'_>, tenants: &[u32], window: usize) -> Read<Owners> {
     let mut owners = Owners::default();
-    for rows in &mut owners.rows {
+    for side in [Side::Features, Side::Predictions] {
         let len = bytes.len(4)?;
         if len > window {
             return corrupt("whose rows are in a window");
         }
         for _ in 0..len {
-            rows.push_back(match bytes.u32()? {
-                NOBODY => NOBODY,
+            let tenant = match bytes.u32()? {
+                NOBODY => None,
                 stored => match tenants.get(stored as usize) {
-                    Some(tenant) => *tenant,
+                    Some(tenant) => Some(*tenant),
                     None => return corrupt("whose rows are in a window"),
                 },
-            });
+            };
+            owners.push(side, tenant, 1, window);
         }
     }
     Ok(owners)
