@@ -2,25 +2,8 @@
 
 use record::{FeatureValue, Record};
 
-use crate::testing::{feed, number, record, spec, text};
+use crate::testing::{Chance, feed, number, record, spec, text};
 use crate::{Engine, ReferenceSpec, Verdict};
-
-/// SplitMix64, even over [0, 1).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.next()).sum::<f64>() - 6.0
-    }
-}
 
 fn row(tenant: &str, x: FeatureValue) -> Record {
     Record { tenant: Some(tenant.to_owned()), ..record([("x", x)]) }

@@ -20,6 +20,9 @@ use crate::windows::WindowSet;
 /// While a feature of the total differs by more than this, its rows are no reference of anybody: the limit of the mildest alert.
 const UNSETTLED_PSI: f64 = 0.1;
 
+/// One in so many rows may be of tenants without a reference where the total is compared with those of the others.
+const REST: u64 = 10;
+
 /// A reference to compare with, and its rows.
 pub(crate) struct Compared<'a> {
     /// `None` when there is none yet; then it has `rows` of what it needs.
@@ -177,7 +180,7 @@ impl State {
         }
     }
 
-    /// What the tenants of a total's newest `n` rows let expect, by their own references; `None` where none has one.
+    /// What the tenants of a total's newest `n` rows let expect, by their own references; `None` where too few have one.
     fn expected_of_tenants(
         &self,
         set: &WindowSet,
@@ -197,10 +200,11 @@ impl State {
                 None => rest += rows,
             }
         }
-        if parts.is_empty() {
+        let known: u64 = parts.iter().map(|(rows, _)| *rows).sum();
+        // What is known of all has the tenants in it that are known: it stands in for few others only.
+        if known == 0 || rest * REST > known + rest {
             return None;
         }
-        // What is not known of the others is what is known of all.
         parts.extend(base.filter(|_| rest > 0).map(|base| (rest, base)));
         mixed(&parts, slots)
     }

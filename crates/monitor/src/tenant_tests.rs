@@ -202,3 +202,21 @@ fn a_reference_grows_to_a_window_and_not_by_what_has_moved() {
     taught(&mut other);
     assert_eq!(rows(&mut other), 200);
 }
+
+#[test]
+fn a_total_of_which_some_tenants_are_known_is_as_it_was() {
+    let mut engine = engine();
+    // `a` sends half of the rows, and has a reference long before the others.
+    let rows = |from: usize, n: usize| {
+        (from..from + n)
+            .map(|i| if i % 2 == 0 { of("a", 0.0, i) } else { of(TENANTS[1 + i / 2 % 3], 2.0, i) })
+    };
+    feed(&mut engine, rows(0, 400));
+    for look in 0..30 {
+        feed(&mut engine, rows(look * 40, 40));
+        engine.readings(0);
+        let total = engine.window("v1", Lane::Prod, "all").unwrap();
+        let country = total.of("country", BASELINE).unwrap();
+        assert!(country.psi < 0.2 || country.n < 100, "after {look}: {country:?}");
+    }
+}

@@ -10,6 +10,24 @@ use crate::{
     Engine, FeatureReading, ModelSpec, ReferenceKind, ReferenceSpec, TenantSpec, WindowLimits, WindowReadings,
 };
 
+/// SplitMix64, even over [0, 1).
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Mean 0, standard deviation 1, close to normal.
+    pub(crate) fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.next()).sum::<f64>() - 6.0
+    }
+}
+
 pub(crate) const BASELINE: ReferenceKind = ReferenceKind::Baseline;
 
 /// Counts records, none of which may be refused.

@@ -3,30 +3,12 @@ use std::time::Duration;
 use record::{FeatureValue, Lane, Record};
 
 use super::{Growing, GrowthStage, Stretch};
-use crate::testing::{feed, number, record, spec, text};
+use crate::testing::{Chance, feed, number, record, spec, text};
 use crate::{
     DetectorPhase, DetectorSpec, Engine, GrowthReading, ModelSpec, ReferenceSpec, ReferenceState, Verdict,
 };
 
 const HOUR: i64 = 3_600_000;
-
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    /// Even over [0, 1).
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.next()).sum::<f64>() - 6.0
-    }
-}
 
 fn growing(days: u64) -> ModelSpec {
     let learned = spec(ReferenceSpec::Learn { rows: 1_000 });
