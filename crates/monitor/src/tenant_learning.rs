@@ -75,6 +75,10 @@ impl State {
             if rows == 0 || !self.learns(rules, tenant) || own_for == Some(self.references) {
                 continue;
             }
+            // References that change make the detector begin anew, and what it has found would be lost.
+            if self.sets[at].detector.as_deref().is_some_and(Live::drifts) {
+                continue;
+            }
             let (mut news, mut all) = (false, true);
             for (feature_at, feature) in self.features.iter().enumerate().filter(|(_, one)| one.is_counted())
             {

@@ -220,3 +220,28 @@ fn a_total_of_which_some_tenants_are_known_is_as_it_was() {
         assert!(country.psi < 0.2 || country.n < 100, "after {look}: {country:?}");
     }
 }
+
+#[test]
+fn what_a_tenants_detector_has_found_stays_while_other_features_are_learned() {
+    let mut spec = spec(ReferenceSpec::Learn { rows: 400 });
+    spec.window = 1_000;
+    let mut engine = Engine::new(vec![spec]);
+    engine.set_active("m", "v1");
+    feed(&mut engine, in_turn(400));
+    for _ in 0..5 {
+        feed(&mut engine, in_turn(200));
+        engine.readings(0);
+    }
+    let row = |i: usize| match i % 4 {
+        0 => Record { tenant: Some("a".to_owned()), ..of("a", 3.0, i) },
+        other => of(TENANTS[other], other as f64, i),
+    };
+    let mut found = false;
+    for look in 0..20 {
+        feed(&mut engine, (look * 80..look * 80 + 80).map(row));
+        let drift = window(&mut engine, "a").detector.as_ref().and_then(|one| one.drift.clone());
+        assert!(drift.is_some() || !found, "found before look {look}, and lost");
+        found = drift.is_some();
+    }
+    assert!(found);
+}

@@ -157,6 +157,11 @@ impl Live {
         self.found = None;
     }
 
+    /// Whether it has found a drift that goes on.
+    pub(crate) fn drifts(&self) -> bool {
+        self.detector.phase() == Phase::Drifted
+    }
+
     /// `words`: how a feature of the model differs, by its counts in the reference and since the change began.
     pub(crate) fn reading(
         &self,
