@@ -183,7 +183,7 @@ impl BlockReason {
             Self::Held => "a person holds the model where it is",
             Self::Recommended => "the mode is recommend: a person has to do it",
             Self::AwaitingApproval => "a proposal waits for approval",
-            Self::NotApproved => "nobody approved it",
+            Self::NotApproved => "it was not approved",
         }
     }
 }

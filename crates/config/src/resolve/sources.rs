@@ -85,7 +85,7 @@ fn forward(raw: &Forward, at: &Cursor<'_>, context: &mut Context<'_, '_>) -> For
     }
     let has_key = raw.shared_key.is_some() || raw.shared_key_file.is_some();
     if !raw.listen.0.ip().is_loopback() && !has_key && !raw.open_to_network {
-        let message = "whoever reaches this address may send: there is no `shared_key`";
+        let message = "any client that reaches this address may send: there is no `shared_key`";
         let hint = "set `shared_key`, here and in Fluent Bit, or `open_to_network: true`";
         context.sink.error(&at.key("listen"), message).hint(hint);
     }

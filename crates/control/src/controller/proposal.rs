@@ -217,7 +217,7 @@ impl Controller {
                 Some(ProposalState::Approved) => unchanged(model, said("is approved already")),
                 Some(ProposalState::Rejected) => conflict(model, said("was turned down")),
                 Some(ProposalState::Expired) => {
-                    conflict(model, said("has expired: nobody approved it in time"))
+                    conflict(model, said("has expired: no approval came in time"))
                 }
                 Some(ProposalState::Withdrawn) => conflict(model, said("was withdrawn: it became pointless")),
                 Some(ProposalState::Open) | None => conflict(model, said("does not wait for approval")),
@@ -251,7 +251,7 @@ impl Controller {
         for idx in 0..self.models.len() {
             let Some(proposal) = self.models[idx].proposal.clone() else { continue };
             if proposal.until_steady_ms <= self.clock.steady_ms() {
-                self.end_proposal(idx, ProposalState::Expired, SELF, "nobody approved it in time", now_ms);
+                self.end_proposal(idx, ProposalState::Expired, SELF, "no approval came in time", now_ms);
             } else if let Some(why) = self.pointless(idx, &proposal) {
                 self.end_proposal(idx, ProposalState::Withdrawn, SELF, why, now_ms);
             }
